@@ -1,0 +1,3 @@
+//! panicsift
+pub mod edge;
+pub mod pipeline;

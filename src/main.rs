@@ -1,0 +1,2 @@
+//! panicsift
+fn main() {}

@@ -1,0 +1,177 @@
+//! A change in a cluster's life, as it is told to the SIEM.
+//!
+//! The life cycle (opened, raised, closed; hysteresis; cooldown; one open alert a cluster) is decided here; how a
+//! destination writes it down is that destination's business. Every text that came from outside is neutralised
+//! before it gets here: masked, one line, printable, bounded.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What happened in the cluster's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// It became hostile.
+    Opened,
+    /// It grew by a level of severity.
+    Raised,
+    /// It is no longer hostile, or has been silent for long.
+    Closed,
+}
+
+/// The judge's word on a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Somebody feels for the edge of an exploit.
+    Hostile,
+    /// An honest fault.
+    Benign,
+    /// Not enough evidence for either.
+    #[default]
+    Undecided,
+}
+
+/// How much it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Worth a look.
+    #[default]
+    Low,
+    /// Look today.
+    Medium,
+    /// Look now.
+    High,
+    /// Wake somebody.
+    Critical,
+}
+
+/// One named piece of evidence: the points add up to the verdict's points.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// Name of the weight in `models/hostility.toml`.
+    pub name: String,
+    /// Points (log odds, natural); negative speaks for the defence.
+    pub points: f64,
+    /// The same in words, with its numbers.
+    pub words: String,
+}
+
+/// A name and how many events bear it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Counted {
+    /// The name.
+    pub name: String,
+    /// Events.
+    pub events: u64,
+}
+
+/// A network and how many events came from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NetworkCount {
+    /// Autonomous system number; `null` where the tables do not know.
+    pub asn: Option<u32>,
+    /// Its organisation.
+    pub organisation: Option<String>,
+    /// ISO 3166 country of the addresses.
+    pub country: Option<String>,
+    /// Events.
+    pub events: u64,
+}
+
+/// An event to look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Example {
+    /// The producer's event id.
+    pub event_id: String,
+    /// Topic, or the file that was replayed.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Offset, or the line number from 0.
+    pub offset: i64,
+}
+
+/// Counts of a cluster at the time of the change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Counts {
+    /// Events.
+    pub events: u64,
+    /// Distinct actors (tokens, or source prefixes).
+    pub actors: u64,
+    /// Distinct source addresses.
+    pub addresses: u64,
+    /// Distinct payload shapes.
+    pub shapes: u64,
+    /// Distinct panic sites.
+    pub sites: u64,
+    /// Distinct routes.
+    pub routes: u64,
+}
+
+/// One change in a cluster's life: the contract `schemas/alert.v1.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "panicsift alert, version 1")]
+pub struct Alert {
+    /// Always `alert.v1`.
+    pub schema: String,
+    /// Unique and reproducible: the hash of cluster, ordinal and change. Resending is harmless.
+    pub alert_id: String,
+    /// What happened.
+    pub change: Change,
+    /// Id of the cluster; the same over its whole life.
+    pub cluster: String,
+    /// Ordinal of the change in the cluster's life, from 0.
+    pub ordinal: u32,
+    /// Event time at which the change was decided (RFC 3339).
+    pub at: String,
+    /// What it is, in a line.
+    pub title: String,
+    /// The judge's word.
+    pub verdict: Verdict,
+    /// Sum of all evidence (log odds, natural).
+    pub points: f64,
+    /// The points that a cluster needs to be called hostile, under this model.
+    pub threshold: f64,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Evidence, the weightiest first.
+    pub evidence: Vec<Evidence>,
+    /// Evidence for the defence, the weightiest first.
+    pub counter_evidence: Vec<Evidence>,
+    /// Event time of the first event (RFC 3339).
+    pub first_event: String,
+    /// Event time of the last event (RFC 3339).
+    pub last_event: String,
+    /// Counts.
+    pub counts: Counts,
+    /// Tenant; empty for the default one.
+    pub tenant: String,
+    /// Services.
+    pub services: Vec<Counted>,
+    /// Panic sites.
+    pub sites: Vec<Counted>,
+    /// Routes.
+    pub routes: Vec<Counted>,
+    /// Payload shapes.
+    pub shapes: Vec<Counted>,
+    /// Panic classes.
+    pub classes: Vec<Counted>,
+    /// Networks.
+    pub networks: Vec<NetworkCount>,
+    /// Source addresses, a bounded sample.
+    pub addresses: Vec<String>,
+    /// Token scopes.
+    pub token_scopes: Vec<Counted>,
+    /// Releases.
+    pub releases: Vec<Counted>,
+    /// Recovery outcomes.
+    pub recovery: Vec<Counted>,
+    /// Events to look at.
+    pub examples: Vec<Example>,
+    /// Clusters that became part of this one, or that this one came from.
+    pub lineage: Vec<String>,
+    /// Version of the models that judged.
+    pub model: String,
+}

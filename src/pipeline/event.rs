@@ -1,0 +1,471 @@
+//! The vocabulary: what a record, an event and an observation are.
+//!
+//! Does nothing by itself; every other module of the pipeline reads and writes these types. They are domain types:
+//! the wire's JSON is known to [`super::decode`] alone, a destination's JSON to that destination alone.
+//!
+//! Borrowing: a [`Batch`] owns the bytes of its records in one arena; [`RawRecord`], [`PanicEvent`] and
+//! [`Observation`] borrow from it, so that an ordinary record costs no allocation on its way to a cell.
+//!
+//! Never here: a clock, a disk, a payload's value beyond the life of its batch.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since the Unix epoch (UTC). Event time unless a name says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Millis(pub i64);
+
+impl Millis {
+    /// One second.
+    pub const SECOND: i64 = 1_000;
+    /// One minute.
+    pub const MINUTE: i64 = 60 * Self::SECOND;
+    /// One hour.
+    pub const HOUR: i64 = 60 * Self::MINUTE;
+    /// One day.
+    pub const DAY: i64 = 24 * Self::HOUR;
+
+    /// Reads an RFC 3339 date and time with an offset (`2026-09-14T08:00:00.849Z`); `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|at| Self(at.as_millisecond()))
+    }
+
+    /// This time moved by `millis` (saturating at the ends of the range).
+    #[must_use]
+    pub fn plus(self, millis: i64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
+    /// Milliseconds from `earlier` to `self`; negative when `self` is the earlier one.
+    pub fn since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl fmt::Display for Millis {
+    /// RFC 3339 in UTC with milliseconds; times outside the years -9999 to 9999 as plain milliseconds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(at) => write!(f, "{at:.3}"),
+            Err(_) => write!(f, "{}ms", self.0),
+        }
+    }
+}
+
+/// A record's place: topic (or file name), partition, offset (or line number from 0), all inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position<'a> {
+    /// Topic name, or the path of a file.
+    pub topic: &'a str,
+    /// Partition; 0 for files.
+    pub partition: i32,
+    /// Offset; the line number, counted from 0, for files.
+    pub offset: i64,
+}
+
+impl fmt::Display for Position<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]@{}", self.topic, self.partition, self.offset)
+    }
+}
+
+/// The *next* offset of every partition that was read. Only this type adds one to an offset.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    next: BTreeMap<String, BTreeMap<i32, i64>>,
+}
+
+impl Checkpoint {
+    /// Whether the record at `position` has its fate already.
+    pub fn covers(&self, position: Position<'_>) -> bool {
+        self.next_offset(position.topic, position.partition).is_some_and(|next| position.offset < next)
+    }
+
+    /// Marks the record at `position`, and with it all before it, as decided. Never moves back.
+    pub fn advance(&mut self, position: Position<'_>) {
+        self.set(position.topic, position.partition, position.offset.saturating_add(1));
+    }
+
+    /// Sets the next offset of a partition, unless it stands further already.
+    pub fn set(&mut self, topic: &str, partition: i32, next: i64) {
+        if !self.next.contains_key(topic) {
+            self.next.insert(topic.to_owned(), BTreeMap::new());
+        }
+        if let Some(partitions) = self.next.get_mut(topic) {
+            let slot = partitions.entry(partition).or_insert(next);
+            *slot = (*slot).max(next);
+        }
+    }
+
+    /// The offset to read next, if the partition was ever read.
+    pub fn next_offset(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.next.get(topic)?.get(&partition).copied()
+    }
+
+    /// All (topic, partition, next offset), in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, i32, i64)> {
+        self.next.iter().flat_map(|(topic, partitions)| {
+            partitions.iter().map(move |(partition, next)| (topic.as_str(), *partition, *next))
+        })
+    }
+}
+
+/// Records as a source handed them over, their bytes in one arena.
+#[derive(Debug, Default)]
+pub struct Batch {
+    topics: Vec<String>,
+    arena: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    topic: usize,
+    partition: i32,
+    offset: i64,
+    broker_time: Option<Millis>,
+    start: usize,
+    end: usize,
+}
+
+impl Batch {
+    /// Appends a record; its bytes are copied.
+    pub fn push(&mut self, position: Position<'_>, broker_time: Option<Millis>, payload: &[u8]) {
+        let topic = self.topics.iter().position(|name| name == position.topic).unwrap_or_else(|| {
+            self.topics.push(position.topic.to_owned());
+            self.topics.len() - 1
+        });
+        let start = self.arena.len();
+        self.arena.extend_from_slice(payload);
+        self.entries.push(Entry {
+            topic,
+            partition: position.partition,
+            offset: position.offset,
+            broker_time,
+            start,
+            end: self.arena.len(),
+        });
+    }
+
+    /// The records in the order they were pushed.
+    pub fn iter(&self) -> impl Iterator<Item = RawRecord<'_>> {
+        self.entries.iter().map(|entry| RawRecord {
+            position: Position {
+                topic: self.topics.get(entry.topic).map_or("", String::as_str),
+                partition: entry.partition,
+                offset: entry.offset,
+            },
+            broker_time: entry.broker_time,
+            payload: self.arena.get(entry.start..entry.end).unwrap_or_default(),
+        })
+    }
+
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes of all records together.
+    pub fn n_bytes(&self) -> usize {
+        self.arena.len()
+    }
+}
+
+/// A record: bytes at a position. Lives as long as its batch, so that the dead letters get the very bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct RawRecord<'a> {
+    /// Where it stood.
+    pub position: Position<'a>,
+    /// The broker's (or producer's) timestamp of the record; `None` for files.
+    pub broker_time: Option<Millis>,
+    /// The record's value.
+    pub payload: &'a [u8],
+}
+
+/// Why a record was refused. Closed: the name is the metric's label and the dead letter's `reason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The record has no bytes, or white space alone.
+    Empty,
+    /// More bytes than a record may have.
+    TooLarge,
+    /// Not UTF-8.
+    NotUtf8,
+    /// Not JSON.
+    NotJson,
+    /// Nested deeper than a record may be.
+    TooDeep,
+    /// More keys or values than a record may have.
+    TooManyNodes,
+    /// A text longer than its field may be.
+    TooLong,
+    /// A key that must be there is not.
+    MissingKey,
+    /// A value of another JSON type than its key asks for.
+    WrongType,
+    /// The right type, but not a value its key allows (a date, an address, a number out of range).
+    BadValue,
+    /// An encoding that is not read, named in the detail (Avro, Protobuf).
+    UnsupportedEncoding,
+    /// A fault of our own, caught at the record's fence.
+    Internal,
+}
+
+impl Reason {
+    /// Every reason, for tables and metrics.
+    pub const ALL: [Self; 12] = [
+        Self::Empty,
+        Self::TooLarge,
+        Self::NotUtf8,
+        Self::NotJson,
+        Self::TooDeep,
+        Self::TooManyNodes,
+        Self::TooLong,
+        Self::MissingKey,
+        Self::WrongType,
+        Self::BadValue,
+        Self::UnsupportedEncoding,
+        Self::Internal,
+    ];
+
+    /// The name used in dead letters, metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::TooLarge => "too_large",
+            Self::NotUtf8 => "not_utf8",
+            Self::NotJson => "not_json",
+            Self::TooDeep => "too_deep",
+            Self::TooManyNodes => "too_many_nodes",
+            Self::TooLong => "too_long",
+            Self::MissingKey => "missing_key",
+            Self::WrongType => "wrong_type",
+            Self::BadValue => "bad_value",
+            Self::UnsupportedEncoding => "unsupported_encoding",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// A refused record, as it goes to the dead letters.
+#[derive(Debug, Clone)]
+pub struct Rejection<'a> {
+    /// The record with its bytes.
+    pub record: RawRecord<'a>,
+    /// The named reason.
+    pub reason: Reason,
+    /// Where in the record and what would be right: `panic.message: a text is needed, found a number`. Our own
+    /// words and key names only, never a value of the record.
+    pub detail: String,
+}
+
+/// What became of the fault that the event tells of.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum RecoveryOutcome {
+    /// Contained, and the caller got a proper answer.
+    Recovered,
+    /// Contained, but the caller got less than asked for (an error answer).
+    Degraded,
+    /// Left the boundary that was to contain it.
+    Escaped,
+    /// The process or isolate ended.
+    Aborted,
+    /// Looks like an abort; the carrier cannot tell it from a hang.
+    SuspectedAbort,
+    /// The carrier does not say.
+    #[default]
+    Unknown,
+}
+
+/// A decoded panic recovery event, in the words of `schemas/panic-event.v1.json`. Texts borrow from the record where
+/// the JSON has no escapes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PanicEvent<'a> {
+    /// Unique id given by the producer.
+    pub event_id: Cow<'a, str>,
+    /// Event time after the clock rule (see [`super::decode`]).
+    pub time: Millis,
+    /// The producer's clock was out of bounds and `time` is the broker's.
+    pub clock_replaced: bool,
+    /// Name of the service.
+    pub service: Cow<'a, str>,
+    /// Whose service it is, where one deployment serves several; empty means the default tenant.
+    pub tenant: Cow<'a, str>,
+    /// Release of the service.
+    pub release: Option<Cow<'a, str>>,
+    /// Host or node.
+    pub host: Option<Cow<'a, str>>,
+    /// Region or zone.
+    pub region: Option<Cow<'a, str>>,
+    /// Route template, with the method in front where the producer puts it there: `POST /v1/orders/{id}`.
+    pub endpoint: Option<Cow<'a, str>>,
+    /// HTTP method.
+    pub method: Option<Cow<'a, str>>,
+    /// Path as requested.
+    pub path: Option<Cow<'a, str>>,
+    /// Query pairs in their order.
+    pub query: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// HTTP status that the client got.
+    pub status: Option<u16>,
+    /// Whether the panic was caught.
+    pub handled: Option<bool>,
+    /// The panic itself.
+    pub panic: PanicFacts<'a>,
+    /// Who sent the request, as far as the network knows.
+    pub client: Client<'a>,
+    /// The token presented, if any.
+    pub token: Option<TokenFacts<'a>>,
+    /// The request.
+    pub request: Request<'a>,
+    /// Milliseconds from request to answer.
+    pub latency_ms: Option<f64>,
+    /// Isolate, process or worker that ran it.
+    pub isolate: Option<Cow<'a, str>>,
+    /// What became of retries, as far as it is known.
+    pub retry: Option<Retry<'a>>,
+    /// What became of the fault; derived where the producer does not say (see [`super::decode`]).
+    pub recovery: RecoveryOutcome,
+    /// The boundary that contained it (`tower::CatchPanic`, `wasm-bindgen`, …).
+    pub boundary: Option<Cow<'a, str>>,
+    /// Milliseconds that the recovery took.
+    pub recovery_latency_ms: Option<f64>,
+    /// Side effects before the panic: kind and count.
+    pub side_effects: Vec<(Cow<'a, str>, u64)>,
+    /// W3C trace id.
+    pub trace_id: Option<Cow<'a, str>>,
+    /// What the decoder noticed about the record.
+    pub notes: DecodeNotes,
+}
+
+/// What the decoder noticed and did not refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DecodeNotes {
+    /// Keys that the schema does not know.
+    pub n_unknown_keys: u32,
+    /// Keys that stood twice in one object (the first one counts).
+    pub n_duplicate_keys: u32,
+}
+
+/// What panicked, as told.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PanicFacts<'a> {
+    /// The message: attacker text until masked.
+    pub message: Cow<'a, str>,
+    /// Source file.
+    pub file: Option<Cow<'a, str>>,
+    /// Line, from 1.
+    pub line: Option<u32>,
+    /// Column, from 1.
+    pub column: Option<u32>,
+    /// Thread name.
+    pub thread: Option<Cow<'a, str>>,
+    /// Function names, innermost first, at most [`super::decode::FRAMES_MAX`].
+    pub backtrace: Vec<Cow<'a, str>>,
+}
+
+/// The client as the service saw it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Client<'a> {
+    /// Address; IPv4-mapped IPv6 is turned into IPv4.
+    pub ip: Option<IpAddr>,
+    /// `User-Agent` header.
+    pub user_agent: Option<Cow<'a, str>>,
+}
+
+/// A token as the service saw it. The token itself is never in an event.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TokenFacts<'a> {
+    /// The producer's own hash of it; hashed again under our key before anything keeps it.
+    pub id_hash: Option<Cow<'a, str>>,
+    /// Scopes, as separate texts (split by the decoder at spaces and commas, or given as an array).
+    pub scopes: Vec<Cow<'a, str>>,
+    /// Whether the service accepted it.
+    pub valid: Option<bool>,
+}
+
+/// The request that panicked.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Request<'a> {
+    /// Request id.
+    pub id: Option<Cow<'a, str>>,
+    /// `Content-Type` header.
+    pub content_type: Option<Cow<'a, str>>,
+    /// Bytes of the body as sent.
+    pub content_length: Option<u64>,
+    /// The body.
+    pub payload: Payload<'a>,
+    /// The body was cut by the producer.
+    pub payload_truncated: bool,
+    /// `Idempotency-Key` header; hashed before anything keeps it.
+    pub idempotency_key: Option<Cow<'a, str>>,
+    /// Attempt, from 1.
+    pub attempt: Option<u32>,
+    /// The shape, from a producer that keeps payloads at home.
+    pub shape: Option<Cow<'a, str>>,
+}
+
+/// A request body.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Payload<'a> {
+    /// None was recorded.
+    #[default]
+    Absent,
+    /// Text.
+    Text(Cow<'a, str>),
+    /// Bytes that are not UTF-8 (base64 on the wire).
+    Bytes(Vec<u8>),
+}
+
+impl Payload<'_> {
+    /// The body's bytes; empty when there is none.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Absent => &[],
+            Self::Text(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+/// What is known about retries of the request.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Retry<'a> {
+    /// The producer's word: `not_retried`, `succeeded`, `failed`, `unknown`, …
+    pub outcome: Cow<'a, str>,
+    /// From when on this is known; before it, nothing may be concluded from `outcome`.
+    pub known_at: Option<Millis>,
+}
+
+/// A keyed 64-bit name of a text: the same text has the same id under one deployment key, and nobody without the
+/// key can find a second text for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Id(pub u64);
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// The 128-bit name of a payload's structure (see [`super::fingerprint`]), shown as `s1:` and 32 hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct ShapeId(pub u128);
+
+impl fmt::Display for ShapeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s1:{:032x}", self.0)
+    }
+}

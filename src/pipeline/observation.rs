@@ -1,0 +1,140 @@
+//! What clustering and judging may look at: one event after decode, classify, enrich and fingerprint.
+//!
+//! An [`Observation`] has names (borrowed, to be shown to people), keyed ids (to be counted) and traits; no value of
+//! the payload, no token, no idempotency key, no unmasked message.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::classify::Classified;
+use super::enrich::{AddressKind, Network, ScopeTier};
+use super::event::{Id, Millis, Position, RecoveryOutcome, ShapeId};
+use super::fingerprint::{Format, Sketch, Traits};
+
+/// The exact key of a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CellKey {
+    /// Tenant.
+    pub tenant: Id,
+    /// Service.
+    pub service: Id,
+    /// Panic site: service, file, function, masked message.
+    pub site: Id,
+    /// Route template (with method).
+    pub route: Id,
+    /// Payload shape.
+    pub shape: ShapeId,
+}
+
+/// Who sent it: a valid token, else the source prefix (/24, /48); `None` when neither is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Actor {
+    /// A token that the service accepted (keyed id).
+    Token(Id),
+    /// A source prefix (keyed id of the network address).
+    Prefix(Id),
+    /// Nobody in particular.
+    Unknown,
+}
+
+/// The source of a request.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Source {
+    /// The address; addresses are shown to the SOC, they are not payload.
+    pub address: Option<IpAddr>,
+    /// Keyed id of the address.
+    pub address_id: Option<Id>,
+    /// Keyed id of its /24 or /48.
+    pub prefix_id: Option<Id>,
+    /// What kind of address it is.
+    pub kind: AddressKind,
+    /// Outside facts.
+    pub network: Network,
+}
+
+/// The token of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenUse {
+    /// Keyed id.
+    pub id: Option<Id>,
+    /// Whether the service accepted it.
+    pub valid: Option<bool>,
+    /// How far it reaches.
+    pub tier: ScopeTier,
+    /// Its scopes, sorted, without repeats, joined by one space; names, bounded by the decoder.
+    pub scopes: Arc<str>,
+}
+
+/// One event as the rest of the pipeline sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation<'a> {
+    /// Where the record stood.
+    pub position: Position<'a>,
+    /// The producer's id of the event.
+    pub event_id: Cow<'a, str>,
+    /// Keyed id of (tenant, service, event id): the same event twice is a duplicate.
+    pub event: Id,
+    /// Event time.
+    pub time: Millis,
+    /// The time is the broker's, since the producer's clock was out of bounds.
+    pub clock_replaced: bool,
+    /// Key of its cell.
+    pub cell: CellKey,
+    /// Who sent it.
+    pub actor: Actor,
+
+    /// Tenant name.
+    pub tenant: Cow<'a, str>,
+    /// Service name.
+    pub service: Cow<'a, str>,
+    /// Route: method and template, or method and masked path where no template is told.
+    pub route: Cow<'a, str>,
+    /// Site in words: `function (file)`, neutralised.
+    pub site: Arc<str>,
+    /// Release.
+    pub release: Option<Cow<'a, str>>,
+
+    /// What kind of panic it was, and its message without values.
+    pub panic: Arc<Classified>,
+    /// What became of the fault.
+    pub recovery: RecoveryOutcome,
+    /// Status that the client got.
+    pub status: Option<u16>,
+
+    /// Source.
+    pub source: Source,
+    /// Token, if one was presented.
+    pub token: Option<TokenUse>,
+    /// Keyed id of the whole user agent.
+    pub agent: Option<Id>,
+    /// Keyed id of the user agent's first product name (up to `/` or space).
+    pub agent_family: Option<Id>,
+    /// That product name, neutralised, at most 40 bytes.
+    pub agent_name: Cow<'a, str>,
+    /// Keyed id of the content type (without parameters).
+    pub media_type: Option<Id>,
+    /// Keyed id of the idempotency key.
+    pub idempotency: Option<Id>,
+    /// Attempt, from 1.
+    pub attempt: u32,
+    /// The request's retry succeeded, as far as that was known at `time` (a later `known_at` says nothing).
+    pub retry_succeeded: Option<bool>,
+    /// Milliseconds from request to answer, whole, at most a day.
+    pub latency_ms: Option<u32>,
+    /// Keyed id of the isolate.
+    pub isolate: Option<Id>,
+
+    /// What the body is.
+    pub format: Format,
+    /// Coarse shape class.
+    pub coarse: u16,
+    /// Sketch of the shape.
+    pub sketch: Sketch,
+    /// Keyed id of the content: equal for an exact repeat.
+    pub content: Id,
+    /// Lexical traits.
+    pub traits: Traits,
+}
