@@ -14,3 +14,4 @@ pub mod classify;
 pub mod decode;
 pub mod enrich;
 pub mod fingerprint;
+pub mod state;
