@@ -14,4 +14,8 @@ pub mod classify;
 pub mod decode;
 pub mod enrich;
 pub mod fingerprint;
+pub mod cell;
+pub mod cells;
+//pub mod cluster;
+pub mod sample;
 pub mod state;
