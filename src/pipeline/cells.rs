@@ -209,8 +209,7 @@ impl Cells {
     pub fn resolve(&self, key: &CellKey) -> CellKey {
         let service = self.services.get(&key.service);
         if key.service == OVERFLOW_ID || !stands(key.service.0, self.service_level) {
-            let shape =
-                if key.service == OVERFLOW_ID { key.shape } else { overflow_shape(u128::from(key.service.0)) };
+            let shape = if key.service == OVERFLOW_ID { key.shape } else { overflow_shape(u128::from(key.service.0)) };
             return CellKey { service: OVERFLOW_ID, site: OVERFLOW_ID, route: OVERFLOW_ID, shape, ..*key };
         }
         let Some(service) = service else { return *key };
@@ -219,12 +218,7 @@ impl Cells {
         }
         let hash = block_hash(key.site, key.route);
         if !stands(hash, service.level) {
-            return CellKey {
-                site: OVERFLOW_ID,
-                route: OVERFLOW_ID,
-                shape: overflow_shape(u128::from(hash)),
-                ..*key
-            };
+            return CellKey { site: OVERFLOW_ID, route: OVERFLOW_ID, shape: overflow_shape(u128::from(hash)), ..*key };
         }
         match service.blocks.get(&(key.site, key.route)) {
             Some(block) if !is_overflow(key) && !shape_stands(key.shape, block.level) => {
@@ -327,11 +321,10 @@ impl Cells {
     }
 
     fn fit_block(&mut self, key: CellKey) {
-        while let Some(block) = self.block(&key).filter(|b| b.n_shapes > self.limits.shapes_per_block_max.max(1)) {
+        let n_max = self.limits.shapes_per_block_max.max(1);
+        // At level 128 only the shape 0 stands.
+        while let Some(block) = self.block(&key).filter(|b| b.n_shapes > n_max && b.level < 128) {
             self.raise_shapes(key, block.level.saturating_add(1));
-            if block.level == u8::MAX {
-                return;
-            }
         }
     }
 
@@ -384,9 +377,7 @@ impl Cells {
         block.n_shapes = u32::try_from(standing.len()).unwrap_or(u32::MAX);
         service.demand = service.demand.saturating_sub(before).saturating_add(block.demand(&limits));
         self.fold(&folded);
-        self.stamp_range(
-            CellKey { shape: overflow_shape(0), ..key }..=CellKey { shape: overflow_shape(15), ..key },
-        );
+        self.stamp_range(CellKey { shape: overflow_shape(0), ..key }..=CellKey { shape: overflow_shape(15), ..key });
     }
 
     /// Raises the level of a service's blocks and folds those that no longer stand.
@@ -419,12 +410,8 @@ impl Cells {
         }
         self.service_level = level;
         self.services.retain(|service, _| stands(service.0, level));
-        let folded: Vec<CellKey> = self
-            .by_key
-            .keys()
-            .filter(|k| k.service != OVERFLOW_ID && !stands(k.service.0, level))
-            .copied()
-            .collect();
+        let folded: Vec<CellKey> =
+            self.by_key.keys().filter(|k| k.service != OVERFLOW_ID && !stands(k.service.0, level)).copied().collect();
         self.fold(&folded);
         self.stamp_service(tenant, OVERFLOW_ID);
     }

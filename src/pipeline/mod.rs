@@ -10,12 +10,12 @@ pub mod memo;
 pub mod observation;
 
 pub mod alert;
+pub mod cell;
+pub mod cells;
 pub mod classify;
+pub mod cluster;
 pub mod decode;
 pub mod enrich;
 pub mod fingerprint;
-pub mod cell;
-pub mod cells;
-//pub mod cluster;
 pub mod sample;
 pub mod state;
