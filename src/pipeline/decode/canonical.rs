@@ -514,6 +514,7 @@ struct QueryPair;
 impl<'de> Item<'de> for QueryPair {
     type Out = (Cow<'de, str>, Cow<'de, str>);
     const LIST: &'static str = "an array of pairs of texts";
+    const IS_OBJECT_TAKEN: bool = true;
 
     fn next<A: SeqAccess<'de>>(self, list: &mut Items<'_, '_, A>) -> Result<Option<Self::Out>, A::Error> {
         list.pair(FreeText)

@@ -29,7 +29,7 @@ pub(super) fn json_text(payload: &[u8]) -> Result<&str, Refusal> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     match (body.trim_ascii_start().first(), schema) {
         (Some(b'{'), _) => std::str::from_utf8(body).map_err(|error| not_utf8(error.valid_up_to())),
-        (None, None) => refuse(Reason::Empty, "the record: it has no bytes or white space alone"),
+        (None, _) => refuse(Reason::Empty, "the record: it has no bytes or white space alone"),
         (_, Some(schema)) => Err(framed(schema, body)),
         (Some(_), None) => Err(no_object(body)),
     }

@@ -352,6 +352,8 @@ pub(super) trait Item<'de>: Copy {
     type Out;
     /// The whole list, in words that go before "is needed".
     const LIST: &'static str;
+    /// Whether an object of texts may stand in place of the list.
+    const IS_OBJECT_TAKEN: bool = false;
 
     /// Reads the next item; `None` at the end of the list.
     fn next<A: SeqAccess<'de>>(self, list: &mut Items<'_, '_, A>) -> Result<Option<Self::Out>, A::Error>;
@@ -361,7 +363,7 @@ pub(super) trait Item<'de>: Copy {
         Err(Fault::Wrong("a text"))
     }
 
-    /// Takes an entry of an object in place of a list, where the key allows one (all or none).
+    /// Takes an entry of an object in place of a list, where the key allows one.
     fn take_entry(self, _key: Cow<'de, str>, _value: Cow<'de, str>, _trace: &Trace) -> Result<Self::Out, Fault> {
         Err(Fault::Wrong("an object"))
     }
@@ -467,6 +469,9 @@ impl<'de, I: Item<'de>> Visitor<'de> for ListSeed<'_, I> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        if !I::IS_OBJECT_TAKEN {
+            return Err(self.trace.wrong(I::LIST, "an object"));
+        }
         let mut items = Vec::new();
         let text = LooseText;
         while let Some(key) = map.next_key_seed(LeafSeed { trace: self.trace, leaf: text })? {
