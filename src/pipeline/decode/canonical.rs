@@ -302,6 +302,7 @@ struct FreeText;
 impl<'de> Leaf<'de> for FreeText {
     type Out = Cow<'de, str>;
     const NEEDS: &'static str = "a text";
+    const IS_FREE_TEXT: bool = true;
 
     fn text(self, text: Cow<'de, str>, trace: &Trace) -> Result<Self::Out, Fault> {
         if text.len() <= FREE_TEXT_BYTES_MAX {
@@ -331,6 +332,7 @@ struct Body;
 impl<'de> Leaf<'de> for Body {
     type Out = Cow<'de, str>;
     const NEEDS: &'static str = "a text";
+    const IS_FREE_TEXT: bool = true;
 
     fn text(self, text: Cow<'de, str>, _trace: &Trace) -> Result<Self::Out, Fault> {
         Ok(text)

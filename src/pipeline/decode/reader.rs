@@ -110,6 +110,8 @@ pub(super) trait Leaf<'de>: Copy {
     type Out;
     /// What is asked for, in words that go before "is needed".
     const NEEDS: &'static str;
+    /// Whether this is a text that may hold anything, lone surrogates too.
+    const IS_FREE_TEXT: bool = false;
 
     /// Takes a text.
     fn text(self, _text: Cow<'de, str>, _trace: &Trace) -> Result<Self::Out, Fault> {
@@ -139,14 +141,40 @@ impl<'de, L: Leaf<'de>> DeserializeSeed<'de> for LeafSeed<'_, L> {
     type Value = Option<L::Out>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
+        if L::IS_FREE_TEXT { deserializer.deserialize_option(self) } else { deserializer.deserialize_any(self) }
     }
+}
+
+/// The JSON type that the parser found where it was asked for bytes, told from the first word of its complaint.
+fn found_instead(complaint: &str) -> Option<&'static str> {
+    let found = complaint.strip_prefix("invalid type: ")?;
+    Some(match found.split([' ', ',']).next()? {
+        "boolean" => "a truth value",
+        "map" => "an object",
+        _ => "a number",
+    })
 }
 
 impl<'de, L: Leaf<'de>> LeafSeed<'_, L> {
     fn settle<E: Error>(&self, read: Result<L::Out, Fault>) -> Result<Option<L::Out>, E> {
         read.map(Some).map_err(|fault| self.trace.fault(L::NEEDS, &fault))
     }
+}
+
+/// The text of bytes that are UTF-8 but for lone surrogates, three bytes each, which become one U+FFFD each.
+fn text_of(bytes: &[u8]) -> String {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.to_owned();
+    }
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        // A surrogate is one lead byte, one byte that may not follow it, and one that may not stand alone.
+        if chunk.invalid().first() == Some(&0xed) {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    text
 }
 
 /// The visits that a seed does not take, each refused by the name of what was found.
@@ -190,6 +218,28 @@ impl<'de, L: Leaf<'de>> Visitor<'de> for LeafSeed<'_, L> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
         self.settle(self.leaf.text(Cow::Owned(text.to_owned()), self.trace))
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    /// Asks for bytes: the parser refuses a lone surrogate in a text, and spells it out in bytes.
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        let trace = self.trace;
+        deserializer.deserialize_bytes(self).map_err(|error| {
+            let is_told = trace.refusal.borrow().is_some();
+            let found = if is_told { None } else { found_instead(&error.to_string()) };
+            found.map_or(error, |found| trace.wrong(L::NEEDS, found))
+        })
+    }
+
+    fn visit_borrowed_bytes<E: Error>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+        self.settle(self.leaf.text(String::from_utf8_lossy(bytes), self.trace))
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+        self.settle(self.leaf.text(Cow::Owned(text_of(bytes)), self.trace))
     }
 
     fn visit_bool<E: Error>(self, truth: bool) -> Result<Self::Value, E> {

@@ -129,7 +129,7 @@ fn a_wrong_type_is_refused_with_the_path_of_its_key() {
     wrong("panic.backtrace", r#"["a",null]"#, "panic.backtrace[1]: a text is needed, found null");
     wrong("panic.backtrace", r#""a\nb""#, "panic.backtrace: an array of texts is needed, found a text");
     wrong("token.scope", "{}", "token.scope: ");
-    wrong("side_effects", "[{},7]", "side_effects[");
+    wrong("side_effects", r#"[{"kind":"a"},7]"#, "side_effects[1]: an object is needed, found a number");
     wrong("side_effects", r#"[{"kind":"a"},{"kind":7}]"#, "side_effects[1].kind: a text is needed, found a number");
     wrong("request.payload", r#"{"a":1}"#, "request.payload: a text is needed, found an object");
     wrong("ts", "1757836800", "ts: a text is needed, found a number");
@@ -446,8 +446,29 @@ fn control_characters_are_kept_in_every_text_and_never_shown_in_a_refusal() {
 }
 
 #[test]
-fn raw_control_characters_in_a_text_are_not_json() {
-    check_refused(SMALL.replace("\"m\"", "\"\u{1b}[31m\""), Reason::NotJson, "panic.message: JSON breaks");
+fn raw_control_characters_are_taken_in_what_the_client_wrote_and_in_no_name() {
+    let raw = SMALL.replace("\"m\"", "\"\u{1b}[31m\"");
+    assert_eq!(read(&raw).panic.message, "\u{1b}[31m");
+    check_refused(SMALL.replace("\"s\"", "\"\u{1b}\""), Reason::NotJson, "service: JSON breaks");
+}
+
+#[test]
+fn lone_surrogates_become_replacement_characters_in_what_the_client_wrote() {
+    let check_text = |json: &str, expected: &str| {
+        assert_eq!(read(&with("panic.message", json)).panic.message, expected);
+        let event = with("request.payload", json);
+        assert_eq!(read(&event).request.payload, Payload::Text(expected.into()));
+    };
+    check_text(r#""a\ud800b""#, "a\u{fffd}b");
+    check_text(r#""\udfff\ud800""#, "\u{fffd}\u{fffd}");
+    check_text(r#""é\ud83d\ude00\ud83d""#, "é😀\u{fffd}");
+    check_text(r#""\ud800\ud800\udc00""#, "\u{fffd}\u{10000}");
+    check_refused(with("panic.message", r#""\ud8""#), Reason::NotJson, "panic.message: JSON breaks");
+    check_refused(with("service", r#""\ud800""#), Reason::NotJson, "service: JSON breaks");
+    check_refused(with("panic.message", "[7]"), Reason::WrongType, "panic.message: a text is needed, found an array");
+    check_refused(with("panic.message", "true"), Reason::WrongType, "panic.message: a text is needed, found a truth");
+    check_refused(with("panic.message", "{}"), Reason::WrongType, "panic.message: a text is needed, found an object");
+    check_refused(with("panic.message", "-1.5"), Reason::WrongType, "panic.message: a text is needed, found a number");
 }
 
 /// All property paths of a schema, `[]` for the items of a list.
