@@ -103,7 +103,9 @@ pub fn classify(model: &PanicModel, message: &str) -> Classified {
             match &rule.tail {
                 Tail::None => (rule.class, fixed),
                 Tail::Words(after) => {
-                    let words = text.split_once(after.as_str()).map(|(_, words)| mask::free_text(words));
+                    // In the first line alone: the values of `left` and `right` follow in lines of their own.
+                    let line = text.lines().next().unwrap_or_default();
+                    let words = line.split_once(after.as_str()).map(|(_, words)| mask::free_text(words));
                     (rule.class, mask::join(fixed, words.as_deref()))
                 }
                 Tail::Error(after) => {

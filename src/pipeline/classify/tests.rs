@@ -2,12 +2,15 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn builtin() -> PanicModel {
-    PanicModel::builtin().unwrap()
+/// Made once: a debug build takes a while to compile eighty patterns.
+static BUILTIN: std::sync::LazyLock<PanicModel> = std::sync::LazyLock::new(|| PanicModel::builtin().unwrap());
+
+fn builtin() -> &'static PanicModel {
+    &BUILTIN
 }
 
 fn check(message: &str, class: &str, masked: &str) {
-    let found = classify(&builtin(), message);
+    let found = classify(builtin(), message);
     assert_eq!((found.class.as_str(), found.masked.as_str()), (class, masked), "{message:?}");
 }
 
@@ -92,14 +95,14 @@ fn wordings_of_all_releases_have_one_class_and_one_mask() {
         ]),
     ] {
         let model = builtin();
-        let found: Vec<Classified> = wordings.iter().map(|wording| classify(&model, wording)).collect();
+        let found: Vec<Classified> = wordings.iter().map(|wording| classify(model, wording)).collect();
         assert!(found.iter().all(|one| one.class == class && one.masked == found[0].masked), "{found:?}");
     }
 }
 
 #[test]
 fn consequences_are_secondary_and_quoted_input_is_none() {
-    let secondary = |message: &str| classify(&builtin(), message).secondary;
+    let secondary = |message: &str| classify(builtin(), message).secondary;
     for message in [
         "called `Result::unwrap()` on an `Err` value: PoisonError { .. }",
         "called `Result::unwrap()` on an `Err` value: JoinError::Panic(Id(5), \"boom\", ...)",
@@ -171,20 +174,20 @@ proptest! {
         let model = builtin();
         // A mark inside the input may close a quotation early; then a free text may keep plain words, as documented.
         if !wild.contains(['"', '`', '\'', '[', ']', '{', '}', '(', ')', '<', '>', '\\']) {
-            prop_assert!(!classify(&model, &message).masked.contains(&canary), "{message}");
+            prop_assert!(!classify(model, &message).masked.contains(&canary), "{message}");
         }
-        prop_assert!(!classify(&model, &plain).masked.contains(&canary), "{plain}");
+        prop_assert!(!classify(model, &plain).masked.contains(&canary), "{plain}");
     }
 
     #[test]
     fn tokens_are_masked_even_in_bare_free_text(token in "[a-zA-Z]{0,8}[0-9@_=%$é][a-zA-Z0-9@=%$é]{3,40}") {
-        let masked = classify(&builtin(), &format!("refused plan {token} today")).masked;
+        let masked = classify(builtin(), &format!("refused plan {token} today")).masked;
         prop_assert!(!masked.contains(&token), "{masked}");
     }
 
     #[test]
     fn any_message_gives_one_bounded_printable_line(message in any::<String>()) {
-        let found = classify(&builtin(), &message);
+        let found = classify(builtin(), &message);
         prop_assert!(found.masked.len() <= MASKED_BYTES_MAX);
         prop_assert!(found.masked.bytes().all(|b| (b' '..=b'~').contains(&b)), "{:?}", found.masked);
     }
@@ -192,7 +195,7 @@ proptest! {
     #[test]
     fn the_same_bug_has_the_same_mask_whatever_the_input(at in 0..CARRIERS.len(), one in "[a-z]{3,9}", two in "[a-z]{3,9}") {
         let model = builtin();
-        let masked = |input: &str| classify(&model, &CARRIERS[at].replace("{}", input)).masked;
+        let masked = |input: &str| classify(model, &CARRIERS[at].replace("{}", input)).masked;
         prop_assert_eq!(masked(&one), masked(&two));
     }
 }
@@ -209,7 +212,7 @@ fn huge_and_hostile_messages_are_cut_and_stay_cheap() {
         "é".repeat(500_000),
         "thread '".repeat(100_000),
     ] {
-        assert!(classify(&model, &message).masked.len() <= MASKED_BYTES_MAX);
+        assert!(classify(model, &message).masked.len() <= MASKED_BYTES_MAX);
     }
 }
 
@@ -217,22 +220,22 @@ fn huge_and_hostile_messages_are_cut_and_stay_cheap() {
 fn a_memo_changes_nothing_but_the_price() {
     let (model, mut memo) = (builtin(), Memo::new(2));
     for message in ["attempt to divide by zero", "first boundary", &"x".repeat(600), "attempt to divide by zero"] {
-        assert_eq!(*classify_memoised(&model, &mut memo, message), classify(&model, message));
+        assert_eq!(*classify_memoised(model, &mut memo, message), classify(model, message));
     }
     let long = "y".repeat(MEMO_BYTES_MAX + 1);
-    classify_memoised(&model, &mut memo, &long);
+    classify_memoised(model, &mut memo, &long);
     assert_eq!(memo.get(long.as_str()), None);
 }
 
 #[test]
 fn every_fault_of_a_model_is_named_at_once() {
-    let faulty = "extra = 1\nversion = 3\n\
+    let wrong = "extra = 1\nversion = 3\n\
         [[class]]\nid = \"a\"\nsurface = \"moon\"\nbucket = \"retry_safe\"\nstatus = 200\nadvice = \"\"\n\
         [[class]]\nid = \"a\"\nsurface = \"ffi\"\nbucket = \"retry_safe\"\nstatus = 500\n\
         [[outer]]\nclass = \"b\"\npattern = '('\nmask = \"m\"\nword_after = \"x\"\n\
         [[outer]]\nclass = \"a\"\npattern = '^x .*$'\n\
         [[inner]]\nclass = \"a\"\n";
-    let faults = PanicModel::parse(faulty).unwrap_err().faults;
+    let faults = PanicModel::parse(wrong).unwrap_err().faults;
     for place in [
         "extra", "version", "class[0].surface", "class[0].status", "class[1].id", "class[1].advice", "outer[0].class",
         "outer[0].pattern", "outer[0].word_after", "outer[1].mask", "inner[0].pattern", "class",
@@ -322,7 +325,7 @@ fn real_messages_of_rust_and_of_crates_are_recognised() {
         include_str!("../../../tests/data/messages/third_party_error_texts.tsv"),
     ] {
         for (name, message) in messages(text) {
-            let found = classify(&model, &message);
+            let found = classify(model, &message);
             if FREE_WORDS.contains(&(name.as_str(), message.as_str())) {
                 assert_eq!(found.class, "custom", "{name}: {message}");
                 continue;
@@ -344,7 +347,7 @@ fn the_words_of_the_standard_library_are_never_taken_for_a_consequence_wrongly()
     let mut n_read = 0;
     for line in include_str!("../../../tests/data/messages/std_panic_strings_1.96.tsv").lines() {
         let words = line.split('\t').next().unwrap_or_default().trim_matches('"');
-        let found = classify(&model, words);
+        let found = classify(model, words);
         let about_a_consequence = ["poison", "after panicking", "scoped thread"].iter().any(|part| words.contains(part));
         assert!(!found.secondary || about_a_consequence, "{words}");
         n_read += 1;

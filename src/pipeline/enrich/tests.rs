@@ -76,8 +76,10 @@ fn neighbours_share_a_prefix_and_strangers_do_not() {
     assert_ne!(ids("9.9.9.0").0, ids("9.9.9.0").1, "a network is not its first host");
 }
 
+static BUILTIN: std::sync::LazyLock<ScopeModel> = std::sync::LazyLock::new(|| ScopeModel::builtin().unwrap());
+
 fn check_tier(scope: &str, expected: ScopeTier) {
-    assert_eq!(ScopeModel::builtin().unwrap().tier(scope), expected, "{scope}");
+    assert_eq!(BUILTIN.tier(scope), expected, "{scope}");
 }
 
 #[test]
@@ -112,7 +114,7 @@ fn use_of(scopes: &[&str]) -> TokenUse {
         scopes: scopes.iter().map(|scope| Cow::Borrowed(*scope)).collect(),
         valid: Some(true),
     };
-    token(&Keys::derive(b"test"), &ScopeModel::builtin().unwrap(), &mut Memo::new(10), &facts)
+    token(&Keys::derive(b"test"), &BUILTIN, &mut Memo::new(10), &facts)
 }
 
 #[test]
