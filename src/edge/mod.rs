@@ -2,6 +2,8 @@
 //!
 //! The traits between the loop in [`crate::app`] and the outside; nothing else. Each has two implementations.
 
+pub mod tables;
+
 use std::future::Future;
 
 use crate::pipeline::event::{Batch, Checkpoint, Rejection};
