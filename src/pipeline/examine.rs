@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::Context;
 use super::classify::{Classified, classify_memoised};
 use super::decode::{Refusal, decode};
-use super::enrich::{self, ScopeMemo};
+use super::enrich::{self, Scopes};
 use super::event::{Id, Millis, PanicEvent, RawRecord, Reason};
 use super::fingerprint::{Fingerprint, ShapeMemo, fingerprint};
 use super::keys::Keys;
@@ -35,7 +35,7 @@ const EVENT_ID_BYTES_MAX: usize = 128;
 pub struct Memos {
     messages: Memo<Box<str>, Arc<Classified>>,
     sources: Memo<IpAddr, Source>,
-    scopes: ScopeMemo,
+    scopes: Memo<Box<str>, Scopes>,
     shapes: ShapeMemo,
     sites: Memo<Id, Arc<str>>,
 }
@@ -46,7 +46,7 @@ impl Default for Memos {
         Self {
             messages: Memo::new(4_096),
             sources: Memo::new(65_536),
-            scopes: ScopeMemo::new(4_096),
+            scopes: Memo::new(4_096),
             shapes: ShapeMemo::default(),
             sites: Memo::new(4_096),
         }
@@ -113,6 +113,7 @@ fn observe<'a>(keys: &Keys, record: RawRecord<'a>, event: PanicEvent<'a>, found:
     let service = keys.name(event.service.as_bytes());
     let tenant = keys.name(event.tenant.as_bytes());
     let cell = CellKey { tenant, service, site, route: keys.name(route.as_bytes()), shape: print.shape };
+    let retry_succeeded = retry_succeeded(&event);
     Observation {
         position: record.position,
         event: keys.names(&[event.tenant.as_bytes(), event.service.as_bytes(), event.event_id.as_bytes()]),
@@ -137,7 +138,7 @@ fn observe<'a>(keys: &Keys, record: RawRecord<'a>, event: PanicEvent<'a>, found:
         media_type,
         idempotency: event.request.idempotency_key.as_ref().map(|key| keys.idempotency(key.as_bytes())),
         attempt: event.request.attempt.unwrap_or(1).max(1),
-        retry_succeeded: retry_succeeded(&event),
+        retry_succeeded,
         latency_ms: event.latency_ms.and_then(whole_millis),
         isolate: id(&event.isolate),
         format: print.format,

@@ -7,6 +7,7 @@
 pub mod event;
 pub mod keys;
 pub mod memo;
+pub mod model;
 pub mod neutral;
 
 pub mod decode;

@@ -42,7 +42,7 @@ impl Shares {
     }
 
     /// The suspects in a cell with their events.
-    pub fn of(&self, cell: &CellKey) -> impl ExactSizeIterator<Item = (&Actor, &u64)> {
+    pub fn of(&self, cell: &CellKey) -> impl ExactSizeIterator<Item = (&Actor, &u64)> + Clone {
         const NONE: &BTreeMap<Actor, u64> = &BTreeMap::new();
         self.by_cell.get(cell).unwrap_or(NONE).iter()
     }
@@ -52,9 +52,9 @@ impl Shares {
         self.by_cell.get(cell).is_some_and(|actors| actors.contains_key(actor))
     }
 
-    /// All actors that hold something.
-    pub fn actors(&self) -> impl Iterator<Item = &Actor> {
-        self.by_actor.keys()
+    /// The cells that an actor has a share of.
+    pub fn cells_of(&self, actor: &Actor) -> impl Iterator<Item = &CellKey> {
+        self.by_actor.get(actor).into_iter().flatten()
     }
 }
 
@@ -77,6 +77,6 @@ mod tests {
         assert_eq!(shares.of(&cell(1)).collect::<Vec<_>>(), [(&ben, &9)]);
         assert_eq!(shares.set(anna, &BTreeMap::new()), BTreeSet::from([cell(2), cell(3)]));
         assert_eq!(shares.of(&cell(2)).len(), 0);
-        assert_eq!(shares.actors().collect::<Vec<_>>(), [&ben]);
+        assert_eq!(shares.cells_of(&ben).collect::<Vec<_>>(), [&cell(1)]);
     }
 }

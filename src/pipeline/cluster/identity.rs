@@ -110,6 +110,54 @@ impl Assignments {
         renamed
     }
 
+    /// Where a dead id leads, while that is remembered.
+    pub fn alias(&self, id: ClusterId) -> Option<Alias> {
+        self.aliases.get(&id).copied()
+    }
+
+    /// A row got another name because its cell was folded into another one: its cluster takes the new row in, unless
+    /// that one stands somewhere already.
+    pub fn fold(&mut self, from: RowKey, to: RowKey) {
+        let Some(id) = self.of.remove(&from) else { return };
+        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+        cluster.members.retain(|row| *row != from);
+        if let std::collections::btree_map::Entry::Vacant(vacant) = self.of.entry(to) {
+            vacant.insert(id);
+            let at = cluster.members.partition_point(|row| *row < to);
+            cluster.members.insert(at, to);
+        }
+    }
+
+    /// Identifies a part anew, the rest stays: `components` hold all rows of every cluster that has a row among them or
+    /// among `gone`. Gives every id that was concerned, living or dead.
+    pub fn update(
+        &mut self,
+        model: &ClusteringModel,
+        gone: &BTreeSet<RowKey>,
+        components: &[Vec<Member>],
+        now: Millis,
+    ) -> BTreeSet<ClusterId> {
+        let rows = components.iter().flatten().map(|member| member.key).chain(gone.iter().copied());
+        let mut concerned: BTreeSet<ClusterId> = rows.filter_map(|row| self.of(&row)).collect();
+        let mut part = Self::default();
+        for cluster in concerned.iter().filter_map(|id| self.clusters.remove(id)) {
+            for row in &cluster.members {
+                self.of.remove(row);
+                part.of.insert(*row, cluster.id);
+            }
+            part.clusters.insert(cluster.id, cluster);
+        }
+        part.aliases = self.aliases.extract_if(.., |_, alias| concerned.contains(&alias.into)).collect();
+        concerned.extend(part.aliases.keys());
+        let elsewhere = |id: ClusterId| self.clusters.contains_key(&id) || self.aliases.contains_key(&id);
+        let next = identify_part(model, &part, components, now, &elsewhere);
+        concerned.extend(next.clusters.keys());
+        self.clusters.extend(next.clusters);
+        self.of.extend(next.of);
+        self.aliases.extend(next.aliases);
+        concerned
+    }
+
     /// Rebuilds from stored clusters and aliases.
     pub fn restore(
         clusters: impl IntoIterator<Item = Cluster>,
@@ -140,6 +188,17 @@ pub fn identify(
     components: &[Vec<Member>],
     now: Millis,
 ) -> Assignments {
+    identify_part(model, previous, components, now, &|_| false)
+}
+
+/// As [`identify`], for a part: `elsewhere` says which ids are in use outside of it.
+fn identify_part(
+    model: &ClusteringModel,
+    previous: &Assignments,
+    components: &[Vec<Member>],
+    now: Millis,
+    elsewhere: &dyn Fn(ClusterId) -> bool,
+) -> Assignments {
     let components = canonical(components);
     let claims = claims(model, previous, &components);
     let mut next = Assignments::default();
@@ -155,7 +214,7 @@ pub fn identify(
             Cluster { members, merged: Vec::new(), ..(*oldest).clone() }
         } else {
             let split_from = claims.split_from.get(&number).copied();
-            let id = new_id(first, &taken);
+            let id = new_id(first, &|id| taken.contains(&id) || elsewhere(id));
             taken.insert(id);
             Cluster { id, born: first.first, members, split_from, merged: Vec::new() }
         };
@@ -257,7 +316,7 @@ fn by_age<'p>(clusters: impl Iterator<Item = &'p Cluster>) -> Vec<&'p Cluster> {
 
 /// The id of a new cluster: from its smallest row and the first event of that. Where the name is taken (a piece that
 /// was split off may have the row that named the whole), the next one of a fixed sequence.
-fn new_id(smallest: &Member, taken: &BTreeSet<ClusterId>) -> ClusterId {
+fn new_id(smallest: &Member, taken: &dyn Fn(ClusterId) -> bool) -> ClusterId {
     let cell = &smallest.key.cell;
     let mut hasher = blake3::Hasher::new_derive_key("panicsift 2026-11 cluster id v1");
     for id in [cell.tenant, cell.service, cell.site, cell.route] {
@@ -271,7 +330,7 @@ fn new_id(smallest: &Member, taken: &BTreeSet<ClusterId>) -> ClusterId {
         let mut name = [0; 8];
         names.fill(&mut name);
         let id = ClusterId(Id(u64::from_le_bytes(name)));
-        if !taken.contains(&id) {
+        if !taken(id) {
             return id;
         }
     }
