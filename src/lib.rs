@@ -1,3 +1,5 @@
 //! panicsift
+pub mod config;
 pub mod edge;
 pub mod pipeline;
+pub mod secret;
