@@ -304,8 +304,9 @@ impl Default for LimitSettings {
 impl Settings {
     /// Reads a configuration file. Relative paths in it count from its folder. Gives every fault at once.
     pub fn load(path: &Path) -> Result<Self, ConfigFaults> {
-        let text = read_text(path, FILE_BYTES_MAX)
-            .map_err(|error| ConfigFaults::whole(format!("{}: {error}", path.display()), "name a file that can be read"))?;
+        let text = read_text(path, FILE_BYTES_MAX).map_err(|error| {
+            ConfigFaults::whole(format!("{}: {error}", path.display()), "name a file that can be read")
+        })?;
         let base_dir = path.parent().unwrap_or(Path::new(""));
         Self::parse(&text, base_dir, &environment)
     }
@@ -317,7 +318,9 @@ impl Settings {
         let config = structure::read(table, &mut faults);
         let settings = config.and_then(|config| resolve::resolve(&config, base_dir, env, &mut faults));
         faults.finish()?;
-        settings.ok_or_else(|| ConfigFaults::whole("the configuration could not be read".to_owned(), "report this as a bug"))
+        settings.ok_or_else(|| {
+            ConfigFaults::whole("the configuration could not be read".to_owned(), "report this as a bug")
+        })
     }
 
     /// The configuration in force, defaults filled in, as TOML; secrets stand as `***` and where they come from.
@@ -329,6 +332,14 @@ impl Settings {
 /// The JSON Schema of the file: the contract `schemas/config.v1.json`.
 pub fn schema() -> serde_json::Value {
     structure::schema()
+}
+
+/// Reads a key file named on the command line, by the rules of `privacy.key`.
+pub fn read_key_file(path: &Path) -> Result<Secret, ConfigFaults> {
+    let mut faults = Faults::default();
+    let key = resolve::key_file(path, &mut faults);
+    faults.finish()?;
+    key.ok_or_else(|| ConfigFaults::whole("the key could not be read".to_owned(), "name a file that can be read"))
 }
 
 /// Whether the user asked for output without colour (`NO_COLOR` set to anything but nothing).

@@ -1,5 +1,11 @@
 //! panicsift
+pub mod app;
+pub mod cli;
 pub mod config;
+pub mod logging;
+pub mod report;
+pub mod schemas;
+pub mod secret;
+
 pub mod edge;
 pub mod pipeline;
-pub mod secret;

@@ -39,7 +39,8 @@ impl KeyPath {
 
 impl fmt::Display for KeyPath {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bare = |key: &str| !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        let bare =
+            |key: &str| !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
         for (place, segment) in self.0.iter().enumerate() {
             match segment {
                 Segment::Index(index) => write!(out, "[{index}]")?,
@@ -87,6 +88,12 @@ impl ConfigFaults {
         &self.0
     }
 
+    /// The faults for machines: `{"valid": false, "faults": [{"path", "found", "allowed"}]}`.
+    pub fn to_json(&self) -> serde_json::Value {
+        let fault = |fault: &Fault| serde_json::json!({"path": fault.path.to_string(), "found": fault.found, "allowed": fault.allowed});
+        serde_json::json!({"valid": false, "faults": self.0.iter().map(fault).collect::<Vec<_>>()})
+    }
+
     /// A single fault of the file as a whole.
     pub(super) fn whole(found: String, allowed: &str) -> Self {
         Self(vec![Fault { path: KeyPath::default(), found, allowed: allowed.to_owned() }])
@@ -116,6 +123,11 @@ impl Faults {
         if !again {
             self.0.push(Fault { path, found: found.into(), allowed: allowed.into() });
         }
+    }
+
+    /// Whether nothing is wrong so far.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Paths with a fault so far.
@@ -152,11 +164,10 @@ fn printable(c: char) -> bool {
 
 /// The name among `known` that `name` was most likely meant to be: at most a third of its letters differ.
 pub(super) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    let reach = (name.chars().count() / 3).max(1);
     known
         .into_iter()
         .map(|candidate| (edits(name, candidate), candidate))
-        .filter(|(distance, _)| *distance <= reach)
+        .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(1))
         .min()
         .map(|(_, candidate)| candidate)
 }

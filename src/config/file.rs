@@ -3,6 +3,8 @@
 //! These structs are the wire form: serde fills in the defaults, schemars turns the doc comments into the JSON Schema
 //! that `panicsift schema` prints and that every file is checked against. Nothing here is checked beyond type and range;
 //! [`super::resolve`] makes the typed [`super::Settings`] of it. Keys carry their unit (`_secs`, `_ms`, `_bytes`).
+//! A required key is an `Option` here and required by the schema: so a table that misses one is still read, and all its
+//! other faults are told in the same go.
 
 pub(in crate::config) mod destination;
 
@@ -105,11 +107,11 @@ pub(in crate::config) struct SourceFile {
     #[serde(default)]
     pub(in crate::config) kind: SourceKind,
     /// Brokers to ask first, each as `host:port`.
-    #[schemars(length(min = 1, max = 100))]
-    pub(in crate::config) brokers: Vec<String>,
+    #[schemars(required, length(min = 1, max = 100))]
+    pub(in crate::config) brokers: Option<Vec<String>>,
     /// Topics that carry panic recovery events.
-    #[schemars(length(min = 1, max = 100))]
-    pub(in crate::config) topics: Vec<String>,
+    #[schemars(required, length(min = 1, max = 100))]
+    pub(in crate::config) topics: Option<Vec<String>>,
     /// Consumer group.
     #[serde(default = "default_group")]
     #[schemars(length(min = 1, max = 249))]

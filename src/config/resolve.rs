@@ -68,7 +68,6 @@ pub(super) fn resolve(
     faults: &mut Faults,
 ) -> Option<Settings> {
     let mut scene = Scene { base_dir, env, faults };
-    let root = KeyPath::default();
     let source = config.source.as_ref().map(|file| source(file, &mut scene));
     let state_path = scene.path(&config.state.path);
     let tables = tables(&config.tables, base_dir);
@@ -79,8 +78,12 @@ pub(super) fn resolve(
     let destinations = destination::all(&config.destination, source.as_ref(), &mut scene);
     destination::one_writer_a_file(&config.destination, &destinations, (&state_path, &dead_letters.place), &mut scene);
     let admin_listen = admin(&config.admin, &mut scene);
-    let effective = toml::to_string(config)
-        .map_err(|error| scene.faults.push(root, format!("it cannot be written back: {error}"), "report this as a bug"));
+    if !scene.faults.is_empty() {
+        return None;
+    }
+    let effective = toml::to_string(config).map_err(|error| {
+        scene.faults.push(KeyPath::default(), format!("it cannot be written back: {error}"), "report this as a bug");
+    });
     Some(Settings {
         source: source?,
         state: StateSettings { path: state_path, retention: Duration::from_hours(config.state.retention_hours) },
@@ -117,6 +120,12 @@ pub(super) fn tables(file: &TablesFile, base_dir: &Path) -> TableSettings {
     }
 }
 
+/// The key of names from a file that the command line names.
+pub(super) fn key_file(path: &Path, faults: &mut Faults) -> Option<Secret> {
+    let mut scene = Scene { base_dir: Path::new(""), env: &|_| None, faults };
+    privacy_key(Some(&SecretSource::File(path.to_string_lossy().into_owned())), &mut scene)
+}
+
 /// What is allowed and yet worth a look.
 fn warnings(tables: &TableSettings) -> Vec<String> {
     let missing = |(key, path): (&str, &Option<PathBuf>)| {
@@ -136,7 +145,11 @@ impl Scene<'_> {
     fn existing(&mut self, at: &KeyPath, text: Option<&String>) -> Option<PathBuf> {
         let path = self.path(text?);
         if !path.is_file() {
-            self.faults.push(at.clone(), format!("there is no file {}", path.display()), "name a file that can be read");
+            self.faults.push(
+                at.clone(),
+                format!("there is no file {}", path.display()),
+                "name a file that can be read",
+            );
         }
         Some(path)
     }
@@ -170,7 +183,8 @@ impl Scene<'_> {
     /// Broker addresses.
     fn brokers(&mut self, at: &KeyPath, brokers: &[String]) {
         for (place, broker) in brokers.iter().enumerate() {
-            let port = broker.rsplit_once(':').filter(|(host, _)| host_fits(host)).and_then(|(_, port)| port.parse().ok());
+            let port =
+                broker.rsplit_once(':').filter(|(host, _)| host_fits(host)).and_then(|(_, port)| port.parse().ok());
             if port.is_none_or(|port: u16| port == 0) {
                 self.faults.push(at.index(place), format!("found \"{}\"", plain(broker)), "host:port is expected");
             }
@@ -222,10 +236,12 @@ fn host_fits(host: &str) -> bool {
 
 fn source(file: &SourceFile, scene: &mut Scene<'_>) -> KafkaSourceSettings {
     let at = KeyPath::default().key("source");
-    scene.brokers(&at.key("brokers"), &file.brokers);
-    for (place, topic) in file.topics.iter().enumerate() {
+    let brokers = file.brokers.clone().unwrap_or_default();
+    let topics = file.topics.clone().unwrap_or_default();
+    scene.brokers(&at.key("brokers"), &brokers);
+    for (place, topic) in topics.iter().enumerate() {
         let at = at.key("topics").index(place);
-        if file.topics.iter().take(place).any(|other| other == topic) {
+        if topics.iter().take(place).any(|other| other == topic) {
             scene.faults.push(at, format!("\"{}\" stands twice", plain(topic)), "name each topic once");
         } else if topic.is_empty() {
             scene.faults.push(at, "found an empty text", TOPIC_LETTERS);
@@ -234,8 +250,8 @@ fn source(file: &SourceFile, scene: &mut Scene<'_>) -> KafkaSourceSettings {
         }
     }
     let settings = KafkaSourceSettings {
-        brokers: file.brokers.clone(),
-        topics: file.topics.clone(),
+        brokers,
+        topics,
         group: file.group.clone(),
         offset_reset: file.offset_reset,
         batch_records_max: usize::try_from(file.batch_records_max).unwrap_or(usize::MAX),
@@ -250,7 +266,8 @@ fn source(file: &SourceFile, scene: &mut Scene<'_>) -> KafkaSourceSettings {
 /// A batch must be asked for well inside the time after which the brokers give the partitions away.
 fn poll_interval(settings: &KafkaSourceSettings, at: &KeyPath, scene: &mut Scene<'_>) {
     const NAME: &str = "max.poll.interval.ms";
-    let interval = settings.properties.get(NAME).and_then(|value| value.expose().parse().ok()).map(Duration::from_millis);
+    let interval =
+        settings.properties.get(NAME).and_then(|value| value.expose().parse().ok()).map(Duration::from_millis);
     let least = settings.batch_wait.saturating_mul(2);
     if interval.is_some_and(|interval| interval < least) {
         let allowed = format!("at least twice batch_wait_ms, {} ms, is needed", least.as_millis());

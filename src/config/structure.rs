@@ -17,7 +17,8 @@ pub(super) const SECRET_FORMS: &str =
 
 /// The schema of the file, without references, and without `null`, which TOML does not have.
 pub(super) fn schema() -> Value {
-    let settings = schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let settings =
+        schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     let mut schema = settings.into_generator().into_root_schema_for::<FileConfig>().to_value();
     without_null(&mut schema);
     schema
@@ -39,8 +40,13 @@ pub(super) fn read(table: toml::Table, faults: &mut Faults) -> Option<FileConfig
     for path in &paths {
         take_out(&mut json, &path.0);
     }
-    // What is still wrong misses a required key: its whole section goes.
-    let sections: Vec<KeyPath> = validator.iter_errors(&json).map(|error| section(&key_path(&error))).collect();
+    // What still does not fit (an item of an array was taken out, say) goes with its whole section. A required key that
+    // is missing is no reason: the structs can be without it.
+    let sections: Vec<KeyPath> = validator
+        .iter_errors(&json)
+        .filter(|error| !only_missing(error))
+        .map(|error| section(&key_path(&error)))
+        .collect();
     for path in &sections {
         take_out(&mut json, &path.0);
     }
@@ -52,6 +58,17 @@ pub(super) fn read(table: toml::Table, faults: &mut Faults) -> Option<FileConfig
             }
             None
         }
+    }
+}
+
+/// Whether a required key is all that is missing, of a table whose kind is known.
+fn only_missing(error: &ValidationError<'_>) -> bool {
+    let required = |error: &ValidationError<'_>| matches!(error.kind(), Kind::Required { .. });
+    match error.kind() {
+        Kind::OneOfNotValid { context } => {
+            error.instance().get("kind").is_some() && context.iter().any(|errors| errors.iter().all(required))
+        }
+        _ => required(error),
     }
 }
 

@@ -29,11 +29,11 @@ pub(in crate::config) enum DestinationFile {
 #[schemars(inline)]
 pub(in crate::config) struct FileDestinationFile {
     /// Name of the destination in logs, metrics and the outbox; it must stay the same.
-    #[schemars(length(min = 1, max = 64))]
-    pub(in crate::config) name: String,
+    #[schemars(required, length(min = 1, max = 64))]
+    pub(in crate::config) name: Option<String>,
     /// The file; relative paths count from the folder of this configuration.
-    #[schemars(length(min = 1))]
-    pub(in crate::config) path: String,
+    #[schemars(required, length(min = 1))]
+    pub(in crate::config) path: Option<String>,
     /// Size at which a new file is begun.
     #[serde(default = "default_rotate_bytes")]
     #[schemars(range(min = 65_536, max = 1_099_511_627_776_u64))]
@@ -50,12 +50,14 @@ pub(in crate::config) struct FileDestinationFile {
 #[schemars(inline)]
 pub(in crate::config) struct SplunkFile {
     /// Name of the destination in logs, metrics and the outbox; it must stay the same.
-    #[schemars(length(min = 1, max = 64))]
-    pub(in crate::config) name: String,
+    #[schemars(required, length(min = 1, max = 64))]
+    pub(in crate::config) name: Option<String>,
     /// Where the collector listens, such as `https://splunk.example:8088`.
-    pub(in crate::config) url: String,
+    #[schemars(required)]
+    pub(in crate::config) url: Option<String>,
     /// The collector's token.
-    pub(in crate::config) token: SecretSource,
+    #[schemars(required)]
+    pub(in crate::config) token: Option<SecretSource>,
     /// Index; absent: the token's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
@@ -99,10 +101,11 @@ pub(in crate::config) struct SplunkFile {
 #[schemars(inline)]
 pub(in crate::config) struct ElasticFile {
     /// Name of the destination in logs, metrics and the outbox; it must stay the same.
-    #[schemars(length(min = 1, max = 64))]
-    pub(in crate::config) name: String,
+    #[schemars(required, length(min = 1, max = 64))]
+    pub(in crate::config) name: Option<String>,
     /// Where the server listens, such as `https://elastic.example:9200`.
-    pub(in crate::config) url: String,
+    #[schemars(required)]
+    pub(in crate::config) url: Option<String>,
     /// Data stream that the alerts are created in.
     #[serde(default = "default_data_stream")]
     #[schemars(length(min = 1, max = 255))]
@@ -148,15 +151,15 @@ pub(in crate::config) struct ElasticFile {
 #[schemars(inline)]
 pub(in crate::config) struct KafkaDestinationFile {
     /// Name of the destination in logs, metrics and the outbox; it must stay the same.
-    #[schemars(length(min = 1, max = 64))]
-    pub(in crate::config) name: String,
+    #[schemars(required, length(min = 1, max = 64))]
+    pub(in crate::config) name: Option<String>,
     /// Brokers, each as `host:port`; absent: those of the source.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 100))]
     pub(in crate::config) brokers: Option<Vec<String>>,
     /// Topic that the alerts are written to.
-    #[schemars(length(min = 1, max = 249))]
-    pub(in crate::config) topic: String,
+    #[schemars(required, length(min = 1, max = 249))]
+    pub(in crate::config) topic: Option<String>,
     /// Longest wait for the brokers to take an alert.
     #[serde(default = "default_timeout_ms")]
     #[schemars(range(min = 100, max = 600_000))]

@@ -34,14 +34,16 @@ pub(super) fn all(
             continue;
         };
         let (name, kind) = match file {
-            DestinationFile::File(file) => (&file.name, Some(written(file, scene))),
+            DestinationFile::File(file) => (&file.name, written(file, scene)),
             DestinationFile::Splunk(file) => (&file.name, splunk(file, &at, scene)),
             DestinationFile::Elastic(file) => (&file.name, elastic(file, &at, scene)),
             DestinationFile::Kafka(file) => (&file.name, kafka(file, &at, source, scene)),
         };
-        name_fits(name, &names, &at.key("name"), scene);
-        names.push(name);
-        settings.push(kind.map(|kind| DestinationSettings { name: name.clone(), kind }));
+        if let Some(name) = name {
+            name_fits(name, &names, &at.key("name"), scene);
+            names.push(name);
+        }
+        settings.push(kind.zip(name.clone()).map(|(kind, name)| DestinationSettings { name, kind }));
     }
     settings
 }
@@ -82,17 +84,17 @@ fn name_fits(name: &str, earlier: &[&str], at: &KeyPath, scene: &mut Scene<'_>) 
     }
 }
 
-fn written(file: &FileDestinationFile, scene: &Scene<'_>) -> DestinationKind {
-    DestinationKind::File {
-        path: scene.path(&file.path),
+fn written(file: &FileDestinationFile, scene: &Scene<'_>) -> Option<DestinationKind> {
+    Some(DestinationKind::File {
+        path: scene.path(file.path.as_ref()?),
         rotate_bytes: file.rotate_bytes,
         rotated_files_max: file.rotated_files_max,
-    }
+    })
 }
 
 fn splunk(file: &SplunkFile, at: &KeyPath, scene: &mut Scene<'_>) -> Option<DestinationKind> {
     let http = HttpSettings {
-        url: url(&file.url, &at.key("url"), scene),
+        url: url(file.url.as_deref(), &at.key("url"), scene),
         ca_file: scene.existing(&at.key("ca_file"), file.ca_file.as_ref()),
         gzip: file.gzip,
         timeout: Duration::from_millis(file.timeout_ms),
@@ -102,7 +104,7 @@ fn splunk(file: &SplunkFile, at: &KeyPath, scene: &mut Scene<'_>) -> Option<Dest
     };
     Some(DestinationKind::Splunk {
         http,
-        token: scene.secret(&at.key("token"), &file.token)?,
+        token: scene.secret(&at.key("token"), file.token.as_ref()?)?,
         index: file.index.clone(),
         source: file.source.clone(),
         sourcetype: file.sourcetype.clone(),
@@ -111,7 +113,7 @@ fn splunk(file: &SplunkFile, at: &KeyPath, scene: &mut Scene<'_>) -> Option<Dest
 
 fn elastic(file: &ElasticFile, at: &KeyPath, scene: &mut Scene<'_>) -> Option<DestinationKind> {
     let http = HttpSettings {
-        url: url(&file.url, &at.key("url"), scene),
+        url: url(file.url.as_deref(), &at.key("url"), scene),
         ca_file: scene.existing(&at.key("ca_file"), file.ca_file.as_ref()),
         gzip: file.gzip,
         timeout: Duration::from_millis(file.timeout_ms),
@@ -161,10 +163,12 @@ fn kafka(
     source: Option<&KafkaSourceSettings>,
     scene: &mut Scene<'_>,
 ) -> Option<DestinationKind> {
-    scene.topic(&at.key("topic"), &file.topic);
-    if file.brokers.is_none() && source.is_some_and(|source| source.topics.contains(&file.topic)) {
-        let found = format!("\"{}\" is also read as a source", plain(&file.topic));
-        scene.faults.push(at.key("topic"), found, "alerts need a topic of their own");
+    if let Some(topic) = &file.topic {
+        scene.topic(&at.key("topic"), topic);
+        if file.brokers.is_none() && source.is_some_and(|source| source.topics.contains(topic)) {
+            let found = format!("\"{}\" is also read as a source", plain(topic));
+            scene.faults.push(at.key("topic"), found, "alerts need a topic of their own");
+        }
     }
     let own = scene.properties(&at.key("librdkafka"), &file.librdkafka);
     let (brokers, properties) = if let Some(brokers) = &file.brokers {
@@ -183,15 +187,17 @@ fn kafka(
     };
     Some(DestinationKind::Kafka {
         brokers,
-        topic: file.topic.clone(),
+        topic: file.topic.clone()?,
         timeout: Duration::from_millis(file.timeout_ms),
         retry_delay_max: Duration::from_millis(file.retry_delay_ms_max),
         properties,
     })
 }
 
-/// An address of a server: scheme, host, port and path; a user in it would be a secret in plain text.
-fn url(text: &str, at: &KeyPath, scene: &mut Scene<'_>) -> String {
+/// An address of a server: scheme, host, port and path; a user in it would be a secret in plain text. That it is
+/// missing has been noted before.
+fn url(text: Option<&str>, at: &KeyPath, scene: &mut Scene<'_>) -> String {
+    let Some(text) = text else { return String::new() };
     let expected = "http:// or https:// with a host is expected, such as https://siem.example:8088";
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let authority = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
