@@ -33,10 +33,11 @@ fn main() -> ExitCode {
         Ok(()) => EXIT_DONE,
         Err(error) if is_broken_pipe(&error) => EXIT_DONE,
         Err(error) => {
-            let code = if error.is::<ConfigFaults>() { EXIT_USAGE } else { EXIT_FAILED };
+            let faults = error.downcast_ref::<ConfigFaults>();
+            let told = faults.map_or_else(|| format!("error: {error:#}"), ToString::to_string);
             // Nobody is left to be told when standard error is closed.
-            drop(writeln!(io::stderr(), "error: {error:#}"));
-            code
+            drop(writeln!(io::stderr(), "{told}"));
+            if faults.is_some() { EXIT_USAGE } else { EXIT_FAILED }
         }
     })
 }
