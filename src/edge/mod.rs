@@ -2,6 +2,9 @@
 //!
 //! The traits between the loop in [`crate::app`] and the outside; nothing else. Each has two implementations.
 
+pub mod files;
+pub mod kafka;
+
 use std::future::Future;
 
 use crate::pipeline::event::{Batch, Checkpoint, Rejection};
