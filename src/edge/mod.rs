@@ -2,6 +2,8 @@
 //!
 //! The traits between the loop in [`crate::app`] and the outside; nothing else. Each has two implementations.
 
+pub mod files;
+pub mod kafka;
 pub mod tables;
 
 use std::future::Future;

@@ -1,0 +1,4 @@
+//! What several test modules need.
+
+pub(crate) mod kafka;
+pub(crate) mod servers;
