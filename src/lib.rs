@@ -1,3 +1,4 @@
 //! panicsift
 pub mod edge;
 pub mod pipeline;
+pub mod secret;
