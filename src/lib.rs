@@ -45,5 +45,14 @@
 //! `pipeline::cluster`, maxminddb in `edge::tables`, SQLite in `edge::store`, the HTTP client in `edge::deliver`.
 //! `tests/tidy.rs` holds these.
 
-// pub mod edge;
+pub mod cli;
+
+pub mod app;
+pub mod report;
+
+pub mod edge;
 pub mod pipeline;
+
+pub mod config;
+pub mod schemas;
+pub mod secret;

@@ -4,7 +4,16 @@
 
 pub mod files;
 pub mod kafka;
+
 pub mod tables;
+
+pub mod store;
+
+pub mod deliver;
+pub mod elastic;
+pub mod splunk;
+
+pub mod admin;
 
 use std::future::Future;
 
