@@ -46,6 +46,7 @@
 //! `tests/tidy.rs` holds these.
 
 pub mod cli;
+pub mod logging;
 
 pub mod app;
 pub mod report;

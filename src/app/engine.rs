@@ -75,7 +75,7 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
         let (seen, refused, n_covered) = self.examine_all(&context, batch);
         assert_eq!(seen.len() + refused.len() + n_covered, batch.len(), "a record without a fate");
         let n_seen = seen.len() as u64;
-        let step = fold(&context, &mut self.state, seen, until);
+        let step = fold(&context, &mut self.state, &seen, until);
         self.count(n_seen, refused.len() as u64, n_covered as u64, &step);
         if !refused.is_empty() {
             self.dead_letters.write(&refused).await?;
@@ -114,8 +114,9 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
     }
 
     fn count(&mut self, n_seen: u64, n_refused: u64, n_covered: u64, step: &Step) {
-        self.fates.duplicate += step.duplicates;
-        self.fates.observed += n_seen - step.duplicates;
+        let n_duplicates = step.duplicates.len() as u64;
+        self.fates.duplicate += n_duplicates;
+        self.fates.observed += n_seen - n_duplicates;
         self.fates.rejected += n_refused;
         self.fates.covered += n_covered;
         admin::count_step(n_seen, n_refused, n_covered, step);

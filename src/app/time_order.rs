@@ -6,80 +6,96 @@
 //! alone; a record without one goes with its predecessor, to be refused in its place. Cost: one more look at each
 //! record, some 0.5 µs.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use serde::Deserialize;
 
-use crate::pipeline::event::Millis;
+use crate::edge::{Pull, Source, SourceError};
+use crate::pipeline::event::{Batch, Checkpoint, Millis, Position};
 
 /// Records that each file is read ahead: some 10 MB at 1.2 kB a record.
 const LOOKAHEAD: usize = 8_192;
 
-/// One record of a file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Line {
-    /// Its number in the file, from 0.
-    pub(super) number: i64,
-    /// Its bytes without the line end.
-    pub(super) bytes: Vec<u8>,
-}
+/// Records of a batch that is handed on.
+const BATCH_RECORDS: usize = 2_000;
 
-/// Something that gives the lines of one file.
-pub(super) trait Lines {
-    /// The next line; `None` at the end.
-    fn next_line(&mut self) -> anyhow::Result<Option<Line>>;
+/// A record that waits for its turn; the order of the fields is the order of the records.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Waiting {
+    time: Millis,
+    file: usize,
+    offset: i64,
+    topic: String,
+    payload: Vec<u8>,
 }
 
 /// A file read ahead.
-struct Ahead<L> {
-    lines: L,
-    heap: BinaryHeap<Reverse<(Millis, Line)>>,
+struct Ahead<S> {
+    source: S,
+    waiting: BinaryHeap<Reverse<Waiting>>,
     last_time: Millis,
     at_end: bool,
 }
 
-impl<L: Lines> Ahead<L> {
-    fn fill(&mut self) -> anyhow::Result<()> {
-        while !self.at_end && self.heap.len() < LOOKAHEAD {
-            match self.lines.next_line()? {
-                Some(line) => {
-                    self.last_time = event_time(&line.bytes).unwrap_or(self.last_time);
-                    self.heap.push(Reverse((self.last_time, line)));
-                }
-                None => self.at_end = true,
+impl<S: Source> Ahead<S> {
+    async fn fill(&mut self, file: usize) -> Result<(), SourceError> {
+        while !self.at_end && self.waiting.len() < LOOKAHEAD {
+            match self.source.next().await? {
+                Pull::Idle => {}
+                Pull::Closed => self.at_end = true,
+                Pull::Batch(batch) => self.waiting.extend(batch.iter().map(|record| {
+                    self.last_time = event_time(record.payload).unwrap_or(self.last_time);
+                    Reverse(Waiting {
+                        time: self.last_time,
+                        file,
+                        offset: record.position.offset,
+                        topic: record.position.topic.to_owned(),
+                        payload: record.payload.to_owned(),
+                    })
+                })),
             }
         }
         Ok(())
     }
 }
 
-/// Lines of several files, earliest first.
-pub(super) struct TimeOrder<L> {
-    files: Vec<Ahead<L>>,
+/// Several sources of one file each as one source, earliest record first; of equal times the first file's.
+pub(super) struct TimeOrder<S> {
+    files: Vec<Ahead<S>>,
 }
 
-impl<L: Lines> TimeOrder<L> {
-    /// Reads from all of `files`; the index of a file is its place in the list.
-    pub(super) fn new(files: Vec<L>) -> Self {
-        let ahead = |lines| Ahead { lines, heap: BinaryHeap::new(), last_time: Millis(i64::MIN), at_end: false };
-        Self { files: files.into_iter().map(ahead).collect() }
+impl<S: Source> TimeOrder<S> {
+    /// Reads from all of `sources`.
+    pub(super) fn new(sources: Vec<S>) -> Self {
+        let ahead = |source| Ahead { source, waiting: BinaryHeap::new(), last_time: Millis(i64::MIN), at_end: false };
+        Self { files: sources.into_iter().map(ahead).collect() }
     }
 
-    /// The earliest line of all, with the index of its file; of equal times the first file's.
-    pub(super) fn next(&mut self) -> anyhow::Result<Option<(usize, Line)>> {
-        for file in &mut self.files {
-            file.fill()?;
+    fn earliest(&self) -> Option<usize> {
+        let heads = self.files.iter().enumerate().filter_map(|(file, ahead)| Some((ahead.waiting.peek()?, file)));
+        heads.max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, file)| file)
+    }
+}
+
+impl<S: Source + Send> Source for TimeOrder<S> {
+    async fn next(&mut self) -> Result<Pull, SourceError> {
+        let mut batch = Batch::default();
+        while batch.len() < BATCH_RECORDS {
+            for (file, ahead) in self.files.iter_mut().enumerate() {
+                ahead.fill(file).await?;
+            }
+            let ahead = self.earliest().and_then(|file| self.files.get_mut(file));
+            let Some(Reverse(next)) = ahead.and_then(|ahead| ahead.waiting.pop()) else { break };
+            let position = Position { topic: &next.topic, partition: 0, offset: next.offset };
+            batch.push(position, None, &next.payload);
         }
-        let earliest = self
-            .files
-            .iter()
-            .enumerate()
-            .filter_map(|(index, file)| file.heap.peek().map(|Reverse((time, line))| ((*time, index, line.number), index)))
-            .min();
-        let Some((_, index)) = earliest else { return Ok(None) };
-        let line = self.files.get_mut(index).and_then(|file| file.heap.pop());
-        Ok(line.map(|Reverse((_, line))| (index, line)))
+        Ok(if batch.is_empty() { Pull::Closed } else { Pull::Batch(batch) })
+    }
+
+    fn commit(&mut self, _checkpoint: &Checkpoint) -> Result<(), SourceError> {
+        Ok(())
     }
 }
 
@@ -88,7 +104,7 @@ fn event_time(record: &[u8]) -> Option<Millis> {
     #[derive(Deserialize)]
     struct Stamp<'a> {
         #[serde(borrow)]
-        ts: std::borrow::Cow<'a, str>,
+        ts: Cow<'a, str>,
     }
     let stamp: Stamp<'_> = serde_json::from_slice(record).ok()?;
     Millis::parse(&stamp.ts)
@@ -98,44 +114,56 @@ fn event_time(record: &[u8]) -> Option<Millis> {
 mod tests {
     use super::*;
 
-    struct Given(std::vec::IntoIter<Line>);
+    /// A file of one batch.
+    struct File(Option<Batch>);
 
-    impl Lines for Given {
-        fn next_line(&mut self) -> anyhow::Result<Option<Line>> {
-            Ok(self.0.next())
+    impl Source for File {
+        async fn next(&mut self) -> Result<Pull, SourceError> {
+            Ok(self.0.take().map_or(Pull::Closed, Pull::Batch))
+        }
+
+        fn commit(&mut self, _checkpoint: &Checkpoint) -> Result<(), SourceError> {
+            Ok(())
         }
     }
 
-    fn file(seconds: &[Option<u32>]) -> Given {
-        let line = |(number, second): (usize, &Option<u32>)| Line {
-            number: i64::try_from(number).unwrap(),
-            bytes: second.map_or("not json".to_owned(), |s| format!("{{\"ts\":\"2026-01-01T00:00:{s:02}Z\"}}")).into(),
-        };
-        Given(seconds.iter().enumerate().map(line).collect::<Vec<_>>().into_iter())
+    fn file(name: &str, seconds: &[Option<u32>]) -> File {
+        let mut batch = Batch::default();
+        for (offset, second) in (0..).zip(seconds) {
+            let line = second.map_or("not json".to_owned(), |s| format!("{{\"ts\":\"2026-01-01T00:00:{s:02}Z\"}}"));
+            batch.push(Position { topic: name, partition: 0, offset }, None, line.as_bytes());
+        }
+        File(Some(batch))
     }
 
-    fn check(files: &[&[Option<u32>]], expected: &[(usize, i64)]) {
-        let mut order = TimeOrder::new(files.iter().map(|seconds| file(seconds)).collect());
+    async fn check(files: Vec<File>, expected: &[&str]) {
+        let mut order = TimeOrder::new(files);
         let mut found = Vec::new();
-        while let Some((index, line)) = order.next().unwrap() {
-            found.push((index, line.number));
+        while let Ok(Pull::Batch(batch)) = order.next().await {
+            found.extend(batch.iter().map(|record| format!("{}{}", record.position.topic, record.position.offset)));
         }
         assert_eq!(found, expected);
     }
 
-    #[test]
-    fn files_are_merged_by_time_and_a_single_one_is_put_in_order() {
-        check(&[&[Some(1), Some(5)], &[Some(3), Some(2)]], &[(0, 0), (1, 1), (1, 0), (0, 1)]);
+    #[tokio::test]
+    async fn files_are_merged_by_time_and_a_single_one_is_put_in_order() {
+        let files = vec![file("a", &[Some(1), Some(5)]), file("b", &[Some(3), Some(2)])];
+        check(files, &["a0", "b1", "b0", "a1"]).await;
     }
 
-    #[test]
-    fn a_record_without_a_time_stays_behind_the_one_before_it() {
-        check(&[&[Some(4), None, Some(9)], &[Some(6)]], &[(0, 0), (0, 1), (1, 0), (0, 2)]);
+    #[tokio::test]
+    async fn of_equal_times_the_first_file_goes_first() {
+        check(vec![file("a", &[Some(1), Some(1)]), file("b", &[Some(1)])], &["a0", "a1", "b0"]).await;
     }
 
-    #[test]
-    fn no_files_give_no_lines() {
-        check(&[], &[]);
-        check(&[&[]], &[]);
+    #[tokio::test]
+    async fn a_record_without_a_time_stays_behind_the_one_before_it() {
+        check(vec![file("a", &[Some(4), None, Some(9)]), file("b", &[Some(6)])], &["a0", "a1", "b0", "a2"]).await;
+    }
+
+    #[tokio::test]
+    async fn no_files_and_empty_files_give_no_records() {
+        check(vec![], &[]).await;
+        check(vec![file("a", &[])], &[]).await;
     }
 }

@@ -246,11 +246,11 @@ impl SplunkWire {
                     Change::Closed => "hostile panic cluster closed",
                 },
                 signature_id: &alert.cluster,
-                severity: alert.severity,
-                description: &alert.title,
-                subject: &alert.title,
-                src: &alert.addresses,
-                dest: alert.services.iter().map(|service| service.name.as_str()).collect(),
+                severity: alert.portrait.severity,
+                description: &alert.portrait.title,
+                subject: &alert.portrait.title,
+                src: &alert.portrait.addresses,
+                dest: alert.portrait.services.iter().map(|service| service.name.as_str()).collect(),
                 dest_type: "service",
                 // Tokens are keyed hashes before anything keeps them; CIM wants a word all the same.
                 user: "unknown",
@@ -260,7 +260,7 @@ impl SplunkWire {
                 alert_id: &alert.alert_id,
                 cluster: &alert.cluster,
                 change: alert.change,
-                severity: alert.severity,
+                severity: alert.portrait.severity,
             },
         }
     }

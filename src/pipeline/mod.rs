@@ -85,8 +85,8 @@ pub struct Step {
     pub alerts: Vec<Alert>,
     /// State that changed.
     pub rows: Vec<StateRow>,
-    /// Events that had been seen before.
-    pub duplicates: u64,
+    /// Events that had been seen before, by their place in the batch.
+    pub duplicates: Vec<usize>,
     /// Events of an epoch that was closed already; they count, but were not there when it was judged.
     pub late: u64,
     /// Epochs closed.
@@ -103,12 +103,12 @@ pub struct Step {
 /// milliseconds an epoch.
 pub fn fold(context: &Context, state: &mut State, seen: &[Observation<'_>], until: Option<Millis>) -> Step {
     let mut step = Step::default();
-    for observation in seen {
+    for (place, observation) in seen.iter().enumerate() {
         if state.is_new(observation) {
             state.close_epochs(context, observation.time, &mut step);
             state.observe(observation, &mut step);
         } else {
-            step.duplicates += 1;
+            step.duplicates.push(place);
         }
     }
     if let Some(until) = until {

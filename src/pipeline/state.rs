@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::cluster::ClusteringModel;
 use super::event::{Id, Millis};
 use super::observation::{Actor, CellKey, Observation};
 use super::recent::Recent;
@@ -71,8 +72,8 @@ pub(super) struct Clock {
 
 impl State {
     /// No memory.
-    pub fn new(context: &Context) -> Self {
-        Self { cell_limits: context.clustering.cell_limits(), ..Self::default() }
+    pub fn new(clustering: &ClusteringModel) -> Self {
+        Self { cell_limits: clustering.cell_limits(), ..Self::default() }
     }
 
     /// Whether the event is there for the first time.

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 
-use super::Context;
 use super::cell::Cell;
 use super::cells::Cells;
+use super::cluster::ClusteringModel;
 use super::cluster::identity::{Alias, Assignments, Cluster, ClusterId};
 use super::event::{Id, Millis};
 use super::judge::Record;
@@ -32,8 +32,8 @@ impl State {
     ///
     /// # Errors
     /// Those of `load`.
-    pub fn restore<E>(context: &Context, load: impl Fn(&str) -> Result<Stored, E>) -> Result<(Self, usize), E> {
-        let mut state = Self::new(context);
+    pub fn restore<E>(clustering: &ClusteringModel, load: impl Fn(&str) -> Result<Stored, E>) -> Result<(Self, usize), E> {
+        let mut state = Self::new(clustering);
         let mut n_unreadable = 0;
         state.recent = Recent::restore(load("recent")?.into_iter().map(|(_, value)| value));
         if let Some((_, clock)) = load("clock")?.first() {
@@ -53,7 +53,7 @@ impl State {
         }
         let now = state.clock.epoch.unwrap_or_default();
         for (id, kinds) in by_tenant {
-            let (tenant, n) = Tenant::restore(context, &kinds, now);
+            let (tenant, n) = Tenant::restore(clustering, &kinds, now);
             n_unreadable += n;
             state.tenants.insert(id, tenant);
         }
@@ -86,9 +86,9 @@ impl Tenant {
         rows
     }
 
-    fn restore(context: &Context, kinds: &BTreeMap<&'static str, Stored>, now: Millis) -> (Self, usize) {
+    fn restore(clustering: &ClusteringModel, kinds: &BTreeMap<&'static str, Stored>, now: Millis) -> (Self, usize) {
         let mut reader = Reader { kinds, n_unreadable: 0 };
-        let limits = context.clustering.cell_limits();
+        let limits = clustering.cell_limits();
         let mut tenant = Self::new(limits);
         for (key, text) in reader.rows("name") {
             if let Some(id) = key.first_chunk::<8>() {
@@ -104,7 +104,7 @@ impl Tenant {
         let judged = judged.flat_map(|kind| reader.rows(kind).map(move |(key, value)| (kind, key, value)));
         let (record, n) = Record::restore(judged);
         tenant.record = record;
-        tenant.rebuild(&context.clustering, now);
+        tenant.rebuild(clustering, now);
         (tenant, reader.n_unreadable + n)
     }
 }

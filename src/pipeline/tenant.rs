@@ -33,6 +33,10 @@ use super::{Context, Step};
 pub struct Standing {
     /// The judge's last word.
     pub judgement: Judgement,
+    /// The points that it needed to be called hostile.
+    pub threshold: f64,
+    /// Version of the models that judged.
+    pub model: String,
     /// Alerts told so far.
     pub life: Life,
 }
@@ -227,9 +231,10 @@ impl Tenant {
             let ordinal = life.next_ordinal;
             told = life.turn(&context.alerts, word, now).map(|change| (change, ordinal, portrait));
         }
-        let standing_now = Standing { judgement, life };
+        let threshold = f64::from(context.hostility.hostile_at) / 100.0;
+        let standing_now = Standing { judgement, threshold, model: context.version.clone(), life };
         if let Some((change, ordinal, portrait)) = told {
-            let portrait = self.complete(context, cluster, &standing_now, portrait);
+            let portrait = complete(cluster, &standing_now, portrait);
             step.alerts.push(Alert::of(change, &id.to_string(), ordinal, now, portrait));
         }
         if standing.as_ref() != Some(&standing_now) {
@@ -307,21 +312,28 @@ impl Tenant {
         sitting
     }
 
-    fn complete(&self, context: &Context, cluster: &Cluster, standing: &Standing, portrait: Portrait) -> Portrait {
-        let Judgement { verdict, points, evidence, counter_evidence } = standing.judgement.clone();
-        let lineage = cluster.split_from.iter().chain(&cluster.merged).map(ToString::to_string).collect();
-        let threshold = f64::from(context.hostility.hostile_at) / 100.0;
-        let model = context.version.clone();
-        Portrait { verdict, points, threshold, evidence, counter_evidence, lineage, model, ..portrait }
-    }
-
     /// The portrait of a living cluster, for a report.
-    pub fn portrait(&self, context: &Context, cluster: &Cluster) -> Portrait {
+    pub fn portrait(&self, cluster: &Cluster) -> Portrait {
         let portrait = self.sitting(cluster).draw(&self.names);
         match self.standings.get(&cluster.id) {
-            Some(standing) => self.complete(context, cluster, standing, portrait),
+            Some(standing) => complete(cluster, standing, portrait),
             None => portrait,
         }
+    }
+
+    /// The living clusters with their standing.
+    pub fn clusters(&self) -> impl Iterator<Item = (&Cluster, Option<&Standing>)> {
+        self.clusters.clusters().map(|cluster| (cluster, self.standings.get(&cluster.id)))
+    }
+
+    /// Events by minute of a cluster, the earliest first: minutes since the epoch and how many.
+    pub fn timeline(&self, cluster: &Cluster) -> BTreeMap<i64, u64> {
+        let mut minutes: BTreeMap<i64, u64> = BTreeMap::new();
+        let sitting = self.sitting(cluster);
+        for (minute, events) in sitting.summary.minutes.minutes() {
+            *minutes.entry(minute).or_default() += u64::from(events);
+        }
+        minutes
     }
 
     /// Where an event with this cell key and sender stands now.
@@ -369,6 +381,13 @@ impl Tenant {
         }
         self.refresh_rows(model, now);
     }
+}
+
+fn complete(cluster: &Cluster, standing: &Standing, portrait: Portrait) -> Portrait {
+    let Judgement { verdict, points, evidence, counter_evidence } = standing.judgement.clone();
+    let lineage = cluster.split_from.iter().chain(&cluster.merged).map(ToString::to_string).collect();
+    let (threshold, model) = (standing.threshold, standing.model.clone());
+    Portrait { verdict, points, threshold, evidence, counter_evidence, lineage, model, ..portrait }
 }
 
 fn both_rows(cell: &CellKey) -> [RowKey; 2] {

@@ -116,11 +116,11 @@ struct DataStream<'a> {
 impl<'a> Document<'a> {
     /// The document of `alert` for the stream of this name.
     pub fn of(alert: &'a Alert, data_stream: &'a str) -> Self {
-        let number = severity_number(alert.severity);
+        let number = severity_number(alert.portrait.severity);
         Self {
             timestamp: &alert.at,
             ecs: Version { version: ECS_VERSION },
-            message: &alert.title,
+            message: &alert.portrait.title,
             event: Event {
                 kind: "alert",
                 category: ["intrusion_detection", "web"],
@@ -134,15 +134,15 @@ impl<'a> Document<'a> {
                 severity: number,
                 risk_score: number,
                 sequence: alert.ordinal,
-                start: &alert.first_event,
-                end: &alert.last_event,
+                start: &alert.portrait.first_event,
+                end: &alert.portrait.last_event,
                 reason: reason(alert),
             },
             rule: Rule {
                 id: &alert.cluster,
                 name: "hostile panic cluster",
                 ruleset: "panicsift",
-                version: &alert.model,
+                version: &alert.portrait.model,
             },
             observer: Observer {
                 name: "panicsift",
@@ -151,9 +151,9 @@ impl<'a> Document<'a> {
                 r#type: "ids",
                 version: env!("CARGO_PKG_VERSION"),
             },
-            service: some_names(alert.services.iter().map(|service| service.name.as_str()).collect()),
+            service: some_names(alert.portrait.services.iter().map(|service| service.name.as_str()).collect()),
             source: source(alert),
-            related: (!alert.addresses.is_empty()).then_some(Related { ip: &alert.addresses }),
+            related: (!alert.portrait.addresses.is_empty()).then_some(Related { ip: &alert.portrait.addresses }),
             data_stream: split_name(data_stream),
             tags: ["panicsift"],
             panicsift: alert,
@@ -163,7 +163,7 @@ impl<'a> Document<'a> {
 
 /// The weightiest evidence in words.
 fn reason(alert: &Alert) -> String {
-    let words: Vec<&str> = alert.evidence.iter().take(3).map(|evidence| evidence.words.as_str()).collect();
+    let words: Vec<&str> = alert.portrait.evidence.iter().take(3).map(|evidence| evidence.words.as_str()).collect();
     words.join("; ")
 }
 
@@ -172,16 +172,16 @@ fn some_names(name: Vec<&str>) -> Option<Named<'_>> {
 }
 
 fn source(alert: &Alert) -> Option<Source<'_>> {
-    let number: Vec<u32> = alert.networks.iter().filter_map(|network| network.asn).collect();
-    let name: Vec<&str> = alert.networks.iter().filter_map(|network| network.organisation.as_deref()).collect();
-    let mut countries: Vec<&str> = alert.networks.iter().filter_map(|network| network.country.as_deref()).collect();
+    let number: Vec<u32> = alert.portrait.networks.iter().filter_map(|network| network.asn).collect();
+    let name: Vec<&str> = alert.portrait.networks.iter().filter_map(|network| network.organisation.as_deref()).collect();
+    let mut countries: Vec<&str> = alert.portrait.countries.iter().map(|country| country.name.as_str()).collect();
     countries.sort_unstable();
     countries.dedup();
-    if alert.addresses.is_empty() && number.is_empty() && countries.is_empty() {
+    if alert.portrait.addresses.is_empty() && number.is_empty() && countries.is_empty() {
         return None;
     }
     Some(Source {
-        ip: &alert.addresses,
+        ip: &alert.portrait.addresses,
         autonomous_system: (!number.is_empty()).then_some(AutonomousSystem { number, organization: Named { name } }),
         geo: (!countries.is_empty()).then_some(Geo { country_iso_code: countries }),
     })
