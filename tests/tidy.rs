@@ -104,11 +104,9 @@ impl Source {
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let tests = self.path.ends_with("tests.rs") || self.path.contains("/tests/");
         let lines: Vec<&str> = self.text.lines().collect();
-        let end = (0..lines.len())
-            .find(|&at| {
-                lines[at].trim() == "#[cfg(test)]" && lines.get(at + 1).is_some_and(|next| next.contains("mod "))
-            })
-            .unwrap_or(lines.len());
+        let begin =
+            |pair: &[&str]| matches!(pair, [cfg, next] if cfg.trim() == "#[cfg(test)]" && next.contains("mod "));
+        let end = lines.windows(2).position(begin).unwrap_or(lines.len());
         let end = if tests { 0 } else { end };
         let numbered = lines.into_iter().enumerate().take(end).map(|(at, line)| (at + 1, line.trim()));
         numbered.filter(|(_, line)| !line.is_empty() && !line.starts_with("//"))
