@@ -53,7 +53,7 @@ pub struct OutputArgs {
     /// Form of a log line [default: text, or the configuration's]
     #[arg(long, global = true, value_name = "FORMAT", help_heading = "Log")]
     pub log_format: Option<LogFormat>,
-    /// Write without colour; the environment variable NO_COLOR does the same
+    /// Write without colour; the environment variable `NO_COLOR` does the same
     #[arg(long, global = true, help_heading = "Log")]
     pub no_color: bool,
 }
@@ -70,7 +70,7 @@ pub enum Command {
     /// Run the service: Kafka in, alerts out
     ///
     /// Runs until it is told to stop (SIGTERM or Ctrl-C); what is under way is finished first. Metrics and health are
-    /// served at the address of [admin].
+    /// served at the address of `admin.listen`.
     #[command(after_long_help = "Examples:
   panicsift run --config /etc/panicsift/config.toml
   panicsift run --config config.toml --log-level debug --log-format json")]
@@ -144,10 +144,10 @@ pub struct ReplayArgs {
     /// Files of events; - is standard input
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
-    /// Address table with autonomous systems (MaxMind DB)
+    /// Address table with autonomous systems (an .mmdb file)
     #[arg(long, value_name = "FILE")]
     pub asn: Option<PathBuf>,
-    /// Address table with countries (MaxMind DB)
+    /// Address table with countries (an .mmdb file)
     #[arg(long, value_name = "FILE")]
     pub country: Option<PathBuf>,
     /// Write one line for each event: its cluster, its verdict, and when it was first covered by an alert

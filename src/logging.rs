@@ -9,7 +9,6 @@ use std::panic::PanicHookInfo;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -24,7 +23,7 @@ const PANIC_MESSAGE_CHARS_MAX: usize = 400;
 
 /// Opens the log and installs the panic hook. A second call changes nothing.
 pub fn start(settings: LogSettings, color: bool) {
-    let filter = EnvFilter::builder().with_default_directive(level(settings.level).into()).parse_lossy("");
+    let filter = EnvFilter::new(directives(settings.level));
     let ansi = color && std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
     let started = match settings.format {
@@ -37,13 +36,15 @@ pub fn start(settings: LogSettings, color: bool) {
     }
 }
 
-fn level(level: LogLevel) -> LevelFilter {
+/// Our own lines from the level on; other crates never below warnings, since their debug lines may hold headers, and
+/// headers hold tokens.
+fn directives(level: LogLevel) -> &'static str {
     match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "warn,panicsift=info",
+        LogLevel::Debug => "warn,panicsift=debug",
+        LogLevel::Trace => "warn,panicsift=trace",
     }
 }
 
@@ -111,6 +112,16 @@ mod tests {
         assert_eq!(told, 10);
         let later = gate.admit(start + PANIC_WINDOW);
         assert_eq!(later, Admission { in_full: true, withheld: 990 });
+    }
+
+    #[test]
+    fn lines_of_other_crates_are_never_below_warnings() {
+        use clap::ValueEnum;
+        for level in LogLevel::value_variants() {
+            let own = directives(*level).contains("panicsift=");
+            assert_eq!(own, directives(*level).starts_with("warn,"), "{level:?}");
+            assert!(directives(*level).parse::<EnvFilter>().is_ok(), "{level:?}");
+        }
     }
 
     #[test]

@@ -65,7 +65,7 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_known() {
         let (out, err) = check(&arguments, 2);
         assert!(out.is_empty(), "{arguments:?}: {out}");
         assert!(
-            ["Usage:", "possible values", " is not in "].iter().any(|help| err.contains(help)),
+            ["Usage:", "possible values", " is not in ", "a value is required"].iter().any(|help| err.contains(help)),
             "{arguments:?}: {err}"
         );
     }

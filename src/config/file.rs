@@ -29,7 +29,7 @@ pub(in crate::config) struct FileConfig {
     /// How names of payloads, tokens and addresses are keyed.
     #[serde(default)]
     pub(in crate::config) privacy: PrivacyFile,
-    /// Address tables (MaxMind DB format). They may be absent: events then carry no network.
+    /// Address tables (.mmdb files). They may be absent: events then carry no network.
     #[serde(default)]
     pub(in crate::config) tables: TablesFile,
     /// Models to use in place of the built-in ones.
@@ -342,14 +342,14 @@ pub(in crate::config) struct LogFile {
 pub enum LogLevel {
     /// Only what stops work.
     Error,
-    /// And what needs a look.
+    /// Also what needs a look.
     Warn,
-    /// And what happened, a few lines a minute.
+    /// Also what happened, a few lines a minute.
     #[default]
     Info,
-    /// And each batch.
+    /// Also each batch.
     Debug,
-    /// And each step.
+    /// Also each step.
     Trace,
 }
 

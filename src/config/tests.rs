@@ -180,6 +180,9 @@ fn syntax_faults_have_line_and_column_and_do_not_show_the_line() {
     assert!(faults.starts_with("line 5, column "), "{faults}");
     assert!(!faults.contains(SECRET), "{faults}");
     assert_eq!(faults.lines().count(), 1);
+    for deep in ["a.".repeat(200_000) + "a = 1", format!("[{}a]", "a.".repeat(200_000)), "{a=".repeat(100_000)] {
+        assert!(parse(&deep).is_err());
+    }
     for hostile in ["[", "a = ", "\u{0}", "\u{feff}\u{1b}", &"[".repeat(100_000), &"a.".repeat(100_000)] {
         assert!(parse(hostile).is_err());
     }
