@@ -157,6 +157,12 @@ pub(super) fn explain(error: &serde_json::Error, trace: &Trace, text: &str) -> R
     Refusal { reason: Reason::NotJson, detail }
 }
 
+/// Whether the parser stopped at half of a surrogate pair, which it does not take in texts.
+pub(super) fn is_lone_surrogate(error: &serde_json::Error) -> bool {
+    let words = error.to_string();
+    error.is_syntax() && (words.starts_with("lone leading surrogate") || words.starts_with("unexpected end of hex"))
+}
+
 /// Whether the parser stopped at a word for a number that JSON does not have.
 fn is_near_nan(error: &serde_json::Error, text: &str) -> bool {
     /// Longest such word with its sign.

@@ -74,9 +74,14 @@ pub fn decode(record: RawRecord<'_>) -> Result<PanicEvent<'_>, Refusal> {
         return Err(Refusal { reason: Reason::TooLarge, detail });
     }
     let text = foreign::json_text(record.payload)?;
-    let trace = Trace::default();
+    let mut trace = Trace::default();
     let mut wire = Wire::default();
-    reader::read(text, &trace, &mut wire).map_err(|error| foreign::explain(&error, &trace, text))?;
+    let mut read = reader::read(text, &trace, &mut wire);
+    if read.as_ref().is_err_and(foreign::is_lone_surrogate) {
+        (trace, wire) = (Trace::lenient(), Wire::default());
+        read = reader::read(text, &trace, &mut wire);
+    }
+    read.map_err(|error| foreign::explain(&error, &trace, text))?;
     let (mut event, sent_at) = wire.settle()?;
     event.notes = trace.notes();
     (event.time, event.clock_replaced) = event_time(sent_at, record.broker_time);

@@ -27,9 +27,16 @@ pub(super) struct Trace {
     n_nodes: Cell<usize>,
     notes: Cell<DecodeNotes>,
     refusal: RefCell<Option<Refusal>>,
+    is_lenient: bool,
 }
 
 impl Trace {
+    /// A trace for a second reading that takes lone surrogates (and raw control characters) in what the client wrote.
+    /// The strict reading comes first because it is faster and nearly always enough.
+    pub(super) fn lenient() -> Self {
+        Self { is_lenient: true, ..Self::default() }
+    }
+
     /// The place being read, as a key path: `client.ip`, `panic.backtrace[3]`, `side_effects[0].kind`.
     pub(super) fn path(&self) -> String {
         let (object, key, item) = (self.object.get(), self.key.get(), self.item.get());
@@ -110,7 +117,7 @@ pub(super) trait Leaf<'de>: Copy {
     type Out;
     /// What is asked for, in words that go before "is needed".
     const NEEDS: &'static str;
-    /// Whether this is a text that may hold anything, lone surrogates too.
+    /// Whether this is a text that may hold anything, lone surrogates too (see [`Trace::lenient`]).
     const IS_FREE_TEXT: bool = false;
 
     /// Takes a text.
@@ -141,7 +148,8 @@ impl<'de, L: Leaf<'de>> DeserializeSeed<'de> for LeafSeed<'_, L> {
     type Value = Option<L::Out>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        if L::IS_FREE_TEXT { deserializer.deserialize_option(self) } else { deserializer.deserialize_any(self) }
+        let is_lenient = L::IS_FREE_TEXT && self.trace.is_lenient;
+        if is_lenient { deserializer.deserialize_option(self) } else { deserializer.deserialize_any(self) }
     }
 }
 
@@ -235,7 +243,8 @@ impl<'de, L: Leaf<'de>> Visitor<'de> for LeafSeed<'_, L> {
     }
 
     fn visit_borrowed_bytes<E: Error>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
-        self.settle(self.leaf.text(String::from_utf8_lossy(bytes), self.trace))
+        let text = std::str::from_utf8(bytes).map_or_else(|_| Cow::Owned(text_of(bytes)), Cow::Borrowed);
+        self.settle(self.leaf.text(text, self.trace))
     }
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {

@@ -446,10 +446,8 @@ fn control_characters_are_kept_in_every_text_and_never_shown_in_a_refusal() {
 }
 
 #[test]
-fn raw_control_characters_are_taken_in_what_the_client_wrote_and_in_no_name() {
-    let raw = SMALL.replace("\"m\"", "\"\u{1b}[31m\"");
-    assert_eq!(read(&raw).panic.message, "\u{1b}[31m");
-    check_refused(SMALL.replace("\"s\"", "\"\u{1b}\""), Reason::NotJson, "service: JSON breaks");
+fn raw_control_characters_in_a_text_are_not_json() {
+    check_refused(SMALL.replace("\"m\"", "\"\u{1b}[31m\""), Reason::NotJson, "panic.message: JSON breaks");
 }
 
 #[test]
@@ -465,10 +463,21 @@ fn lone_surrogates_become_replacement_characters_in_what_the_client_wrote() {
     check_text(r#""\ud800\ud800\udc00""#, "\u{fffd}\u{10000}");
     check_refused(with("panic.message", r#""\ud8""#), Reason::NotJson, "panic.message: JSON breaks");
     check_refused(with("service", r#""\ud800""#), Reason::NotJson, "service: JSON breaks");
-    check_refused(with("panic.message", "[7]"), Reason::WrongType, "panic.message: a text is needed, found an array");
-    check_refused(with("panic.message", "true"), Reason::WrongType, "panic.message: a text is needed, found a truth");
-    check_refused(with("panic.message", "{}"), Reason::WrongType, "panic.message: a text is needed, found an object");
-    check_refused(with("panic.message", "-1.5"), Reason::WrongType, "panic.message: a text is needed, found a number");
+}
+
+#[test]
+fn a_record_with_a_lone_surrogate_is_refused_for_its_other_faults_as_any_record() {
+    let check_type = |json: &str, found: &str| {
+        let payload = SMALL.replacen('{', r#"{"path":"\ud800","#, 1).replace("\"m\"", json);
+        check_refused(payload, Reason::WrongType, &format!("panic.message: a text is needed, found {found}"));
+    };
+    check_type("[7]", "an array");
+    check_type("true", "a truth value");
+    check_type("{}", "an object");
+    check_type("-1.5", "a number");
+    check_type("7", "a number");
+    let missing = SMALL.replacen('{', r#"{"path":"\ud800","#, 1).replace("\"m\"", "null");
+    check_refused(missing, Reason::MissingKey, "panic.message: ");
 }
 
 /// All property paths of a schema, `[]` for the items of a list.
