@@ -92,7 +92,11 @@ async fn records_that_the_broker_dropped_are_an_error_with_their_number() {
     broker.create_topic("events", 1).unwrap();
     let sender = Arc::clone(&broker);
     let lines: Vec<Vec<u8>> = (0..20_u64)
-        .map(|n| (0..1 << 17).flat_map(|m| (n * m * 0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect())
+        .map(|n| {
+            (0..1 << 17)
+                .flat_map(|m| (n + 1).wrapping_mul(m + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
+                .collect()
+        })
         .collect();
     // A reader that claims to have read all, so that the producer does not wait.
     tokio::task::spawn_blocking(move || {

@@ -60,8 +60,10 @@ free_port() {
 # Whether the process group of DIR/pid has a process that is not a zombie (kill -0 counts those too).
 is_running() {
   [ -s "$1/pid" ] || return 1
-  sed 's/.*) //' /proc/[0-9]*/stat 2>/dev/null |
-    awk -v group="$(cat "$1/pid")" '$3 == group && $1 != "Z" { found = 1 } END { exit !found }'
+  # The leader counts before it has made its group, too.
+  # Processes end while they are listed, hence `true`.
+  { sed 's/ (.*) / /' /proc/[0-9]*/stat 2>/dev/null || true; } |
+    awk -v id="$(cat "$1/pid")" '($1 == id || $4 == id) && $2 != "Z" { found = 1 } END { exit !found }'
 }
 
 # launch DIR COMMAND…: starts it as the leader of a new process group, output to DIR/log.

@@ -80,6 +80,7 @@ fn run(kind: Kind, arguments: &[&str]) -> String {
 #[expect(clippy::disallowed_methods, reason = "tests are told by the environment which servers there are")]
 pub(crate) fn live_address(name: &str, test: &str) -> Option<String> {
     if let Ok(address) = std::env::var(name) {
+        assert!(address.contains(':'), "{name} must be host:port, not `{address}`");
         return Some(address);
     }
     assert!(std::env::var("CI_LIVE").as_deref() != Ok("1"), "{name} is not set, but CI_LIVE=1 asks for live tests");
