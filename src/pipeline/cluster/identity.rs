@@ -474,7 +474,9 @@ mod tests {
                 }
                 if reverse {
                     groups.reverse();
-                    groups.iter_mut().for_each(Vec::reverse);
+                    for group in &mut groups {
+                        group.reverse();
+                    }
                 }
                 groups
             };
