@@ -6,7 +6,7 @@
 
 use serde::de::IgnoredAny;
 
-use super::reader::Trace;
+use super::trace::Trace;
 use super::{DEPTH_MAX, Refusal};
 use crate::pipeline::event::Reason;
 
@@ -72,7 +72,8 @@ fn no_object(body: &[u8]) -> Refusal {
     if let Some((_, name)) = MARKS.iter().find(|(mark, _)| body.starts_with(mark)) {
         return unsupported(name);
     }
-    if is_protobuf(body) {
+    let is_binary = body.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace());
+    if is_binary && is_protobuf(body) {
         return unsupported("what looks like Protobuf");
     }
     let text = match std::str::from_utf8(body) {
@@ -98,8 +99,8 @@ fn json_type(text: &str) -> &'static str {
     }
 }
 
-/// Whether the bytes walk to their end as Protobuf fields, one of which has a length. Text never does: its letters are
-/// tags of groups or of field types that do not exist, or lengths beyond its end.
+/// Whether the bytes walk to their end as Protobuf fields, one of which has a length. Text hardly ever does: its
+/// letters are tags of groups or of field types that do not exist, or lengths beyond its end.
 fn is_protobuf(mut bytes: &[u8]) -> bool {
     let mut has_length = false;
     while !bytes.is_empty() {

@@ -16,8 +16,11 @@
 //! and each text with escapes.
 
 mod canonical;
+mod field;
 mod foreign;
+mod list;
 mod reader;
+mod trace;
 
 pub mod contract;
 
@@ -26,7 +29,7 @@ mod tests;
 
 use crate::pipeline::event::{Millis, PanicEvent, RawRecord, Reason, RecoveryOutcome};
 use canonical::Wire;
-use reader::Trace;
+use trace::Trace;
 
 /// Most bytes of a record: Kafka's own default limit of a message.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
