@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::model::{PanicModel, Response};
 use self::model::Tail;
+pub use self::model::{PanicModel, Response};
 use super::memo::Memo;
 
 /// Most bytes of a message that are looked at: any real wording is over long before, and a regular expression over
@@ -181,7 +181,8 @@ fn without_location(text: &str) -> &str {
         return quoted.rsplit_once("', ").map_or(quoted, |(message, _)| message);
     }
     let place = after.strip_suffix(':').unwrap_or(after);
-    let numbers = place.rsplitn(3, ':').take(2).all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+    let numbers =
+        place.rsplitn(3, ':').take(2).all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
     if numbers { rest } else { text }
 }
 
