@@ -8,7 +8,7 @@
 //! Free text is `custom` and never guessed. No recursion: nested errors are found by searching the printed error once.
 //!
 //! Limits: [`EXAMINED_BYTES_MAX`] bytes of a message are looked at, [`MASKED_BYTES_MAX`] are kept. Cost: two passes of a
-//! lazy DFA, microseconds; a remembered message costs one lookup.
+//! lazy DFA, some 2 µs; a remembered message costs one lookup, some 50 ns.
 //!
 //! What cannot be told: a program that puts input at the start of a message (`panic!("{input}")`) lets its sender choose
 //! the class, and one that ends a free text with raw input lets it claim to be a consequence (`: PoisonError { .. }`).
@@ -20,13 +20,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::model::{PanicModel, Response};
 use self::model::Tail;
+pub use self::model::{PanicModel, Response};
 use super::memo::Memo;
 
-/// Most bytes of a message that are looked at: any real wording is over long before, and a regular expression over
-/// 8 KiB still takes tens of microseconds only.
-pub const EXAMINED_BYTES_MAX: usize = 8 << 10;
+/// Most bytes of a message that are looked at: any wording has said what it is long before, and what it quotes is not
+/// wanted. It bounds what a hostile message costs: 8 KiB took 110 to 150 µs, a message of ordinary length 2 µs.
+pub const EXAMINED_BYTES_MAX: usize = 2 << 10;
 
 /// Most bytes of a masked message.
 pub const MASKED_BYTES_MAX: usize = 200;
@@ -181,7 +181,8 @@ fn without_location(text: &str) -> &str {
         return quoted.rsplit_once("', ").map_or(quoted, |(message, _)| message);
     }
     let place = after.strip_suffix(':').unwrap_or(after);
-    let numbers = place.rsplitn(3, ':').take(2).all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+    let numbers =
+        place.rsplitn(3, ':').take(2).all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
     if numbers { rest } else { text }
 }
 

@@ -136,8 +136,7 @@ impl<'a> Section<'a> {
 
 /// Parses TOML; a text that is not TOML is one fault with its line.
 pub fn table(text: &str) -> Result<Table, ModelError> {
-    let fault =
-        |fault: String| ModelError { faults: vec![ModelFault { place: "the whole text".to_owned(), fault }] };
+    let fault = |fault: String| ModelError { faults: vec![ModelFault { place: "the whole text".to_owned(), fault }] };
     if text.len() > MODEL_BYTES_MAX {
         return Err(fault(format!("longer than {MODEL_BYTES_MAX} bytes")));
     }

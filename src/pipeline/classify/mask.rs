@@ -152,7 +152,9 @@ impl Words {
 
 fn is_number(word: &str) -> bool {
     word.bytes().any(|b| b.is_ascii_digit())
-        && word.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b',' | b':' | b'-' | b'+' | b'/' | b'%' | b'_'))
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b',' | b':' | b'-' | b'+' | b'/' | b'%' | b'_'))
 }
 
 fn is_plain(word: &str) -> bool {

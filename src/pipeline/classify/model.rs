@@ -183,7 +183,8 @@ fn outer_rules(
         let mask: Option<String> = section.optional("mask", faults);
         let words_after = section.optional("words_after", faults);
         let inner_after = section.optional("inner_after", faults);
-        let printable = |mask: &String| mask.len() <= MASK_BYTES_MAX && mask.bytes().all(|b| (b' '..=b'~').contains(&b));
+        let printable =
+            |mask: &String| mask.len() <= MASK_BYTES_MAX && mask.bytes().all(|b| (b' '..=b'~').contains(&b));
         if !mask.as_ref().is_none_or(printable) {
             faults.add(section.place("mask"), format_args!("at most {MASK_BYTES_MAX} printable ASCII characters"));
         }

@@ -47,8 +47,21 @@ fn expect_texts_keep_the_words_and_not_the_error() {
     check("decode body: \"raw\"", "custom", "decode body: <*>");
     check("amount in minor units", "custom", "amount in minor units");
     check("unmapped administrative sex \"N\"", "custom", "unmapped administrative sex <*>");
-    check("assertion `left == right` failed: control sum\n  left: 12\n right: 13", "assert_eq", "assertion `left == right` failed: control sum");
-    check("assertion `left == right` failed\n  left: \"a` failed: secret\"\n right: 13", "assert_eq", "assertion `left == right` failed");
+    check(
+        "assertion `left == right` failed: control sum\n  left: 12\n right: 13",
+        "assert_eq",
+        "assertion `left == right` failed: control sum",
+    );
+    check(
+        "assertion `left == right` failed\n  left: \"a` failed: secret\"\n right: 13",
+        "assert_eq",
+        "assertion `left == right` failed",
+    );
+    check(
+        "internal error: entered unreachable code: operator gte",
+        "unreachable",
+        "internal error: entered unreachable code",
+    );
     check("query depth 41 exceeds plan limit", "custom", "query depth # exceeds plan limit");
 }
 
@@ -71,28 +84,43 @@ fn wrappers_of_carriers_are_taken_off() {
 #[test]
 fn wordings_of_all_releases_have_one_class_and_one_mask() {
     for (class, wordings) in [
-        ("str_boundary", vec![
-            "byte index 2 is not a char boundary; it is inside 'é' (bytes 1..3) of `héllo`",
-            "end byte index 2 is not a char boundary; it is inside 'é' (bytes 1..3) of `héllo`",
-            "start byte index 2 is not a char boundary; it is inside 'é' (bytes 1..3 of string)",
-        ]),
-        ("str_oob", vec![
-            "byte index 20 is out of bounds of `hello`",
-            "end byte index 20 is out of bounds for string of length 5",
-        ]),
+        (
+            "str_boundary",
+            vec![
+                "byte index 2 is not a char boundary; it is inside 'é' (bytes 1..3) of `héllo`",
+                "end byte index 2 is not a char boundary; it is inside 'é' (bytes 1..3) of `héllo`",
+                "start byte index 2 is not a char boundary; it is inside 'é' (bytes 1..3 of string)",
+            ],
+        ),
+        (
+            "str_oob",
+            vec![
+                "byte index 20 is out of bounds of `hello`",
+                "end byte index 20 is out of bounds for string of length 5",
+            ],
+        ),
         ("refcell", vec!["already borrowed: BorrowMutError", "RefCell already borrowed"]),
-        ("assert_eq", vec![
-            "assertion failed: `(left == right)`\n  left: `1`,\n right: `2`",
-            "assertion `left == right` failed\n  left: 1\n right: 2",
-        ]),
-        ("narrowing", vec![
-            "called `Result::unwrap()` on an `Err` value: TryFromIntError(())",
-            "called `Result::unwrap()` on an `Err` value: TryFromIntError(PosOverflow)",
-        ]),
-        ("len_mismatch", vec![
-            "source slice length (3) does not match destination slice length (4)",
-            "copy_from_slice: source slice length (3) does not match destination slice length (4)",
-        ]),
+        (
+            "assert_eq",
+            vec![
+                "assertion failed: `(left == right)`\n  left: `1`,\n right: `2`",
+                "assertion `left == right` failed\n  left: 1\n right: 2",
+            ],
+        ),
+        (
+            "narrowing",
+            vec![
+                "called `Result::unwrap()` on an `Err` value: TryFromIntError(())",
+                "called `Result::unwrap()` on an `Err` value: TryFromIntError(PosOverflow)",
+            ],
+        ),
+        (
+            "len_mismatch",
+            vec![
+                "source slice length (3) does not match destination slice length (4)",
+                "copy_from_slice: source slice length (3) does not match destination slice length (4)",
+            ],
+        ),
     ] {
         let model = builtin();
         let found: Vec<Classified> = wordings.iter().map(|wording| classify(model, wording)).collect();
@@ -237,8 +265,18 @@ fn every_fault_of_a_model_is_named_at_once() {
         [[inner]]\nclass = \"a\"\n";
     let faults = PanicModel::parse(wrong).unwrap_err().faults;
     for place in [
-        "extra", "version", "class[0].surface", "class[0].status", "class[1].id", "class[1].advice", "outer[0].class",
-        "outer[0].pattern", "outer[0].word_after", "outer[1].mask", "inner[0].pattern", "class",
+        "extra",
+        "version",
+        "class[0].surface",
+        "class[0].status",
+        "class[1].id",
+        "class[1].advice",
+        "outer[0].class",
+        "outer[0].pattern",
+        "outer[0].word_after",
+        "outer[1].mask",
+        "inner[0].pattern",
+        "class",
     ] {
         assert!(faults.iter().any(|fault| fault.place == place), "{place} in {faults:#?}");
     }
@@ -317,7 +355,7 @@ fn messages(text: &str) -> Vec<(String, String)> {
 #[test]
 fn real_messages_of_rust_and_of_crates_are_recognised() {
     let model = builtin();
-    let (mut n_messages, mut n_known, mut unknown) = (0, 0, Vec::new());
+    let (mut n_messages, mut unknown) = (0, Vec::new());
     for text in [
         include_str!("../../../tests/data/messages/panic_messages_rust-1.95.tsv"),
         include_str!("../../../tests/data/messages/panic_messages_rust-1.97-nightly.tsv"),
@@ -331,14 +369,16 @@ fn real_messages_of_rust_and_of_crates_are_recognised() {
                 continue;
             }
             n_messages += 1;
-            if found.class == "custom" { unknown.push((name.clone(), message.clone())) } else { n_known += 1 }
+            if found.class == "custom" {
+                unknown.push((name.clone(), message.clone()));
+            }
             if let Some((_, class)) = EXPECTED.iter().find(|(known, _)| *known == name) {
                 assert_eq!(found.class, *class, "{name}: {message}");
             }
         }
     }
     assert!(n_messages > 400, "the files were not read: {n_messages}");
-    assert!(n_known * 100 >= n_messages * 99, "{n_known} of {n_messages}; unknown: {unknown:#?}");
+    assert_eq!(unknown, [], "of {n_messages}");
 }
 
 #[test]
@@ -348,7 +388,8 @@ fn the_words_of_the_standard_library_are_never_taken_for_a_consequence_wrongly()
     for line in include_str!("../../../tests/data/messages/std_panic_strings_1.96.tsv").lines() {
         let words = line.split('\t').next().unwrap_or_default().trim_matches('"');
         let found = classify(model, words);
-        let about_a_consequence = ["poison", "after panicking", "scoped thread"].iter().any(|part| words.contains(part));
+        let about_a_consequence =
+            ["poison", "after panicking", "scoped thread"].iter().any(|part| words.contains(part));
         assert!(!found.secondary || about_a_consequence, "{words}");
         n_read += 1;
     }

@@ -44,7 +44,13 @@ impl ScopeModel {
             }
         }
         let [exact, prefix, suffix, segment] = ways;
-        faults.into_result(Some(Self { version, exact, prefix: longest_first(prefix), suffix: longest_first(suffix), segment }))
+        faults.into_result(Some(Self {
+            version,
+            exact,
+            prefix: longest_first(prefix),
+            suffix: longest_first(suffix),
+            segment,
+        }))
     }
 
     /// The model that the program carries. A test holds that it has no fault.

@@ -43,16 +43,52 @@ fn a_public_address_is_looked_up_once_and_remembered() {
 fn special_addresses_are_never_looked_up() {
     let lookup = Fixed::default();
     for special in [
-        "10.0.0.1", "172.16.0.1", "192.168.1.1", "127.0.0.1", "169.254.1.1", "100.64.0.1", "100.127.255.255",
-        "192.0.2.1", "198.51.100.1", "203.0.113.1", "198.18.0.1", "198.19.255.255", "0.0.0.0", "0.1.2.3",
-        "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255", "192.0.0.8", "192.88.99.1", "::", "::1",
-        "fe80::1", "fc00::1", "fd12::1", "ff02::1", "2001:db8::1", "3fff::1", "2001::1", "2002:a00:1::", "64:ff9b::a00:1",
-        "::ffff:10.0.0.1", "2a06:98c0:3600::103",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "127.0.0.1",
+        "169.254.1.1",
+        "100.64.0.1",
+        "100.127.255.255",
+        "192.0.2.1",
+        "198.51.100.1",
+        "203.0.113.1",
+        "198.18.0.1",
+        "198.19.255.255",
+        "0.0.0.0",
+        "0.1.2.3",
+        "224.0.0.1",
+        "239.255.255.255",
+        "240.0.0.1",
+        "255.255.255.255",
+        "192.0.0.8",
+        "192.88.99.1",
+        "::",
+        "::1",
+        "fe80::1",
+        "fc00::1",
+        "fd12::1",
+        "ff02::1",
+        "2001:db8::1",
+        "3fff::1",
+        "2001::1",
+        "2002:a00:1::",
+        "64:ff9b::a00:1",
+        "::ffff:10.0.0.1",
+        "2a06:98c0:3600::103",
     ] {
         assert_eq!(ask(&lookup, special).kind, AddressKind::Special, "{special}");
     }
     assert!(lookup.asked.lock().unwrap().is_empty());
-    for public in ["100.63.255.255", "100.128.0.1", "198.17.0.1", "198.20.0.1", "192.0.1.1", "2a06:98c0:3600::104", "2001:4860::1"] {
+    for public in [
+        "100.63.255.255",
+        "100.128.0.1",
+        "198.17.0.1",
+        "198.20.0.1",
+        "192.0.1.1",
+        "2a06:98c0:3600::104",
+        "2001:4860::1",
+    ] {
         assert_eq!(ask(&lookup, public).kind, AddressKind::Public, "{public}");
     }
 }
@@ -85,21 +121,49 @@ fn check_tier(scope: &str, expected: ScopeTier) {
 #[test]
 fn scopes_of_the_known_issuers_have_their_tier() {
     for read in [
-        "openid", "orders:read", "read:orders", "orders.read", "User.Read", "User.Read.All", "okta.users.read",
-        "okta.users.read.self", "read:org", "repo:status", "Zone Read", "admin:read", "Directory.Read.All", "read_api",
+        "openid",
+        "orders:read",
+        "read:orders",
+        "orders.read",
+        "User.Read",
+        "User.Read.All",
+        "okta.users.read",
+        "okta.users.read.self",
+        "read:org",
+        "repo:status",
+        "Zone Read",
+        "admin:read",
+        "Directory.Read.All",
+        "read_api",
         "https://graph.microsoft.com/Mail.Read",
     ] {
         check_tier(read, ScopeTier::Read);
     }
     for write in [
-        "repo", "orders:write", "write:packages", "orders.delete", "Files.ReadWrite.All", "Mail.Send", "Logs Edit",
-        "Workers Scripts Write", "okta.users.manage.self", "delete:packages",
+        "repo",
+        "orders:write",
+        "write:packages",
+        "orders.delete",
+        "Files.ReadWrite.All",
+        "Mail.Send",
+        "Logs Edit",
+        "Workers Scripts Write",
+        "okta.users.manage.self",
+        "delete:packages",
     ] {
         check_tier(write, ScopeTier::Write);
     }
     for admin in [
-        "admin", "admin:org", "orders:admin", "okta.users.manage", "RoleManagement.ReadWrite.Directory",
-        "Account API Tokens Write", "site_admin", "*", "orders:*", "admin:write",
+        "admin",
+        "admin:org",
+        "orders:admin",
+        "okta.users.manage",
+        "RoleManagement.ReadWrite.Directory",
+        "Account API Tokens Write",
+        "site_admin",
+        "*",
+        "orders:*",
+        "admin:write",
     ] {
         check_tier(admin, ScopeTier::Admin);
     }
@@ -142,7 +206,9 @@ fn hostile_scopes_are_neutralised_and_bounded() {
 fn every_fault_of_a_scope_model_is_named_at_once() {
     let faulty = "surplus = 1\n[[scope]]\ntier = \"none\"\nexact = [\"a\", \"A\"]\n[[scope]]\ntier = \"boss\"\nprefix = [\"\"]\nexakt = []\n";
     let places: Vec<String> = ScopeModel::parse(faulty).unwrap_err().faults.into_iter().map(|f| f.place).collect();
-    for place in ["surplus", "version", "scope[0].tier", "scope[0].exact", "scope[1].tier", "scope[1].prefix", "scope[1].exakt"] {
+    for place in
+        ["surplus", "version", "scope[0].tier", "scope[0].exact", "scope[1].tier", "scope[1].prefix", "scope[1].exakt"]
+    {
         assert!(places.iter().any(|found| found == place), "{place} in {places:?}");
     }
     assert!(ScopeModel::parse("not toml").unwrap_err().to_string().contains("the whole text"));
