@@ -345,10 +345,11 @@ impl<'k> Outline<'k> {
             term.truncate(start);
             return;
         }
-        let mut prefix = [0; 8];
-        for (slot, byte) in prefix.iter_mut().zip(node) {
-            *slot = *byte;
-        }
+        let prefix = node.first_chunk::<8>().copied().unwrap_or_else(|| {
+            let mut padded = [0; 8];
+            padded.iter_mut().zip(node).for_each(|(slot, byte)| *slot = *byte);
+            padded
+        });
         parts.push(Part { prefix: u64::from_be_bytes(prefix), start, end: term.len() });
     }
 
