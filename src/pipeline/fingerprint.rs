@@ -276,8 +276,8 @@ impl ShapeMemo {
 
 /// The fingerprint of an event's request. A function of `keys` and `event`; `memo` only makes it cheaper.
 ///
-/// Cost: about 1 µs for a body of 200 bytes whose structure is remembered, some 10 µs more where it is not; bounded
-/// by the body's length and 4,096 nodes.
+/// Cost: about 2 µs of one core for a body of 200 bytes with nine fields whose structure is remembered; bounded by the
+/// body's length and 4,096 nodes (5 ms for 15 MB of keys, the dearest of the bombs in the tests).
 pub fn fingerprint(keys: &Keys, memo: &mut ShapeMemo, event: &PanicEvent<'_>) -> Fingerprint {
     let mut outline = Outline::new(keys, std::mem::take(&mut memo.buffers));
     outline.buffers.term.extend_from_slice(VERSION);

@@ -110,9 +110,16 @@ pub(super) fn study(whole: &[u8]) -> TextFacts {
     let n_chars;
     if text.is_ascii() {
         n_chars = text.len();
-        for byte in text {
+        let mut bytes = text.iter();
+        for byte in bytes.by_ref() {
             seen |= 1_u128 << (byte & 0x7F);
             pattern.push(ascii_symbol(*byte));
+            if pattern.n_runs == PATTERN_RUNS_MAX {
+                break;
+            }
+        }
+        for byte in bytes {
+            seen |= 1_u128 << (byte & 0x7F);
         }
     } else {
         let mut reader = Beyond { in_flag: false, n_chars: 0, seen: 0, classes: 0, is_odd: false };
@@ -241,7 +248,15 @@ impl Beyond {
 fn beyond_ascii(character: char) -> (u16, u8) {
     match u32::from(character) {
         0x80..=0x9F => (chars::CONTROL, 1),
-        0xC0..=0xD6 | 0xD8..=0xF6 | 0xF8..=0x024F => (chars::FOREIGN_LETTER, 0x81),
+        0xC0..=0xD6
+        | 0xD8..=0xF6
+        | 0xF8..=0x024F
+        | 0x0400..=0x0481
+        | 0x048A..=0x052F
+        | 0x3041..=0x3096
+        | 0x30A1..=0x30FA
+        | 0x4E00..=0x9FFF
+        | 0xAC00..=0xD7A3 => (chars::FOREIGN_LETTER, 0x81),
         0x200C..=0x200D | 0xFE00..=0xFE0F => (chars::OTHER, 0x83),
         0xAD
         | 0x061C

@@ -2,7 +2,7 @@
 //!
 //! One pass with an explicit stack of names. Entities and document types are never expanded, only told; namespaces
 //! are part of the name. Tags that do not match, bare ampersands and stray signs make the body `Broken`; a body that
-//! ends inside is `CutShort`. Repeated elements are a set. Cost: about 3 ns a byte.
+//! ends inside is `CutShort`. Repeated elements are a set. Cost: linear.
 
 use super::Parse;
 use super::ValueKind;
