@@ -1,7 +1,7 @@
 //! `multipart/form-data`: names, file or value, declared type and kind of content of each part.
 //!
 //! The boundary comes from the content type, or else from the first line. Sizes are traits, not structure. A last
-//! boundary that never comes means `CutShort`; a part without headers, `Broken`. Cost: about 2 ns a byte.
+//! boundary that never comes means `CutShort`; a part without headers, `Broken`. Cost: linear.
 
 use super::Parse;
 use super::binary;

@@ -7,7 +7,7 @@
 //! they have grown.
 //!
 //! Limits: 4,096 nodes, 32 levels, 256 keys an object, 64 fields. What is beyond a limit leaves a flag in the term.
-//! Cost: a node some 30 ns (one keyed hash for its path), a container a sort of its children.
+//! Cost: a node is one keyed hash for its path, a text one more for its pattern, a container a sort of its children.
 
 use super::label::{Label, n_following};
 use super::lexical::{TextFacts, study};
@@ -327,8 +327,11 @@ impl<'k> Outline<'k> {
             return *path;
         }
         let parent = frame.as_ref().map_or(Id(0), |frame| frame.path);
-        let written = self.buffers.term.get(start..).unwrap_or_default();
-        let path = self.keys.names(&[&parent.0.to_le_bytes(), written]);
+        // One hash over label and parent's path; the label delimits itself, so no two paths are the same bytes.
+        let end = self.buffers.term.len();
+        self.buffers.term.extend_from_slice(&parent.0.to_le_bytes());
+        let path = self.keys.name(self.buffers.term.get(start..).unwrap_or_default());
+        self.buffers.term.truncate(end);
         if let (Label::Element, Some(frame)) = (label, frame) {
             frame.element_path = Some(path);
         }
@@ -345,10 +348,11 @@ impl<'k> Outline<'k> {
             term.truncate(start);
             return;
         }
-        let mut prefix = [0; 8];
-        for (slot, byte) in prefix.iter_mut().zip(node) {
-            *slot = *byte;
-        }
+        let prefix = node.first_chunk::<8>().copied().unwrap_or_else(|| {
+            let mut padded = [0; 8];
+            padded.iter_mut().zip(node).for_each(|(slot, byte)| *slot = *byte);
+            padded
+        });
         parts.push(Part { prefix: u64::from_be_bytes(prefix), start, end: term.len() });
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Structure is the header's names (or positions, where the first line is no header), the widest kind of each column
 //! and whether it has empty cells, whether rows differ in length, and whether there are rows at all. Quotes are read
-//! as RFC 4180 has them; one that never closes means `CutShort`. Cells count against the node budget. Cost: 2 ns a
-//! byte.
+//! as RFC 4180 has them; one that never closes means `CutShort`. Cells count against the node budget. Cost:
+//! linear.
 
 use super::label::Label;
 use super::lexical::study;

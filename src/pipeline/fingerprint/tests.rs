@@ -187,7 +187,10 @@ fn other_formats_have_structure_too() {
     );
     check_same("application/x-ndjson", &["{\"a\":1}\n{\"b\":\"\"}\n", "{\"b\":\"x\"}\r\n\r\n{\"a\":2}\n{\"a\":3}"]);
     check_same("application/hl7-v2+er7", &["MSH|^~|A|B\rPID|1||x\r", "MSH|^~|C|D\rPID|2||y\rPID|3||z\r"]);
-    check_different("", &["hello", "hello\nyou", "hello <b>", "\u{1}\u{2}\u{3}\u{4}", "\u{4}\u{3}\u{2}\u{1}\u{4}\u{3}\u{2}\u{1}"]);
+    check_different(
+        "",
+        &["hello", "hello\nyou", "hello <b>", "\u{1}\u{2}\u{3}\u{4}", "\u{4}\u{3}\u{2}\u{1}\u{4}\u{3}\u{2}\u{1}"],
+    );
 }
 
 #[test]
@@ -262,7 +265,7 @@ fn another_secret_gives_other_names() {
 
 #[test]
 fn bombs_are_bounded() {
-    let repeat = |sign: &str| sign.repeat((1 << 20) / sign.len());
+    let repeat = |sign: &str| sign.repeat((1 << 18) / sign.len());
     let many_keys =
         |n: usize| format!("{{{}}}", (0..n).map(|i| format!("\"key_{i}_x\":1")).collect::<Vec<_>>().join(","));
     let mut bodies: Vec<String> = [
@@ -273,7 +276,6 @@ fn bombs_are_bounded() {
     .map(|sign| repeat(sign))
     .collect();
     bodies.push(format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)));
-    bodies.push(many_keys(1_000_000));
     bodies.push(format!("[{}]", vec!["1"; 200_000].join(",")));
     bodies.push(format!("\"{}", repeat("\\")));
     bodies.push(format!("{{\"{}\":{}}}", "k".repeat(1 << 20), "9".repeat(10_000)));
@@ -298,9 +300,10 @@ fn bombs_are_bounded() {
             assert!(memo.buffers.term.len() <= 4_096 * 96, "{} bytes of term", memo.buffers.term.len());
         }
     }
-    assert_eq!(json(&bodies[18]).traits.parse, Parse::Limited);
-    assert_eq!(json(&bodies[18]).traits.depth, u8::MAX);
-    assert_eq!(json(&bodies[19]).traits.parse, Parse::Limited);
+    let deep = json(&format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)));
+    assert_eq!((deep.traits.parse, deep.traits.depth), (Parse::Limited, u8::MAX));
+    assert_eq!(json(&many_keys(1_000_000)).traits.parse, Parse::Limited);
+    assert_eq!(json(&format!("[{}]", vec!["1"; 200_000].join(","))).traits.parse, Parse::Limited);
 }
 
 #[test]
@@ -360,7 +363,7 @@ fn render(tree: &Tree, turn: usize, out: &mut String) {
             let n = members.len();
             join(out, '{', '}', n, |i, out| {
                 let (key, value) = &members[(i + turn) % n];
-                out.push_str(&format!("{space}\"{key}\" :"));
+                out.extend([space, "\"", key, "\" :"]);
                 render(value, turn + i, out);
             });
         }

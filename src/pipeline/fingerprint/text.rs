@@ -1,8 +1,8 @@
 //! Text: lines, and segments where a sign divides the lines into fields (HL7 and its like).
 //!
 //! A segment is named by its first field when that is a short word in capitals; its structure is the class of its
-//! number of fields. Other text has the class of its number of lines and its coarse character classes. Cost: 2 ns a
-//! byte.
+//! number of fields. Other text has the class of its number of lines and its coarse character classes. Cost:
+//! linear.
 
 use super::label::Label;
 use super::lexical::study;

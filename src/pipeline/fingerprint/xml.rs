@@ -2,7 +2,7 @@
 //!
 //! One pass with an explicit stack of names. Entities and document types are never expanded, only told; namespaces
 //! are part of the name. Tags that do not match, bare ampersands and stray signs make the body `Broken`; a body that
-//! ends inside is `CutShort`. Repeated elements are a set. Cost: about 3 ns a byte.
+//! ends inside is `CutShort`. Repeated elements are a set. Cost: linear.
 
 use super::Parse;
 use super::ValueKind;
@@ -14,6 +14,7 @@ use super::outline::{Outline, Tag};
 pub(super) fn read(body: &[u8], outline: &mut Outline<'_>) -> Parse {
     let n_open = outline.n_open();
     outline.open(Label::Element, Tag::Group);
+    outline.begin_body();
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     let mut reader = Reader { rest: body, names: Vec::new(), outline, has_root: false, is_soft_broken: false };
     let parse = match reader.document() {
