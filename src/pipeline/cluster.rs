@@ -6,7 +6,7 @@
 //! depend on the order of the rows; an index of our own ([`index`]) gives it neighbourhoods that are thinned but keep
 //! every component whole. linfa's `BallTree` is never used: duplicate rows make it recurse until the stack is gone.
 //!
-//! Bounds: [`ROWS_MAX`] rows. Cost: some tens of milliseconds for 8,192 rows of an attacker (see the benchmarks).
+//! Bounds: [`ROWS_MAX`] rows. Cost: one look at each pair of distinct shapes in a block, and some 40 steps a row.
 //! [`components`] validates and does not panic; a caller that wants to survive a fault in linfa all the same wraps it in
 //! `catch_unwind` and falls back to [`exact_components`].
 
@@ -190,10 +190,11 @@ impl<'r> Metric<'r> {
         if a.key.cell.service != b.key.cell.service || a.site == OVERFLOW_ID || b.site == OVERFLOW_ID {
             return APART;
         }
-        let equal = a.sketch.0.iter().zip(&b.sketch.0).filter(|(x, y)| x == y).count();
+        // Bytes summed as bytes: 64 at most, and the compiler compares many at once.
+        let equal: u8 = a.sketch.0.iter().zip(&b.sketch.0).map(|(x, y)| u8::from(x == y)).sum();
         let site = if a.site == b.site { 0.0 } else { self.site };
         let route = if a.route == b.route { 0.0 } else { self.route };
-        site + route + self.shape.get(equal).copied().unwrap_or(APART)
+        site + route + self.shape.get(usize::from(equal)).copied().unwrap_or(APART)
     }
 }
 

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::pipeline::cell::testing::{event, id, key, shape};
+use crate::pipeline::sample::mix;
 
 fn small() -> CellLimits {
     CellLimits { shapes_per_block_max: 4, cells_per_tenant_max: 100, ..CellLimits::default() }
