@@ -20,7 +20,7 @@ build() {
 
 fetch_server() {
   mkdir -p "$home"
-  fetch_once "$home/.fetched" download
+  fetch_once "$home/.fetched-$(cksum <"$here/opensearch.pom.xml" | tr ' ' -)" download
   fetch_once "$home/.built-$(cksum <"$here/OpenSearchNode.java" | tr ' ' -)" build
 }
 
