@@ -24,7 +24,7 @@ download() {
 
 fetch_server() {
   mkdir -p "$cache/elasticsearch"
-  fetch_once "$cache/elasticsearch/.fetched" download
+  fetch_once "$cache/elasticsearch/.fetched-$version" download
 }
 
 as_nobody() {

@@ -15,7 +15,7 @@ download() {
 
 fetch_server() {
   mkdir -p "$cache/kafka"
-  fetch_once "$cache/kafka/.fetched" download
+  fetch_once "$cache/kafka/.fetched-$(cksum <"$here/kafka.pom.xml" | tr ' ' -)" download
 }
 
 format() {

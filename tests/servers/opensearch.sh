@@ -8,7 +8,7 @@ home=$cache/opensearch
 
 download() {
   need java javac mvn
-  rm -rf "$home/libs" "$home/classes"
+  rm -rf "$home/libs" "$home/classes" "$home"/.built-*
   maven -f "$here/opensearch.pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
     -DincludeScope=runtime -DoutputDirectory="$home/libs"
 }
@@ -20,7 +20,7 @@ build() {
 
 fetch_server() {
   mkdir -p "$home"
-  fetch_once "$home/.fetched" download
+  fetch_once "$home/.fetched-$(cksum <"$here/opensearch.pom.xml" | tr ' ' -)" download
   fetch_once "$home/.built-$(cksum <"$here/OpenSearchNode.java" | tr ' ' -)" build
 }
 

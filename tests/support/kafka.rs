@@ -48,7 +48,12 @@ pub(crate) async fn create_topic(brokers: &str, topic: &str, n_partitions: i32, 
     let consumer: BaseConsumer = client(brokers).create().unwrap();
     loop {
         let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
-        let led = metadata.topics()[0].partitions().iter().filter(|partition| 0 <= partition.leader()).count();
+        let led = metadata
+            .topics()
+            .iter()
+            .flat_map(rdkafka::metadata::MetadataTopic::partitions)
+            .filter(|partition| 0 <= partition.leader())
+            .count();
         if i32::try_from(led).unwrap() == n_partitions {
             return;
         }
@@ -195,7 +200,7 @@ impl Reader {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, ended).await.unwrap_or_else(|_| panic!("{:?}", self.source.status()))
+        tokio::time::timeout(PATIENCE, ended).await.unwrap()
     }
 
     /// Leaves the group.

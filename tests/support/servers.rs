@@ -2,6 +2,7 @@
 //!
 //! Should the test process be killed, a watcher that the script left behind ends the server within a second.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -84,8 +85,13 @@ pub(crate) fn live_address(name: &str, test: &str) -> Option<String> {
         return Some(address);
     }
     assert!(std::env::var("CI_LIVE").as_deref() != Ok("1"), "{name} is not set, but CI_LIVE=1 asks for live tests");
-    eprintln!("SKIPPED: {test} needs {name}=host:port (tests/servers starts one)");
+    say(&format!("SKIPPED: {test} needs {name}=host:port (tests/servers starts one)"));
     None
+}
+
+/// The test harness swallows what passing tests print, but not what is written to the stream itself.
+fn say(line: &str) {
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 /// Whether tests may start servers of their own (`PANICSIFT_START_SERVERS=1` or `CI_LIVE=1`); says so loudly if not.
@@ -94,7 +100,7 @@ pub(crate) fn may_start_servers(test: &str) -> bool {
     let is_set = |name| std::env::var(name).as_deref() == Ok("1");
     let may = is_set("PANICSIFT_START_SERVERS") || is_set("CI_LIVE");
     if !may {
-        eprintln!("SKIPPED: {test} starts servers; allow it with PANICSIFT_START_SERVERS=1");
+        say(&format!("SKIPPED: {test} starts servers; allow it with PANICSIFT_START_SERVERS=1"));
     }
     may
 }

@@ -7,13 +7,16 @@
 //! The cluster listens on 127.0.0.1 and a port of its own, and is gone when the value is dropped.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
-use super::{ConsumerSettings, OffsetReset};
+use super::{ConsumerSettings, OffsetReset, context};
 use crate::pipeline::event::Checkpoint;
 
 /// Bytes a partition may hold that are not decided: below the mock's 5 MiB, with room for its own overhead.
@@ -48,10 +51,30 @@ pub enum EmbeddedError {
     Stalled(u64),
 }
 
+/// Counts the records that were not acknowledged.
+#[derive(Default)]
+struct Refused(AtomicUsize);
+
+impl ClientContext for Refused {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        context::log(level, facility, message);
+    }
+}
+
+impl ProducerContext for Refused {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, delivery: &DeliveryResult<'_>, (): ()) {
+        if delivery.is_err() {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// A broker in this process, and a producer to it.
 pub struct EmbeddedBroker {
     // The mock cluster belongs to the client that was made with `test.mock.num.brokers`.
-    producer: BaseProducer<DefaultProducerContext>,
+    producer: BaseProducer<Refused>,
     brokers: String,
 }
 
@@ -62,12 +85,12 @@ impl EmbeddedBroker {
     /// [`EmbeddedError::Start`].
     pub fn start() -> Result<Self, EmbeddedError> {
         let start = |error: KafkaError| EmbeddedError::Start(error.to_string());
-        let producer: BaseProducer<DefaultProducerContext> = super::base_config(&["localhost".to_owned()])
+        let producer: BaseProducer<Refused> = super::base_config(&["localhost".to_owned()])
             .set("test.mock.num.brokers", "1")
             .set("compression.type", "lz4")
             .set("linger.ms", "5")
             .set("message.max.bytes", "16777216")
-            .create()
+            .create_with_context(Refused::default())
             .map_err(start)?;
         let brokers = mock(&producer)?.bootstrap_servers();
         Ok(Self { producer, brokers })
@@ -122,6 +145,7 @@ impl EmbeddedBroker {
     ) -> Result<(), EmbeddedError> {
         let mut unread: Vec<Unread> = (0..n_partitions.max(1)).map(Unread::new).collect();
         let n_in_turn = unread.len();
+        let mut n_sent_in_all = 0;
         for (n_sent, line) in lines.into_iter().enumerate() {
             if let Some(partition) = unread.get_mut(n_sent % n_in_turn) {
                 partition.await_room(line.len(), &next_decided, || self.producer.poll(LOOK_WAIT))?;
@@ -130,9 +154,19 @@ impl EmbeddedBroker {
                 partition.lines.push_back(line.len());
                 partition.n_bytes += line.len();
             }
-            progress(n_sent + 1);
+            n_sent_in_all = n_sent + 1;
+            progress(n_sent_in_all);
         }
-        self.producer.flush(FLUSH_MAX).map_err(|error| EmbeddedError::Produce { n_sent: 0, error: error.to_string() })
+        let failed = |n_sent, error| Err(EmbeddedError::Produce { n_sent, error });
+        if let Err(error) = self.producer.flush(FLUSH_MAX) {
+            return failed(n_sent_in_all, error.to_string());
+        }
+        match self.producer.context().0.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            n_refused => {
+                failed(n_sent_in_all.saturating_sub(n_refused), format!("{n_refused} records were not acknowledged"))
+            }
+        }
     }
 
     fn produce(&self, topic: &str, partition: i32, line: &[u8]) -> Result<(), KafkaError> {
@@ -152,9 +186,7 @@ impl EmbeddedBroker {
     }
 }
 
-fn mock(
-    producer: &BaseProducer<DefaultProducerContext>,
-) -> Result<MockCluster<'_, DefaultProducerContext>, EmbeddedError> {
+fn mock(producer: &BaseProducer<Refused>) -> Result<MockCluster<'_, Refused>, EmbeddedError> {
     producer.client().mock_cluster().ok_or_else(|| EmbeddedError::Start("librdkafka has no mock cluster".into()))
 }
 

@@ -333,16 +333,21 @@ impl State {
         self.note_positions(batch);
     }
 
-    /// Records of one partition come in runs: only the last of a run is looked up.
+    /// Records of one partition come in runs: only the first and the last of a run are looked at.
     fn note_positions(&mut self, batch: &Batch) {
         let mut records = batch.iter().map(|record| record.position).peekable();
+        let mut run_start = None;
         while let Some(position) = records.next() {
+            let first = run_start.get_or_insert(position).offset;
             let is_last_of_run =
                 records.peek().is_none_or(|next| next.partition != position.partition || next.topic != position.topic);
             if !is_last_of_run {
                 continue;
             }
+            run_start = None;
             if let Some(owned) = self.owned.get_mut(&(position.topic.to_owned(), position.partition)) {
+                let gap = first.saturating_sub(owned.next.unwrap_or(first));
+                self.status.n_skipped_offsets += u64::try_from(gap).unwrap_or(0);
                 let mut read = Checkpoint::default();
                 read.advance(position);
                 owned.next = read.next_offset(position.topic, position.partition);

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
@@ -193,10 +194,7 @@ impl Poller {
             return Err(End::Fatal(format!("{error}: restart the service")));
         }
         match error.rdkafka_error_code() {
-            Some(Code::TopicAuthorizationFailed) => Err(End::Fatal(format!(
-                "not allowed to read {}: give this user the ACL `Read` on the topic",
-                self.topics.join(", ")
-            ))),
+            Some(Code::TopicAuthorizationFailed) => Err(not_allowed(&self.topics.join(", "))),
             Some(Code::GroupAuthorizationFailed) => {
                 Err(End::Fatal("not allowed to use the consumer group: give this user the ACL `Read` on it".into()))
             }
@@ -249,12 +247,16 @@ impl Poller {
             let Ok(metadata) = self.consumer.fetch_metadata(Some(topic), ASK_WAIT_MAX) else {
                 return Ok(());
             };
-            let unknown = Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
-            if metadata.topics().iter().any(|found| found.name() == topic && found.error() == unknown) {
-                return Err(End::Fatal(format!(
-                    "topic `{topic}` is not there after {} s: create it or correct the setting `topics`",
-                    (at - since).as_secs()
-                )));
+            let found = metadata.topics().iter().find(|found| found.name() == topic);
+            match found.and_then(MetadataTopic::error) {
+                Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => {
+                    return Err(End::Fatal(format!(
+                        "topic `{topic}` is not there after {} s: create it or correct the setting `topics`",
+                        (at - since).as_secs()
+                    )));
+                }
+                Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) => return Err(not_allowed(topic)),
+                _ => {}
             }
         }
         self.suspect = None;
@@ -337,6 +339,10 @@ impl Poller {
             _ => None,
         }
     }
+}
+
+fn not_allowed(topics: &str) -> End {
+    End::Fatal(format!("not allowed to read {topics}: give this user the ACL `Read` on the topic"))
 }
 
 fn push(batch: &mut Batch, message: &BorrowedMessage<'_>) {

@@ -62,6 +62,9 @@ pub struct SourceStatus {
     pub n_rebalances: u64,
     /// Records that were read and not handed out because their partition was taken away.
     pub n_revoked_records: u64,
+    /// Offsets between the place we stood at and the next record: deleted before they were read (with `offset_reset`
+    /// other than `error`), compacted, or marks of transactions.
+    pub n_skipped_offsets: u64,
     /// Offset commits that a broker refused. Not fatal: the store is the truth.
     pub n_commit_errors: u64,
     /// Last thing that librdkafka complained of.

@@ -129,6 +129,17 @@ fn the_position_is_that_of_the_last_record_of_each_partition() {
     handoff.offer(chunk(&handoff, &[(0, 5), (1, 9), (0, 6), (1, 10), (1, 11)]), Duration::ZERO).unwrap();
     let next: Vec<Option<i64>> = handoff.status().partitions.iter().map(|p| p.next_read).collect();
     assert_eq!(next, [Some(7), Some(12)]);
+    assert_eq!(handoff.status().n_skipped_offsets, 0);
+}
+
+#[test]
+fn offsets_that_were_jumped_over_are_counted() {
+    let mut checkpoint = Checkpoint::default();
+    checkpoint.set("t", 0, 10);
+    let handoff = Handoff::new(checkpoint);
+    handoff.assigned(vec![key(0), key(1)]);
+    handoff.offer(chunk(&handoff, &[(0, 50), (0, 51), (1, 7)]), Duration::ZERO).unwrap();
+    assert_eq!(handoff.status().n_skipped_offsets, 40);
 }
 
 #[test]
