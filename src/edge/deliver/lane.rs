@@ -309,20 +309,25 @@ impl Memory {
         }
         self.points_wrongly |= self.suspect.take().is_some();
         let mut outcome = nothing(Went::Well { slow_down: false }, LaneState::Delivering);
+        let mut overloaded = false;
         for (word, seq) in said.into_iter().zip(seqs) {
             match word {
                 Word::Final(fate, detail) => outcome.settlements.push(self.answer(*seq, fate, detail)),
-                Word::Hold(why) => {
-                    outcome.went = Went::OnHold;
-                    outcome.state = LaneState::OnHold(why);
-                }
-                Word::Retry(why) if outcome.went != Went::OnHold => {
-                    outcome.went = Went::Badly { after: None, slow_down: true };
+                Word::Hold(why) => outcome.state = LaneState::OnHold(why),
+                Word::Retry(why) | Word::Overloaded(why) if matches!(outcome.state, LaneState::OnHold(_)) => drop(why),
+                Word::Retry(why) => outcome.state = LaneState::Retrying(why),
+                Word::Overloaded(why) => {
+                    overloaded = true;
                     outcome.state = LaneState::Retrying(why);
                 }
-                Word::Retry(_) => {}
             }
         }
+        outcome.went = match (&outcome.state, outcome.settlements.is_empty()) {
+            (LaneState::OnHold(_), _) => Went::OnHold,
+            (LaneState::Retrying(_), true) => Went::Badly { after: None, slow_down: overloaded },
+            (LaneState::Retrying(_), false) => Went::InPart { slow_down: overloaded },
+            (LaneState::Idle | LaneState::Delivering, _) => Went::Well { slow_down: false },
+        };
         outcome
     }
 
