@@ -21,6 +21,30 @@ use tokio::task::JoinSet;
 use crate::support::http::{Answer, ScriptedServer};
 use crate::support::{alert, bulk, hec};
 
+/// Prints what the way from the outbox to a receiver in the same process costs (the receiver's own work included):
+/// `cargo test --release --test it -- --ignored --nocapture outbox_rate`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+#[expect(clippy::cast_precision_loss, reason = "a measurement")]
+async fn outbox_rate() {
+    const N: usize = 20_000;
+    let server = ScriptedServer::start(|_, _| hec::reply("success")).await;
+    let mut bench = Bench::new();
+    bench.put_many(N);
+    let started = tokio::time::Instant::now();
+    let path = bench.path();
+    let lane = Lane::new("splunk", &path, splunk(&server.url()));
+    bench.tasks.spawn(deliver(
+        vec![lane],
+        Arc::clone(&bench.health),
+        bench.wakeup.subscribe(),
+        bench.shutdown.subscribe(),
+    ));
+    bench.drained("splunk").await;
+    let rate = N as f64 / started.elapsed().as_secs_f64();
+    println!("{rate:.0} alerts/s in {} requests", server.received().len());
+}
+
 /// Quick enough for a test, slow enough to be seen.
 const PACE: PaceLimits = PaceLimits {
     delay_min: Duration::from_millis(5),
@@ -386,6 +410,19 @@ async fn alerts_are_delivered_as_they_come_and_a_shutdown_finishes_the_request_i
     bench.stop().await;
     assert_eq!(index.ids(), ["a-0", "a-1", "a-2", "a-3", "a-4"]);
     assert_eq!(Outbox::open(&bench.path(), "splunk").unwrap().n_waiting().unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delivery_ends_when_whoever_would_end_it_is_gone() {
+    let (server, index) = hec::start(&[]).await;
+    let mut bench = Bench::new();
+    let ids = bench.put_many(2);
+    bench.run(vec![("splunk", splunk(&server.url()))]);
+    bench.drained("splunk").await;
+    drop(std::mem::replace(&mut bench.shutdown, watch::Sender::new(false)));
+    let ended = tokio::time::timeout(PATIENCE, bench.tasks.join_next()).await;
+    ended.unwrap().unwrap().unwrap().unwrap();
+    assert_eq!(index.ids(), ids);
 }
 
 async fn get(address: std::net::SocketAddr, path: &str) -> (u16, String) {

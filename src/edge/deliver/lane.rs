@@ -120,7 +120,7 @@ impl Lane {
         let mut outbox = blocking(move || Outbox::open(&path, &name)).await?.map_err(|e| self.broken(e))?;
         let mut memory = Memory::new(Pace::new(self.pace, self.batch.alerts_max));
         let mut n_requests = 0_u32;
-        while !*shutdown.borrow() {
+        while !is_over(&shutdown) {
             wakeup.borrow_and_update();
             let count = n_requests.is_multiple_of(COUNT_EVERY_REQUESTS);
             let limits = self.batch;
@@ -143,7 +143,7 @@ impl Lane {
                 health.lane(&self.name, LaneState::Idle);
                 tokio::select! {
                     _ = shutdown.changed() => {}
-                    _ = tokio::time::timeout(IDLE_POLL, wakeup.changed()) => {}
+                    () = woken(&mut wakeup) => {}
                 }
                 continue;
             }
@@ -192,7 +192,7 @@ impl Lane {
                 Err(error) if may_pass(&error) => self.store_trouble(health, &error),
                 Err(error) => return Err(self.broken(error)),
             }
-            if *shutdown.borrow() {
+            if is_over(shutdown) {
                 return Ok(outbox);
             }
             pause(STORE_RETRY, shutdown).await;
@@ -383,6 +383,19 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 fn swap<A, B>((a, b): (A, B)) -> (B, A) {
     (b, a)
+}
+
+/// The service ends, or whoever would say so is gone.
+fn is_over(shutdown: &watch::Receiver<bool>) -> bool {
+    *shutdown.borrow() || shutdown.has_changed().is_err()
+}
+
+/// Until somebody says that there is something, and not for ever; nobody left to say so is no reason to spin.
+async fn woken(wakeup: &mut watch::Receiver<u64>) {
+    let told = tokio::time::timeout(IDLE_POLL, wakeup.changed()).await;
+    if matches!(told, Ok(Err(_))) {
+        tokio::time::sleep(IDLE_POLL).await;
+    }
 }
 
 /// Sleeps, unless the service ends.
