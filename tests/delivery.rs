@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::support::http::{Answer, ScriptedServer};
-use crate::support::{alert, bulk, hec};
+use crate::support::{alert, bulk, hec, tls};
 
 /// Prints what the way from the outbox to a receiver in the same process costs (the receiver's own work included):
 /// `cargo test --release --test it -- --ignored --nocapture outbox_rate`.
@@ -144,6 +144,10 @@ fn http() -> HttpSettings {
 }
 
 fn splunk(url: &str) -> Box<dyn Outlet> {
+    splunk_by(url, http())
+}
+
+fn splunk_by(url: &str, http: HttpSettings) -> Box<dyn Outlet> {
     let settings = SplunkSettings {
         name: "splunk".to_owned(),
         url: url.to_owned(),
@@ -152,7 +156,7 @@ fn splunk(url: &str) -> Box<dyn Outlet> {
         host: None,
         source: "panicsift".to_owned(),
         sourcetype: "panicsift:alert".to_owned(),
-        http: http(),
+        http,
         batch: BatchLimits::default(),
     };
     Box::new(HttpOutlet::new(SplunkWire::new(&settings), &settings.http).unwrap())
@@ -413,6 +417,22 @@ async fn alerts_are_delivered_as_they_come_and_a_shutdown_finishes_the_request_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_trusted_gets_nothing_until_its_authority_is_named() {
+    let url = format!("https://{}", tls::start());
+    let mut bench = Bench::new();
+    bench.put_many(2);
+    bench.run(vec![("splunk", splunk(&url))]);
+    bench.until("on hold", |bench| matches!(bench.lane("splunk"), Some(LaneState::OnHold(_)))).await;
+    let Some(LaneState::OnHold(why)) = bench.lane("splunk") else { panic!("on hold") };
+    assert!(why.starts_with("the server's certificate is not trusted, name a ca_file"), "{why}");
+    bench.stop().await;
+    assert_eq!(bench.store.n_waiting("splunk").unwrap(), 2);
+    let ca_file = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tls/ca.pem"));
+    bench.run(vec![("splunk", splunk_by(&url, HttpSettings { ca_file, ..http() }))]);
+    bench.drained("splunk").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn delivery_ends_when_whoever_would_end_it_is_gone() {
     let (server, index) = hec::start(&[]).await;
     let mut bench = Bench::new();
@@ -442,28 +462,29 @@ async fn the_admin_endpoint_tells_what_delivery_does() {
     let (server, _) = hec::start(&["token-disabled"; 1_000]).await;
     let mut bench = Bench::new();
     bench.put_many(3);
-    bench.run(vec![("splunk", splunk(&server.url()))]);
+    // Metrics belong to the process, that is to all tests: the name is this test's own.
+    bench.run(vec![("watched", splunk(&server.url()))]);
     let listener = admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     assert!(admin::bind(address).await.unwrap_err().to_string().contains("name another address"));
     let mut endpoint = JoinSet::new();
     let shutdown = watch::Sender::new(false);
     endpoint.spawn(admin::serve(listener, Arc::clone(&bench.health), metrics, shutdown.subscribe()));
-    bench.until("on hold", |bench| matches!(bench.lane("splunk"), Some(LaneState::OnHold(_)))).await;
+    bench.until("on hold", |bench| matches!(bench.lane("watched"), Some(LaneState::OnHold(_)))).await;
     assert_eq!(get(address, "/livez").await, (200, "alive\n".to_owned()));
     let (status, body) = get(address, "/readyz").await;
     let report: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &report["ready"]), (503, &serde_json::Value::Bool(false)));
-    assert_eq!(report["lanes"]["splunk"]["state"], "on_hold");
-    assert_eq!(report["lanes"]["splunk"]["waiting"], 3);
+    assert_eq!(report["lanes"]["watched"]["state"], "on_hold");
+    assert_eq!(report["lanes"]["watched"]["waiting"], 3);
     let (status, body) = get(address, "/metrics").await;
     assert_eq!(status, 200);
-    assert!(body.contains(r#"panicsift_lane_on_hold{destination="splunk"} 1"#), "{body}");
-    assert!(body.contains(r#"panicsift_delivery_requests_total{destination="splunk",outcome="hold"}"#), "{body}");
+    assert!(body.contains(r#"panicsift_lane_on_hold{destination="watched"} 1"#), "{body}");
+    assert!(body.contains(r#"panicsift_delivery_requests_total{destination="watched",outcome="hold"}"#), "{body}");
     bench.stop().await;
     bench.health.turned();
     bench.health.source(SourceState::Reading(1));
-    bench.health.lane("splunk", LaneState::Idle);
+    bench.health.lane("watched", LaneState::Idle);
     assert_eq!(get(address, "/readyz").await.0, 200);
     assert_eq!(get(address, "/").await.0, 404);
     shutdown.send_replace(true);

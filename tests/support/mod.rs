@@ -3,6 +3,7 @@
 pub(crate) mod bulk;
 pub(crate) mod hec;
 pub(crate) mod http;
+pub(crate) mod tls;
 
 use panicsift::pipeline::alert::{Alert, Change};
 
