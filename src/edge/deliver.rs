@@ -71,6 +71,8 @@ pub enum Word {
     Final(Fate, String),
     /// Not taken this time; it may be taken unchanged later.
     Retry(String),
+    /// Not taken for want of room; later, and less at once.
+    Overloaded(String),
     /// Not taken until somebody changes something at the destination.
     Hold(String),
 }

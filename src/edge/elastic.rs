@@ -202,6 +202,7 @@ fn read_item(item: &Item) -> Word {
         409 => Word::Final(Fate::Repeated, String::new()),
         // The flood-stage watermark: looks like overload, and lasts until somebody makes room.
         429 if kind == "cluster_block_exception" => Word::Hold(why),
+        429 => Word::Overloaded(why),
         401 | 403 | 404 => Word::Hold(why),
         400 | 413 => Word::Final(Fate::Refused, why),
         _ => Word::Retry(why),

@@ -5,7 +5,7 @@
 //! looked at, bodies may be gzipped, replies are cut at [`REPLY_BYTES_MAX`]. Failures of the network are a
 //! [`Reading`]: a certificate that does not verify holds the lane, everything else is tried again.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Once;
@@ -188,16 +188,20 @@ fn chain(error: &reqwest::Error) -> String {
 fn is_certificate_fault(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = inner
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-            .or_else(|| error.downcast_ref::<rustls::Error>());
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+        if matches!(innermost(error).downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
             return true;
         }
         cause = error.source();
     }
     false
+}
+
+/// An error of the system may hold one of rustls, or another of the system that does; `source` passes over these.
+fn innermost<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    while let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        error = inner;
+    }
+    error
 }
 
 #[cfg(test)]

@@ -120,7 +120,7 @@ impl Lane {
         let mut outbox = blocking(move || Outbox::open(&path, &name)).await?.map_err(|e| self.broken(e))?;
         let mut memory = Memory::new(Pace::new(self.pace, self.batch.alerts_max));
         let mut n_requests = 0_u32;
-        while !*shutdown.borrow() {
+        while !is_over(&shutdown) {
             wakeup.borrow_and_update();
             let count = n_requests.is_multiple_of(COUNT_EVERY_REQUESTS);
             let limits = self.batch;
@@ -143,7 +143,7 @@ impl Lane {
                 health.lane(&self.name, LaneState::Idle);
                 tokio::select! {
                     _ = shutdown.changed() => {}
-                    _ = tokio::time::timeout(IDLE_POLL, wakeup.changed()) => {}
+                    () = woken(&mut wakeup) => {}
                 }
                 continue;
             }
@@ -192,7 +192,7 @@ impl Lane {
                 Err(error) if may_pass(&error) => self.store_trouble(health, &error),
                 Err(error) => return Err(self.broken(error)),
             }
-            if *shutdown.borrow() {
+            if is_over(shutdown) {
                 return Ok(outbox);
             }
             pause(STORE_RETRY, shutdown).await;
@@ -309,20 +309,25 @@ impl Memory {
         }
         self.points_wrongly |= self.suspect.take().is_some();
         let mut outcome = nothing(Went::Well { slow_down: false }, LaneState::Delivering);
+        let mut overloaded = false;
         for (word, seq) in said.into_iter().zip(seqs) {
             match word {
                 Word::Final(fate, detail) => outcome.settlements.push(self.answer(*seq, fate, detail)),
-                Word::Hold(why) => {
-                    outcome.went = Went::OnHold;
-                    outcome.state = LaneState::OnHold(why);
-                }
-                Word::Retry(why) if outcome.went != Went::OnHold => {
-                    outcome.went = Went::Badly { after: None, slow_down: true };
+                Word::Hold(why) => outcome.state = LaneState::OnHold(why),
+                Word::Retry(why) | Word::Overloaded(why) if matches!(outcome.state, LaneState::OnHold(_)) => drop(why),
+                Word::Retry(why) => outcome.state = LaneState::Retrying(why),
+                Word::Overloaded(why) => {
+                    overloaded = true;
                     outcome.state = LaneState::Retrying(why);
                 }
-                Word::Retry(_) => {}
             }
         }
+        outcome.went = match (&outcome.state, outcome.settlements.is_empty()) {
+            (LaneState::OnHold(_), _) => Went::OnHold,
+            (LaneState::Retrying(_), true) => Went::Badly { after: None, slow_down: overloaded },
+            (LaneState::Retrying(_), false) => Went::InPart { slow_down: overloaded },
+            (LaneState::Idle | LaneState::Delivering, _) => Went::Well { slow_down: false },
+        };
         outcome
     }
 
@@ -378,6 +383,19 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 fn swap<A, B>((a, b): (A, B)) -> (B, A) {
     (b, a)
+}
+
+/// The service ends, or whoever would say so is gone.
+fn is_over(shutdown: &watch::Receiver<bool>) -> bool {
+    *shutdown.borrow() || shutdown.has_changed().is_err()
+}
+
+/// Until somebody says that there is something, and not for ever; nobody left to say so is no reason to spin.
+async fn woken(wakeup: &mut watch::Receiver<u64>) {
+    let told = tokio::time::timeout(IDLE_POLL, wakeup.changed()).await;
+    if matches!(told, Ok(Err(_))) {
+        tokio::time::sleep(IDLE_POLL).await;
+    }
 }
 
 /// Sleeps, unless the service ends.

@@ -46,6 +46,11 @@ pub enum Went {
         /// Overloaded: send less.
         slow_down: bool,
     },
+    /// Some alerts through, some not: go on soon, or one alert that fails for ever would hold up all others.
+    InPart {
+        /// Overloaded: send less.
+        slow_down: bool,
+    },
     /// Somebody has to change something.
     OnHold,
     /// Too large or poisoned, and more than one alert in it: send half.
@@ -95,6 +100,14 @@ impl Pace {
                     self.halve(n_sent);
                 }
                 after.unwrap_or_default().min(RETRY_AFTER_MAX).saturating_add(self.jittered(random))
+            }
+            Went::InPart { slow_down } => {
+                self.n_failures = 1;
+                self.n_refusals = 0;
+                if slow_down {
+                    self.halve(n_sent);
+                }
+                self.jittered(random)
             }
             Went::OnHold => {
                 self.n_failures = self.n_failures.saturating_add(1);
@@ -182,6 +195,13 @@ mod tests {
         check(&[(Went::TooWide, 0, 0), (WELL, 0, 0), (WELL, 0, 0), (WELL, 0, 0)], 8);
         check(&[(Went::Badly { after: None, slow_down: true }, 0, 0)], 4);
         check(&[(Went::Well { slow_down: true }, 42, 42)], 4);
+    }
+
+    #[test]
+    fn a_request_that_went_through_in_part_starts_the_pauses_again() {
+        let in_part = |slow_down| Went::InPart { slow_down };
+        check(&[(BADLY, 100, 100), (BADLY, 200, 200), (in_part(false), 100, 100), (in_part(false), 100, 100)], 8);
+        check(&[(in_part(true), 100, 100)], 4);
     }
 
     #[test]

@@ -25,6 +25,7 @@ fn check_item(item: &str, expected: &str) {
     let word = match &said[0] {
         Word::Final(fate, _) => fate.name(),
         Word::Retry(_) => "retry",
+        Word::Overloaded(_) => "overloaded",
         Word::Hold(_) => "hold",
     };
     assert_eq!(word, expected, "{item}");
@@ -55,9 +56,9 @@ fn every_answer_to_an_item_has_its_word() {
     check_item(r#"{"status":201,"failure_store":"not_applicable_or_unknown"}"#, "delivered");
     check_item(r#"{"status":201,"failure_store":"used"}"#, "degraded");
     check_item(&error(409, "version_conflict_engine_exception"), "repeated");
-    check_item(&error(429, "es_rejected_execution_exception"), "retry");
-    check_item(&error(429, "rejected_execution_exception"), "retry");
-    check_item(&error(429, "circuit_breaking_exception"), "retry");
+    check_item(&error(429, "es_rejected_execution_exception"), "overloaded");
+    check_item(&error(429, "rejected_execution_exception"), "overloaded");
+    check_item(&error(429, "circuit_breaking_exception"), "overloaded");
     check_item(&error(429, "cluster_block_exception"), "hold");
     check_item(&error(403, "cluster_block_exception"), "hold");
     check_item(&error(403, "security_exception"), "hold");

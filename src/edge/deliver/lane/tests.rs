@@ -115,7 +115,7 @@ fn words_are_settled_one_by_one_and_a_hold_outweighs_a_retry() {
     let said = vec![
         Word::Final(Fate::Delivered, String::new()),
         Word::Hold("403".to_owned()),
-        Word::Retry("429".to_owned()),
+        Word::Overloaded("429".to_owned()),
         Word::Final(Fate::Repeated, String::new()),
         Word::Final(Fate::Refused, "400".to_owned()),
     ];
@@ -123,6 +123,19 @@ fn words_are_settled_one_by_one_and_a_hold_outweighs_a_retry() {
     let fates: Vec<(i64, Fate)> = outcome.settlements.iter().map(|one| (one.seq, one.fate)).collect();
     assert_eq!(fates, vec![(1, Fate::Delivered), (4, Fate::Repeated), (5, Fate::Refused)]);
     assert_eq!((outcome.went, outcome.state), (Went::OnHold, LaneState::OnHold("403".to_owned())));
+}
+
+#[test]
+fn an_alert_that_fails_for_ever_holds_up_no_other() {
+    let said = || vec![Word::Retry("500".to_owned()), Word::Final(Fate::Delivered, String::new())];
+    let mut memory = memory();
+    for _ in 0..20 {
+        let shipment = memory.choose(page(&["a", "b"]));
+        let outcome = memory.digest(Reading::Words(said()), &shipment.seqs);
+        assert_eq!((outcome.settlements.len(), outcome.went), (1, Went::InPart { slow_down: false }));
+        memory.pace.after(outcome.went, 2, 0);
+    }
+    assert_eq!(memory.pace.width(), WIDTH);
 }
 
 #[test]
