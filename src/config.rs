@@ -178,8 +178,6 @@ pub enum DestinationKind {
         path: PathBuf,
         /// Size at which a new file is begun.
         rotate_bytes: u64,
-        /// Rotated files that are kept.
-        rotated_files_max: u32,
     },
     /// Splunk HTTP Event Collector.
     Splunk {
@@ -189,6 +187,8 @@ pub enum DestinationKind {
         token: Secret,
         /// Index; `None`: the token's own.
         index: Option<String>,
+        /// Host; `None`: the sender's address.
+        host: Option<String>,
         /// Source.
         source: String,
         /// Sourcetype.

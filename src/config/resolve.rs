@@ -30,7 +30,7 @@ const PRIVACY_KEY_BYTES_MIN: usize = 16;
 const TOPIC_LETTERS: &str = "letters, digits, \".\", \"_\" and \"-\" are allowed in a topic";
 
 /// Properties on which the promises rest, and what to use in their place.
-const RESERVED: [(&str, &str); 10] = [
+const RESERVED: [(&str, &str); 12] = [
     ("bootstrap.servers", "use the key brokers"),
     ("metadata.broker.list", "use the key brokers"),
     ("group.id", "use the key group"),
@@ -38,9 +38,11 @@ const RESERVED: [(&str, &str); 10] = [
     ("enable.auto.commit", "offsets are committed only after the store's transaction"),
     ("enable.auto.offset.store", "offsets are stored only after the store's transaction"),
     ("enable.partition.eof", "panicsift sets it itself"),
-    ("partition.assignment.strategy", "panicsift sets it itself"),
     ("enable.idempotence", "alerts and dead letters are always written idempotently"),
     ("acks", "alerts and dead letters are always written with acks=all"),
+    ("request.required.acks", "alerts and dead letters are always written with acks=all"),
+    ("delivery.report.only.error", "each acknowledgement is awaited"),
+    ("test.mock.num.brokers", "it would replace the brokers"),
 ];
 
 /// Properties that hold secrets and so must not stand in the file.

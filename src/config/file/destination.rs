@@ -34,14 +34,10 @@ pub(in crate::config) struct FileDestinationFile {
     /// The file; relative paths count from the folder of this configuration.
     #[schemars(required, length(min = 1))]
     pub(in crate::config) path: Option<String>,
-    /// Size at which a new file is begun.
+    /// Size at which a new file is begun; the old ones stay, numbered, until somebody takes them away.
     #[serde(default = "default_rotate_bytes")]
     #[schemars(range(min = 65_536, max = 1_099_511_627_776_u64))]
     pub(in crate::config) rotate_bytes: u64,
-    /// Rotated files that are kept.
-    #[serde(default = "default_rotated_files_max")]
-    #[schemars(range(min = 1, max = 10_000))]
-    pub(in crate::config) rotated_files_max: u32,
 }
 
 /// Splunk HTTP Event Collector.
@@ -62,6 +58,10 @@ pub(in crate::config) struct SplunkFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub(in crate::config) index: Option<String>,
+    /// Host of the events; absent: Splunk takes the sender's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub(in crate::config) host: Option<String>,
     /// Source of the events.
     #[serde(default = "default_splunk_source")]
     #[schemars(length(min = 1, max = 1024))]
@@ -175,10 +175,6 @@ pub(in crate::config) struct KafkaDestinationFile {
 
 fn default_rotate_bytes() -> u64 {
     64 * 1024 * 1024
-}
-
-fn default_rotated_files_max() -> u32 {
-    10
 }
 
 fn default_splunk_source() -> String {

@@ -85,11 +85,7 @@ fn name_fits(name: &str, earlier: &[&str], at: &KeyPath, scene: &mut Scene<'_>) 
 }
 
 fn written(file: &FileDestinationFile, scene: &Scene<'_>) -> Option<DestinationKind> {
-    Some(DestinationKind::File {
-        path: scene.path(file.path.as_ref()?),
-        rotate_bytes: file.rotate_bytes,
-        rotated_files_max: file.rotated_files_max,
-    })
+    Some(DestinationKind::File { path: scene.path(file.path.as_ref()?), rotate_bytes: file.rotate_bytes })
 }
 
 fn splunk(file: &SplunkFile, at: &KeyPath, scene: &mut Scene<'_>) -> Option<DestinationKind> {
@@ -106,6 +102,7 @@ fn splunk(file: &SplunkFile, at: &KeyPath, scene: &mut Scene<'_>) -> Option<Dest
         http,
         token: scene.secret(&at.key("token"), file.token.as_ref()?)?,
         index: file.index.clone(),
+        host: file.host.clone(),
         source: file.source.clone(),
         sourcetype: file.sourcetype.clone(),
     })
