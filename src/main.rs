@@ -57,14 +57,20 @@ fn dispatch(command: Command, output: OutputArgs, out: &mut Out) -> Result<()> {
 
 fn demo(args: DemoArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
     start_log(output, LogSettings::default());
-    runtime()?.block_on(async { let _ = (args.dir, out); Ok(()) })
+    runtime()?.block_on(async {
+        let _ = (args.dir, out);
+        Ok(())
+    })
 }
 
 fn run(args: &RunArgs, output: OutputArgs) -> Result<()> {
     let settings = Settings::load(&args.config)?;
     start_log(output, settings.log);
     settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    runtime()?.block_on(async { let _ = settings; Ok(()) })
+    runtime()?.block_on(async {
+        let _ = settings;
+        Ok(())
+    })
 }
 
 fn replay(args: ReplayArgs, output: OutputArgs, out: &mut Out) -> Result<()> {

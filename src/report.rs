@@ -83,7 +83,8 @@ pub fn answer(store: &Path, question: &Question, format: Format, out: &mut dyn W
 
 /// Ranks the clusters of a state: hostile ones first, then by points, then by events.
 pub fn list(state: &State, selection: Selection, format: Format, out: &mut dyn Write) -> Result<()> {
-    let mut sheet = Sheet::new(&["cluster", "verdict", "points", "severity", "events", "addresses", "last_event", "title"]);
+    let mut sheet =
+        Sheet::new(&["cluster", "verdict", "points", "severity", "events", "addresses", "last_event", "title"]);
     let ranked = ranked(state, selection);
     let n_all = ranked.len();
     for Ranked { cluster, portrait, .. } in ranked.into_iter().take(selection.limit.unwrap_or(LISTED_USUALLY)) {

@@ -56,11 +56,7 @@ impl Default for Memos {
 /// What one record says, or why it is refused.
 ///
 /// Some microseconds a record of 1.1 kB; see `tests/bench`.
-pub fn examine<'a>(
-    context: &Context,
-    memos: &mut Memos,
-    record: RawRecord<'a>,
-) -> Result<Observation<'a>, Refusal> {
+pub fn examine<'a>(context: &Context, memos: &mut Memos, record: RawRecord<'a>) -> Result<Observation<'a>, Refusal> {
     let attempt = catch_unwind(AssertUnwindSafe(|| examine_unfenced(context, memos, record)));
     attempt.unwrap_or_else(|_| {
         *memos = Memos::default();
@@ -79,10 +75,8 @@ fn examine_unfenced<'a>(
     let event = decode(record)?;
     let panic = classify_memoised(&context.panics, &mut memos.messages, &event.panic.message);
     let source = enrich::source(&context.keys, &mut memos.sources, &*context.lookup, event.client.ip);
-    let token = event
-        .token
-        .as_ref()
-        .map(|facts| enrich::token(&context.keys, &context.scopes, &mut memos.scopes, facts));
+    let token =
+        event.token.as_ref().map(|facts| enrich::token(&context.keys, &context.scopes, &mut memos.scopes, facts));
     let print = fingerprint(&context.keys, &mut memos.shapes, &event);
     let site = site(&context.keys, &mut memos.sites, &event, &panic.masked);
     let sender = Sender { source, token };

@@ -62,9 +62,8 @@ impl Sitting {
     }
 
     fn counts(&self) -> Counts {
-        let distinct = |name: fn(&CellKey) -> (Id, ShapeId)| {
-            self.parts.keys().map(name).collect::<BTreeSet<_>>().len() as u64
-        };
+        let distinct =
+            |name: fn(&CellKey) -> (Id, ShapeId)| self.parts.keys().map(name).collect::<BTreeSet<_>>().len() as u64;
         Counts {
             events: self.parts.values().sum(),
             actors: self.summary.actors.len_estimate(),

@@ -84,7 +84,8 @@ impl Rows {
             let first = CellKey { shape: ShapeId(0), ..key.cell };
             if blocks.insert(first) {
                 let last = CellKey { shape: ShapeId(u128::MAX), ..first };
-                let block = RowKey { cell: first, party: Party::Everyone }..=RowKey { cell: last, party: Party::Suspects };
+                let block =
+                    RowKey { cell: first, party: Party::Everyone }..=RowKey { cell: last, party: Party::Suspects };
                 near.extend(self.by_key.range(block).map(|(key, _)| *key));
             }
             let Some(row) = self.by_key.get(key) else { continue };

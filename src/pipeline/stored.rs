@@ -32,7 +32,10 @@ impl State {
     ///
     /// # Errors
     /// Those of `load`.
-    pub fn restore<E>(clustering: &ClusteringModel, load: impl Fn(&str) -> Result<Stored, E>) -> Result<(Self, usize), E> {
+    pub fn restore<E>(
+        clustering: &ClusteringModel,
+        load: impl Fn(&str) -> Result<Stored, E>,
+    ) -> Result<(Self, usize), E> {
         let mut state = Self::new(clustering);
         let mut n_unreadable = 0;
         state.recent = Recent::restore(load("recent")?.into_iter().map(|(_, value)| value));
@@ -45,7 +48,9 @@ impl State {
         let mut by_tenant: BTreeMap<Id, BTreeMap<&'static str, Stored>> = BTreeMap::new();
         for kind in KINDS {
             for (key, value) in load(kind)? {
-                if let Some((tenant, key)) = key.split_first_chunk::<8>().filter(|_| kind != "recent" && kind != "clock") {
+                if let Some((tenant, key)) =
+                    key.split_first_chunk::<8>().filter(|_| kind != "recent" && kind != "clock")
+                {
                     let kinds = by_tenant.entry(Id(u64::from_be_bytes(*tenant))).or_default();
                     kinds.entry(kind).or_default().push((key.to_vec(), value));
                 }

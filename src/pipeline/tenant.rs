@@ -342,8 +342,14 @@ impl Tenant {
         let suspect = self.suspect_since.get(&actor).copied();
         let party = if suspect.is_some() { Party::Suspects } else { Party::Everyone };
         // A suspect that touched more cells than its ledger has room for stands where the rest of it stands.
-        let elsewhere = || self.shares.cells_of(&actor).find_map(|cell| self.clusters.of(&RowKey { cell: *cell, party }));
-        let Some(id) = self.clusters.of(&RowKey { cell, party }).filter(|_| suspect.is_none() || self.shares.has(&cell, &actor)).or_else(elsewhere) else {
+        let elsewhere =
+            || self.shares.cells_of(&actor).find_map(|cell| self.clusters.of(&RowKey { cell: *cell, party }));
+        let Some(id) = self
+            .clusters
+            .of(&RowKey { cell, party })
+            .filter(|_| suspect.is_none() || self.shares.has(&cell, &actor))
+            .or_else(elsewhere)
+        else {
             return Whereabouts::default();
         };
         let Some(standing) = self.standings.get(&id) else {

@@ -173,7 +173,8 @@ fn some_names(name: Vec<&str>) -> Option<Named<'_>> {
 
 fn source(alert: &Alert) -> Option<Source<'_>> {
     let number: Vec<u32> = alert.portrait.networks.iter().filter_map(|network| network.asn).collect();
-    let name: Vec<&str> = alert.portrait.networks.iter().filter_map(|network| network.organisation.as_deref()).collect();
+    let name: Vec<&str> =
+        alert.portrait.networks.iter().filter_map(|network| network.organisation.as_deref()).collect();
     let mut countries: Vec<&str> = alert.portrait.countries.iter().map(|country| country.name.as_str()).collect();
     countries.sort_unstable();
     countries.dedup();
