@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::app::ReplayOptions;
+use crate::app::{Demo, ReplayOptions};
 use crate::config::{LogFormat, LogLevel, Settings};
 use crate::pipeline::alert::Verdict;
 use crate::report;
@@ -128,6 +128,24 @@ pub struct DemoArgs {
     /// Folder for the store, the alerts and the dead letters of the demo [default: a new folder, whose name is told]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+}
+
+/// What the demo says when it is done: what happened, and what to look at next.
+pub fn after_demo(demo: &Demo) -> String {
+    let Demo { dir, store, fates } = demo;
+    let (dir, store) = (dir.display(), store.display());
+    format!(
+        "
+{} events were observed and {} record was refused. What they left behind is in {dir}:
+  alerts.ndjson         the alerts, as a destination got them
+  dead-letters.ndjson   the refused record, with the reason and its very bytes
+Ask on:
+  panicsift report list --store {store} --verdict hostile
+  panicsift report explain --store {store} CLUSTER
+  panicsift help run
+",
+        fates.observed, fates.rejected
+    )
 }
 
 /// Options of `run`.

@@ -57,20 +57,17 @@ fn dispatch(command: Command, output: OutputArgs, out: &mut Out) -> Result<()> {
 
 fn demo(args: DemoArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
     start_log(output, LogSettings::default());
-    runtime()?.block_on(async {
-        let _ = (args.dir, out);
-        Ok(())
-    })
+    let demo = runtime()?.block_on(app::demo(args.dir))?;
+    let question = report::Question::List(report::Selection::default());
+    report::answer(&demo.store, &question, report::Format::Table, out)?;
+    Ok(write!(out, "{}", cli::after_demo(&demo))?)
 }
 
 fn run(args: &RunArgs, output: OutputArgs) -> Result<()> {
     let settings = Settings::load(&args.config)?;
     start_log(output, settings.log);
     settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    runtime()?.block_on(async {
-        let _ = settings;
-        Ok(())
-    })
+    runtime()?.block_on(app::run(settings))
 }
 
 fn replay(args: ReplayArgs, output: OutputArgs, out: &mut Out) -> Result<()> {

@@ -4,6 +4,7 @@
 //! clock, no network. Memory is that of the state: what the event lines need later (event id, cell, sender) waits in a
 //! temporary file beside the output.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -127,11 +128,15 @@ impl<'c> Run<'c> {
                 }
             }
         }
-        let step = fold(self.context, &mut self.state, &seen, None);
+        let n_seen = seen.len();
+        let waiting: Vec<Whereabout> =
+            self.whereabouts.iter().flat_map(|_| seen.iter().map(Whereabout::of)).collect();
+        let step = fold(self.context, &mut self.state, seen, None);
         self.n_duplicate += step.duplicates.len() as u64;
-        self.n_observed += (seen.len() - step.duplicates.len()) as u64;
+        self.n_observed += (n_seen - step.duplicates.len()) as u64;
         if let Some(spill) = &mut self.whereabouts {
-            spill.take(&seen, &step.duplicates)?;
+            let repeated: BTreeSet<_> = step.duplicates.iter().cloned().collect();
+            spill.take(waiting.into_iter().filter(|event| !repeated.contains(&event.position)))?;
         }
         self.tell(&step)
     }
@@ -172,6 +177,15 @@ struct Whereabout {
     event_id: String,
     cell: CellKey,
     actor: Actor,
+    #[serde(skip)]
+    position: (String, i32, i64),
+}
+
+impl Whereabout {
+    fn of(o: &Observation<'_>) -> Self {
+        let position = (o.position.topic.to_owned(), o.position.partition, o.position.offset);
+        Self { event_id: o.event_id.to_string(), cell: o.cell, actor: o.actor, position }
+    }
 }
 
 /// The line of an event.
@@ -196,12 +210,8 @@ impl Spill {
         Ok(Self { file: BufWriter::new(file), buffer: Vec::new() })
     }
 
-    fn take(&mut self, seen: &[Observation<'_>], duplicates: &[usize]) -> Result<()> {
-        for (place, o) in seen.iter().enumerate() {
-            if duplicates.binary_search(&place).is_ok() {
-                continue;
-            }
-            let waiting = Whereabout { event_id: o.event_id.to_string(), cell: o.cell, actor: o.actor };
+    fn take(&mut self, events: impl Iterator<Item = Whereabout>) -> Result<()> {
+        for waiting in events {
             self.buffer = postcard::to_extend(&waiting, std::mem::take(&mut self.buffer))?;
             self.file.write_all(&u32::try_from(self.buffer.len())?.to_le_bytes())?;
             self.file.write_all(&self.buffer)?;

@@ -100,7 +100,7 @@ impl<S: Source + Send> Source for TimeOrder<S> {
 }
 
 /// The `ts` of a record, if it has a readable one.
-fn event_time(record: &[u8]) -> Option<Millis> {
+pub(super) fn event_time(record: &[u8]) -> Option<Millis> {
     #[derive(Deserialize)]
     struct Stamp<'a> {
         #[serde(borrow)]

@@ -50,7 +50,7 @@ use self::alert::Alert;
 use self::classify::PanicModel;
 use self::cluster::ClusteringModel;
 use self::enrich::{Lookup, ScopeModel};
-use self::event::Millis;
+use self::event::{Millis, Position};
 use self::judge::HostilityModel;
 use self::keys::Keys;
 use self::life::AlertPolicy;
@@ -85,8 +85,8 @@ pub struct Step {
     pub alerts: Vec<Alert>,
     /// State that changed.
     pub rows: Vec<StateRow>,
-    /// Events that had been seen before, by their place in the batch.
-    pub duplicates: Vec<usize>,
+    /// Records whose event had been seen before: topic, partition, offset.
+    pub duplicates: Vec<(String, i32, i64)>,
     /// Events of an epoch that was closed already; they count, but were not there when it was judged.
     pub late: u64,
     /// Epochs closed.
@@ -97,18 +97,21 @@ pub struct Step {
     pub fallbacks: u64,
 }
 
-/// Takes a batch into the state; closes the epochs of event time that end before its events, or before `until`.
+/// Takes a batch into the state, in the order of event time; closes the epochs that end before its events, or before
+/// `until`. Partitions are read in no particular order, so a batch is put in order first.
 ///
 /// Changes `state` in place: see the crate's page for why that is safe. Costs about a microsecond an event, and some
 /// milliseconds an epoch.
-pub fn fold(context: &Context, state: &mut State, seen: &[Observation<'_>], until: Option<Millis>) -> Step {
+pub fn fold(context: &Context, state: &mut State, mut seen: Vec<Observation<'_>>, until: Option<Millis>) -> Step {
     let mut step = Step::default();
-    for (place, observation) in seen.iter().enumerate() {
+    seen.sort_by_key(|observation| (observation.time, observation.event));
+    for observation in &seen {
         if state.is_new(observation) {
             state.close_epochs(context, observation.time, &mut step);
             state.observe(observation, &mut step);
         } else {
-            step.duplicates.push(place);
+            let Position { topic, partition, offset } = observation.position;
+            step.duplicates.push((topic.to_owned(), partition, offset));
         }
     }
     if let Some(until) = until {

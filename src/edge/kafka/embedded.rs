@@ -17,7 +17,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
 use super::{ConsumerSettings, OffsetReset, context};
-use crate::pipeline::event::Checkpoint;
+use crate::pipeline::event::{Checkpoint, Millis};
 
 /// Bytes a partition may hold that are not decided: below the mock's 5 MiB, with room for its own overhead.
 const UNREAD_BYTES_MAX: usize = 4 << 20;
@@ -68,6 +68,21 @@ impl ProducerContext for Refused {
         if delivery.is_err() {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// A record to be produced.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// Its value.
+    pub payload: &'a [u8],
+    /// Its timestamp; the time of sending when absent.
+    pub time: Option<Millis>,
+}
+
+impl<'a> From<&'a [u8]> for Outgoing<'a> {
+    fn from(payload: &'a [u8]) -> Self {
+        Self { payload, time: None }
     }
 }
 
@@ -136,23 +151,23 @@ impl EmbeddedBroker {
     ///
     /// # Errors
     /// [`EmbeddedError::Produce`], [`EmbeddedError::Stalled`].
-    pub fn produce_all<'a>(
+    pub fn produce_all<'a, L: Into<Outgoing<'a>>>(
         &self,
         (topic, n_partitions): (&str, i32),
-        lines: impl IntoIterator<Item = &'a [u8]>,
+        lines: impl IntoIterator<Item = L>,
         next_decided: impl Fn(i32) -> i64,
         mut progress: impl FnMut(usize),
     ) -> Result<(), EmbeddedError> {
         let mut unread: Vec<Unread> = (0..n_partitions.max(1)).map(Unread::new).collect();
         let n_in_turn = unread.len();
         let mut n_sent_in_all = 0;
-        for (n_sent, line) in lines.into_iter().enumerate() {
+        for (n_sent, line) in lines.into_iter().map(Into::into).enumerate() {
             if let Some(partition) = unread.get_mut(n_sent % n_in_turn) {
-                partition.await_room(line.len(), &next_decided, || self.producer.poll(LOOK_WAIT))?;
+                partition.await_room(line.payload.len(), &next_decided, || self.producer.poll(LOOK_WAIT))?;
                 self.produce(topic, partition.partition, line)
                     .map_err(|error| EmbeddedError::Produce { n_sent, error: error.to_string() })?;
-                partition.lines.push_back(line.len());
-                partition.n_bytes += line.len();
+                partition.lines.push_back(line.payload.len());
+                partition.n_bytes += line.payload.len();
             }
             n_sent_in_all = n_sent + 1;
             progress(n_sent_in_all);
@@ -169,8 +184,11 @@ impl EmbeddedBroker {
         }
     }
 
-    fn produce(&self, topic: &str, partition: i32, line: &[u8]) -> Result<(), KafkaError> {
-        let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(line);
+    fn produce(&self, topic: &str, partition: i32, line: Outgoing<'_>) -> Result<(), KafkaError> {
+        let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(line.payload);
+        if let Some(Millis(time)) = line.time {
+            record = record.timestamp(time);
+        }
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),

@@ -1,0 +1,171 @@
+//! From settings to edges: where alerts, refused records and events are.
+//!
+//! Only translation, key by key; nothing is opened but what a destination's constructor opens.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::config::{
+    DeadLetterPlace, DestinationKind, DestinationSettings, ElasticLogin, HttpSettings, KafkaSourceSettings,
+    OffsetReset, PropertyValue, Settings,
+};
+use crate::edge::deliver::{BatchLimits, FileSettings, HttpOutlet, Lane, NdjsonFile, PaceLimits};
+use crate::edge::elastic::{ElasticAuth, ElasticSettings, ElasticWire};
+use crate::edge::files::FileDeadLetters;
+use crate::edge::kafka::produce::KafkaDeadLetters;
+use crate::edge::kafka::{self, ConsumerSettings, ProducerSettings};
+use crate::edge::splunk::{SplunkSettings, SplunkWire};
+use crate::edge::{DeadLetterError, DeadLetters, deliver};
+use crate::pipeline::decode::contract::DeadLetter;
+use crate::pipeline::event::Rejection;
+
+/// Size at which a new dead letter file is begun.
+const DEAD_LETTER_FILE_BYTES: u64 = 64 << 20;
+
+/// The lane of a destination, reading the store at `store`.
+pub(super) fn lane(settings: &DestinationSettings, store: &Path) -> Result<Lane> {
+    let name = settings.name.clone();
+    let (outlet, batch, pace): (Box<dyn deliver::Outlet>, _, _) = match &settings.kind {
+        DestinationKind::File { path, rotate_bytes } => {
+            let file = FileSettings { name: name.clone(), path: path.clone(), rotate_bytes: *rotate_bytes };
+            (Box::new(NdjsonFile::new(&file)), BatchLimits::default(), PaceLimits::default())
+        }
+        DestinationKind::Splunk { http, token, index, host, source, sourcetype } => {
+            let (sending, batch, pace) = sending(http);
+            let wire = SplunkWire::new(&SplunkSettings {
+                name: name.clone(),
+                url: http.url.clone(),
+                token: token.clone(),
+                index: index.clone(),
+                host: host.clone(),
+                source: source.clone(),
+                sourcetype: sourcetype.clone(),
+                http: sending.clone(),
+                batch,
+            });
+            (Box::new(HttpOutlet::new(wire, &sending).context(name.clone())?), batch, pace)
+        }
+        DestinationKind::Elastic { http, login, data_stream } => {
+            let (sending, batch, pace) = sending(http);
+            let wire = ElasticWire::new(&ElasticSettings {
+                name: name.clone(),
+                url: http.url.clone(),
+                data_stream: data_stream.clone(),
+                auth: auth(login),
+                http: sending.clone(),
+                batch,
+            });
+            (Box::new(HttpOutlet::new(wire, &sending).context(name.clone())?), batch, pace)
+        }
+        DestinationKind::Kafka { brokers, topic, timeout, retry_delay_max, properties } => {
+            let mut producer = ProducerSettings::new(brokers.clone(), topic.clone());
+            producer.deadline = *timeout;
+            producer.properties = plain(properties);
+            let pace = PaceLimits { delay_max: *retry_delay_max, ..PaceLimits::default() };
+            { let _ = (&producer, pace); anyhow::bail!("kafka destinations come next") }
+        }
+    };
+    Ok(Lane::new(name, store, outlet).with_limits(batch, pace))
+}
+
+fn sending(http: &HttpSettings) -> (deliver::HttpSettings, BatchLimits, PaceLimits) {
+    let sending = deliver::HttpSettings {
+        ca_file: http.ca_file.clone(),
+        gzip: http.gzip,
+        timeout_ms: u64::try_from(http.timeout.as_millis()).unwrap_or(u64::MAX),
+    };
+    let batch = BatchLimits { alerts_max: http.batch_alerts_max, bytes_max: http.batch_bytes_max };
+    (sending, batch, PaceLimits { delay_max: http.retry_delay_max, ..PaceLimits::default() })
+}
+
+fn auth(login: &ElasticLogin) -> ElasticAuth {
+    match login {
+        ElasticLogin::None => ElasticAuth::None,
+        ElasticLogin::ApiKey(key) => ElasticAuth::ApiKey(key.clone()),
+        ElasticLogin::Basic { user, password } => {
+            ElasticAuth::Basic { user: user.clone(), password: password.clone() }
+        }
+    }
+}
+
+/// The consumer of the input topics.
+pub(super) fn consumer(settings: &KafkaSourceSettings) -> ConsumerSettings {
+    let mut consumer =
+        ConsumerSettings::new(settings.brokers.clone(), settings.topics.clone(), settings.group.clone());
+    consumer.offset_reset = match settings.offset_reset {
+        OffsetReset::Error => kafka::OffsetReset::Error,
+        OffsetReset::Earliest => kafka::OffsetReset::Earliest,
+        OffsetReset::Latest => kafka::OffsetReset::Latest,
+    };
+    consumer.batch.n_records_max = settings.batch_records_max;
+    consumer.batch.n_bytes_max = settings.batch_bytes_max;
+    consumer.batch.wait_max = settings.batch_wait;
+    consumer.properties = plain(&settings.properties);
+    consumer
+}
+
+fn plain(properties: &BTreeMap<String, PropertyValue>) -> BTreeMap<String, String> {
+    properties.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect()
+}
+
+/// Where refused records go: one of the two that the configuration knows.
+pub(super) enum DeadLetterSink {
+    /// A topic.
+    Topic(KafkaDeadLetters),
+    /// A file.
+    File(FileDeadLetters),
+}
+
+impl DeadLetterSink {
+    /// Opens what the settings name.
+    pub(super) fn open(settings: &Settings) -> Result<Self> {
+        match &settings.dead_letters.place {
+            DeadLetterPlace::Topic(topic) => {
+                let mut producer = ProducerSettings::new(settings.source.brokers.clone(), topic.clone());
+                producer.properties = shared_with_producers(&settings.source.properties);
+                let letters = KafkaDeadLetters::start(&producer, letter)?.or_without_bytes(letter_without_bytes);
+                Ok(Self::Topic(letters))
+            }
+            DeadLetterPlace::File(path) => Self::file(path),
+        }
+    }
+
+    /// A file.
+    pub(super) fn file(path: &Path) -> Result<Self> {
+        Ok(Self::File(FileDeadLetters::open(path, DEAD_LETTER_FILE_BYTES, letter)?))
+    }
+}
+
+impl DeadLetters for DeadLetterSink {
+    async fn write(&mut self, rejections: &[Rejection<'_>]) -> Result<(), DeadLetterError> {
+        match self {
+            Self::Topic(topic) => topic.write(rejections).await,
+            Self::File(file) => file.write(rejections).await,
+        }
+    }
+}
+
+/// What a producer to the source's brokers needs of the consumer's properties: how to get in.
+fn shared_with_producers(properties: &BTreeMap<String, PropertyValue>) -> BTreeMap<String, String> {
+    const ACCESS: [&str; 4] = ["security.", "sasl.", "ssl.", "enable.ssl."];
+    let access = properties.iter().filter(|(name, _)| ACCESS.iter().any(|prefix| name.starts_with(prefix)));
+    access.map(|(name, value)| (name.clone(), value.expose().to_owned())).collect()
+}
+
+fn letter(rejection: &Rejection<'_>) -> Vec<u8> {
+    encoded(&DeadLetter::new(rejection, Some(super::wall_clock())))
+}
+
+/// For a topic that does not take the record's bytes: they are still at the record's position in the input topic.
+fn letter_without_bytes(rejection: &Rejection<'_>) -> Vec<u8> {
+    let mut letter = DeadLetter::new(rejection, Some(super::wall_clock()));
+    letter.payload_base64 = String::new();
+    encoded(&letter)
+}
+
+fn encoded(letter: &DeadLetter) -> Vec<u8> {
+    // A letter is texts and numbers: it always has a JSON form.
+    serde_json::to_vec(letter).unwrap_or_default()
+}
