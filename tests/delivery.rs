@@ -1,14 +1,18 @@
 //! Delivery from the store to scripted servers: outages, poison, crashes, holds; every alert arrives or is visibly not.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use panicsift::edge::admin::{self, Health, HealthLimits, LaneState, SourceState};
 use panicsift::edge::deliver::{
-    BatchLimits, FileSettings, HttpOutlet, HttpSettings, Lane, LaneError, NdjsonFile, Outlet, PaceLimits, deliver,
+    BatchLimits, FileSettings, HttpOutlet, HttpSettings, Lane, LaneError, NdjsonFile, Outlet, PaceLimits, Reading,
+    TopicOutlet, Word, deliver, drained,
 };
 use panicsift::edge::elastic::{ElasticAuth, ElasticSettings, ElasticWire};
+use panicsift::edge::kafka::ProducerSettings;
+use panicsift::edge::kafka::embedded::EmbeddedBroker;
 use panicsift::edge::splunk::{SplunkSettings, SplunkWire};
 use panicsift::edge::store::{Fate, Outbox, Store};
 use panicsift::pipeline::alert::{Alert, Change};
@@ -19,6 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::support::http::{Answer, ScriptedServer};
+use crate::support::kafka::read_back;
 use crate::support::{alert, bulk, hec, tls};
 
 /// Prints what the way from the outbox to a receiver in the same process costs (the receiver's own work included):
@@ -454,6 +459,83 @@ async fn get(address: std::net::SocketAddr, path: &str) -> (u16, String) {
     stream.read_to_string(&mut reply).await.unwrap();
     let (head, body) = reply.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_ends_the_service_can_wait_until_every_destination_has_answered() {
+    let (willing, _) = hec::start(&["success"; 1_000]).await;
+    let (unwilling, _) = hec::start(&["token-disabled"; 1_000]).await;
+    let mut bench = Bench::new();
+    let path = bench.path();
+    let (moment, all) = (Duration::from_millis(120), ["willing", "unwilling"]);
+    assert!(drained(&path, &all, PATIENCE).await.unwrap(), "nothing was to be waited for");
+    bench.put_many(25);
+    assert!(!drained(&path, &all, moment).await.unwrap(), "no lane is running");
+    bench.run(vec![("willing", splunk(&willing.url())), ("unwilling", splunk(&unwilling.url()))]);
+    assert!(drained(&path, &["willing"], PATIENCE).await.unwrap());
+    assert_eq!(bench.store.n_waiting("willing").unwrap(), 0);
+    assert!(!drained(&path, &all, moment).await.unwrap(), "one of them is on hold");
+    let error = drained(&path.with_file_name("no-store.db"), &all, PATIENCE).await.unwrap_err();
+    assert!(error.to_string().contains("willing"), "{error}");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_stand_in_a_topic_under_the_id_of_their_cluster() {
+    let broker = EmbeddedBroker::start().unwrap();
+    broker.create_topic("alerts", 1).unwrap();
+    let settings = ProducerSettings::new(vec![broker.brokers().to_owned()], "alerts".to_owned());
+    let mut bench = Bench::new();
+    let ids = bench.put_many(25);
+    bench.run(vec![("topic", Box::new(TopicOutlet::new(settings)))]);
+    bench.drained("topic").await;
+    let stored = read_back(broker.brokers(), "alerts");
+    let keys: Vec<&str> = stored.iter().map(|it| it.key.as_str()).collect();
+    assert_eq!(keys, ids.iter().map(|id| format!("c-{id}")).collect::<Vec<_>>());
+    for (it, id) in stored.iter().zip(&ids) {
+        let told: Alert = serde_json::from_slice(&it.value).unwrap();
+        assert_eq!(told, alert(id, &format!("c-{id}"), Change::Opened));
+    }
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_that_is_too_large_for_its_topic_is_refused_alone() {
+    let broker = EmbeddedBroker::start().unwrap();
+    broker.create_topic("alerts", 1).unwrap();
+    let mut settings = ProducerSettings::new(vec![broker.brokers().to_owned()], "alerts".to_owned());
+    settings.properties.insert("message.max.bytes".to_owned(), "20000".to_owned());
+    let mut large = alert("large", "c-large", Change::Opened);
+    large.portrait.title = "x".repeat(30_000);
+    let small = |n: usize| alert(&format!("a-{n}"), &format!("c-{n}"), Change::Opened);
+    let check = async |alerts: &[Alert], expected: &[Fate]| {
+        let reading = TopicOutlet::new(settings.clone()).send(alerts).await;
+        let Reading::Words(said) = reading else { panic!("{reading:?}") };
+        let fates = said.iter().map(|word| match word {
+            Word::Final(fate, why) => {
+                assert!(*fate == Fate::Delivered || why.contains("max.message.bytes"), "{why}");
+                *fate
+            }
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(fates.collect::<Vec<_>>(), expected);
+    };
+    check(&[large.clone()], &[Fate::Refused]).await;
+    check(&[small(1), large, small(2)], &[Fate::Delivered, Fate::Refused, Fate::Delivered]).await;
+    let stored: BTreeSet<String> = read_back(broker.brokers(), "alerts").into_iter().map(|it| it.key).collect();
+    assert_eq!(stored, ["c-1", "c-2"].map(str::to_owned).into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_does_not_acknowledge_is_tried_again_and_a_refused_setting_holds() {
+    let mut settings = ProducerSettings::new(vec!["127.0.0.1:1".to_owned()], "alerts".to_owned());
+    settings.deadline = Duration::from_millis(300);
+    let alerts = [alert("a", "c", Change::Opened)];
+    let reading = TopicOutlet::new(settings.clone()).send(&alerts).await;
+    assert!(matches!(&reading, Reading::Retry { why, .. } if why.contains("no acknowledgement")), "{reading:?}");
+    settings.properties.insert("acks".to_owned(), "0".to_owned());
+    let reading = TopicOutlet::new(settings).send(&alerts).await;
+    assert!(matches!(&reading, Reading::Hold { why } if why.contains("`acks`")), "{reading:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,8 @@
 //! absent) is said and does not make it unready. Labels are bounded: destinations, fates, reasons and tables, never an
 //! address, a cluster or a text from an event.
 //!
+//! Imports no other edge: what is counted comes as plain numbers, labels and words of the pipeline.
+//!
 //! The endpoint has no secret and changes nothing; bind it to where only operators reach. Costs a lock for a few
 //! nanoseconds a call.
 
@@ -17,19 +19,18 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use metrics::{counter, gauge};
+use metrics::gauge;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+mod count;
 mod health;
 
+pub use self::count::{BatchCounts, count_batch, count_commit, count_fate, count_request, gauge_state};
 pub use self::health::{Health, HealthLimits, HealthReport, LaneReport, LaneState, SourceState};
 
-use super::deliver::{Reading, Word};
-use super::store::Fate;
-
-/// Records, by `fate` (observed, duplicate, rejected).
+/// Records, by `fate` (observed, duplicate, rejected, covered).
 pub const RECORDS: &str = "panicsift_records_total";
 /// Refused records, by `reason`.
 pub const REJECTIONS: &str = "panicsift_rejections_total";
@@ -39,11 +40,21 @@ pub const BATCHES: &str = "panicsift_batches_total";
 pub const BATCH_SECONDS: &str = "panicsift_batch_seconds";
 /// Records between the place of the service and the end of the topic.
 pub const LAG: &str = "panicsift_lag_records";
+/// Events of an epoch that was closed already.
+pub const LATE: &str = "panicsift_late_events_total";
+/// Epochs closed.
+pub const EPOCHS: &str = "panicsift_epochs_total";
+/// Rows that went through the clustering.
+pub const ROWS_CLUSTERED: &str = "panicsift_rows_clustered_total";
+/// Clusterings that failed and fell back to exact keys.
+pub const FALLBACKS: &str = "panicsift_clustering_fallbacks_total";
 /// Cells in memory.
 pub const CELLS: &str = "panicsift_cells";
 /// Clusters in memory.
 pub const CLUSTERS: &str = "panicsift_clusters";
-/// Alerts decided, by `change` (opened, raised, closed).
+/// Clusters whose alert is open.
+pub const OPEN_ALERTS: &str = "panicsift_open_alerts";
+/// Alerts decided, by `change` (opened, raised, closed) and `severity`.
 pub const ALERTS: &str = "panicsift_alerts_total";
 /// Age of an address table in seconds, by `table`.
 pub const TABLE_AGE_SECONDS: &str = "panicsift_table_age_seconds";
@@ -104,9 +115,14 @@ fn describe() {
     describe_counter!(BATCHES, "batches committed to the store");
     describe_histogram!(BATCH_SECONDS, "seconds from a batch's arrival to its commit");
     describe_gauge!(LAG, "records between the service and the end of the topic");
+    describe_counter!(LATE, "events of an epoch that was closed already");
+    describe_counter!(EPOCHS, "epochs closed");
+    describe_counter!(ROWS_CLUSTERED, "rows that went through the clustering");
+    describe_counter!(FALLBACKS, "clusterings that failed and fell back to exact keys");
     describe_gauge!(CELLS, "cells in memory");
     describe_gauge!(CLUSTERS, "clusters in memory");
-    describe_counter!(ALERTS, "alerts decided, by change");
+    describe_gauge!(OPEN_ALERTS, "clusters whose alert is open");
+    describe_counter!(ALERTS, "alerts decided, by change and severity");
     describe_gauge!(TABLE_AGE_SECONDS, "age of an address table in seconds");
     describe_counter!(TABLE_RELOADS, "reloads of an address table by result");
     describe_counter!(DELIVERIES, "final answers of destinations by fate");
@@ -114,26 +130,6 @@ fn describe() {
     describe_gauge!(OUTBOX_WAITING, "alerts that wait for a destination");
     describe_gauge!(LANE_ON_HOLD, "1 while a destination is on hold");
     describe_gauge!(READY, "1 while the service is ready");
-}
-
-/// Counts a request by what it came to.
-pub fn count_request(destination: &str, reading: &Reading) {
-    let outcome = match reading {
-        Reading::Accepted { slow_down: false } => "accepted",
-        Reading::Accepted { slow_down: true } => "accepted_slow_down",
-        Reading::Words(said) if said.iter().all(|word| matches!(word, Word::Final(..))) => "accepted",
-        Reading::Words(_) => "in_part",
-        Reading::Retry { .. } => "retry",
-        Reading::Hold { .. } => "hold",
-        Reading::Poison { .. } => "poison",
-        Reading::TooLarge { .. } => "too_large",
-    };
-    counter!(DELIVERY_REQUESTS, "destination" => destination.to_owned(), "outcome" => outcome).increment(1);
-}
-
-/// Counts a final answer.
-pub fn count_fate(destination: &str, fate: Fate) {
-    counter!(DELIVERIES, "destination" => destination.to_owned(), "fate" => fate.name()).increment(1);
 }
 
 /// Takes the address for the endpoint; port 0 takes a free one.

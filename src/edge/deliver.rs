@@ -2,8 +2,8 @@
 //!
 //! A destination is a pure protocol and a shared sender. The protocol ([`Wire`]) turns alerts into a request and reads
 //! the reply; it knows no network and no clock, so that every reply a server ever gave can be a row of a test. The
-//! sender ([`HttpOutlet`]) knows the network and no protocol. A [`NdjsonFile`] is a destination without a network; a
-//! Kafka topic is one by implementing [`Outlet`].
+//! sender ([`HttpOutlet`]) knows the network and no protocol. A [`NdjsonFile`] and a [`TopicOutlet`] are
+//! destinations with neither.
 //!
 //! One lane a destination ([`lane`]): take what waits, send it, read what became of it ([`Reading`]), write the final
 //! answers down, and decide how to go on ([`pace`]): at once, after a back-off, or on hold with slow probes. Whatever
@@ -16,8 +16,10 @@ pub mod file;
 pub mod http;
 pub mod lane;
 pub mod pace;
+pub mod topic;
 
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,11 +31,16 @@ pub use self::file::{FileSettings, NdjsonFile};
 pub use self::http::{HttpOutlet, HttpSettings};
 pub use self::lane::{Lane, LaneError};
 pub use self::pace::PaceLimits;
+pub use self::topic::TopicOutlet;
+pub use super::store::Fate;
 
 use super::admin::Health;
-use super::store::Fate;
+use super::store::Outbox;
 use crate::pipeline::alert::Alert;
 use crate::secret::Secret;
+
+/// Wait between two looks at what waits.
+const LOOK_WAIT: Duration = Duration::from_millis(50);
 
 /// Bytes of a destination's own words that are kept.
 const WORDS_BYTES_MAX: usize = 400;
@@ -115,6 +122,22 @@ pub enum Reading {
     },
 }
 
+impl Reading {
+    /// The name in metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Accepted { slow_down: false } => "accepted",
+            Self::Accepted { slow_down: true } => "accepted_slow_down",
+            Self::Words(said) if said.iter().all(|word| matches!(word, Word::Final(..))) => "accepted",
+            Self::Words(_) => "in_part",
+            Self::Retry { .. } => "retry",
+            Self::Hold { .. } => "hold",
+            Self::Poison { .. } => "poison",
+            Self::TooLarge { .. } => "too_large",
+        }
+    }
+}
+
 /// The protocol of a destination, without network and clock.
 pub trait Wire: Send + Sync {
     /// Turns alerts (at least one) into one request.
@@ -167,6 +190,34 @@ pub async fn deliver(
         }
     }
     Ok(())
+}
+
+/// Waits until each of `destinations` has answered (a refusal is an answer) every alert that was committed to the store
+/// at `store` before the call, or until `patience` is over; returns whether they have. The lanes must be running. Costs
+/// a count over an index a look.
+pub async fn drained(store: &Path, destinations: &[&str], patience: Duration) -> Result<bool, LaneError> {
+    let all_answered = async {
+        for destination in destinations {
+            answered(store.to_owned(), (*destination).to_owned()).await?;
+        }
+        Ok(true)
+    };
+    tokio::time::timeout(patience, all_answered).await.unwrap_or(Ok(false))
+}
+
+/// Waits until nothing waits for a destination.
+async fn answered(store: PathBuf, destination: String) -> Result<(), LaneError> {
+    let broken = |error| LaneError::Store { destination: destination.clone(), error };
+    let name = destination.clone();
+    let mut outbox = lane::blocking(move || Outbox::open(&store, &name)).await?.map_err(broken)?;
+    loop {
+        let (n_waiting, back) = lane::blocking(move || (outbox.n_waiting(), outbox)).await?;
+        if n_waiting.map_err(broken)? == 0 {
+            return Ok(());
+        }
+        outbox = back;
+        tokio::time::sleep(LOOK_WAIT).await;
+    }
 }
 
 /// A destination's words as they may be kept and logged: one line, printable, bounded.

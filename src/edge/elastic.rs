@@ -15,8 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::deliver::{BatchLimits, HttpSettings, Reading, Reply, Request, Wire, Word, words};
-use super::store::Fate;
+use super::deliver::{BatchLimits, Fate, HttpSettings, Reading, Reply, Request, Wire, Word, words};
 use crate::pipeline::alert::{Alert, Change, Severity};
 use crate::secret::Secret;
 

@@ -7,13 +7,13 @@
 //!
 //! [`FileDeadLetters`] appends lines and syncs them to disk before it returns; full files are set aside, never deleted.
 //!
-//! Cost: the loop waits for the disk while dead letters are written.
+//! Cost: the loop waits for the disk while dead letters are written; other tasks do not, that is a thread of its own.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -261,10 +261,17 @@ fn cut(line: &mut Vec<u8>, n_seen: usize) {
 /// Dead letters as lines of a file.
 pub struct FileDeadLetters {
     path: PathBuf,
+    encode: fn(&Rejection<'_>) -> Vec<u8>,
+    /// Shared with the thread that writes. A write whose caller is gone ends by itself, and the next one waits for it.
+    log: Arc<Mutex<Log>>,
+}
+
+/// A file of lines that is set aside when it is full.
+struct Log {
+    path: PathBuf,
     file: File,
     n_bytes: u64,
     n_bytes_max: u64,
-    encode: fn(&Rejection<'_>) -> Vec<u8>,
 }
 
 impl FileDeadLetters {
@@ -275,10 +282,13 @@ impl FileDeadLetters {
     /// # Errors
     /// [`DeadLetterError`] with the path and what the system said.
     pub fn open(path: &Path, n_bytes_max: u64, encode: fn(&Rejection<'_>) -> Vec<u8>) -> Result<Self, DeadLetterError> {
-        let opened = open_log(path).map_err(|error| letter_error(path, &error))?;
-        Ok(Self { path: path.to_owned(), file: opened.0, n_bytes: opened.1, n_bytes_max, encode })
+        let (file, n_bytes) = open_log(path).map_err(|error| letter_error(path, &error))?;
+        let log = Log { path: path.to_owned(), file, n_bytes, n_bytes_max };
+        Ok(Self { path: path.to_owned(), encode, log: Arc::new(Mutex::new(log)) })
     }
+}
 
+impl Log {
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         let n_new = lines.len() as u64;
         if 0 < self.n_bytes && self.n_bytes_max < self.n_bytes.saturating_add(n_new) {
@@ -321,7 +331,10 @@ impl DeadLetters for FileDeadLetters {
             lines.extend_from_slice(&(self.encode)(rejection));
             lines.push(b'\n');
         }
-        self.append(&lines).map_err(|error| letter_error(&self.path, &error))
+        let log = Arc::clone(&self.log);
+        let append = move || log.lock().unwrap_or_else(PoisonError::into_inner).append(&lines);
+        let written = tokio::task::spawn_blocking(append).await.unwrap_or_else(|died| Err(io::Error::other(died)));
+        written.map_err(|error| letter_error(&self.path, &error))
     }
 }
 

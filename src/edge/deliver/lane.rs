@@ -164,7 +164,7 @@ impl Lane {
             Outcome { settlements: Vec::new(), went: Went::Refused, state: LaneState::Delivering }
         } else {
             let reading = self.outlet.send(&shipment.alerts).await;
-            admin::count_request(&self.name, &reading);
+            admin::count_request(&self.name, reading.name());
             memory.digest(reading, &shipment.seqs)
         };
         outcome.settlements.extend(shipment.unreadable);
@@ -198,7 +198,7 @@ impl Lane {
             pause(STORE_RETRY, shutdown).await;
         }
         for one in settlements.iter() {
-            admin::count_fate(&self.name, one.fate);
+            admin::count_fate(&self.name, one.fate.name());
             if one.fate == Fate::Refused {
                 tracing::warn!(destination = self.name, seq = one.seq, why = one.detail, "alert refused for good");
             }
@@ -377,7 +377,8 @@ fn may_pass(error: &StoreError) -> bool {
     )
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LaneError> {
+/// Runs what waits for the disk on a thread that may wait.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LaneError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| LaneError::Died(error.to_string()))
 }
 

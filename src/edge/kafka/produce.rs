@@ -13,7 +13,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::DeliveryFuture;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use tokio::time::Instant;
 
 use super::{ProducerSettings, context, creation_error};
@@ -247,5 +247,11 @@ impl KafkaAlerts {
     /// [`ProduceError::TooLarge`] is pointless to retry as it is; [`ProduceError::NotWritten`] may be retried.
     pub async fn send(&mut self, items: &[(&str, &[u8])]) -> Result<(), ProduceError> {
         self.producer.send(items.iter().map(|(key, value)| Record { key, value, headers: None })).await
+    }
+
+    /// Whether this client will never write again, whatever the brokers do: the promise to write once was broken, and
+    /// only a new client can begin anew.
+    pub fn is_dead(&self) -> bool {
+        self.producer.client.client().fatal_error().is_some()
     }
 }
