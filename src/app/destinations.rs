@@ -11,7 +11,7 @@ use crate::config::{
     DeadLetterPlace, DestinationKind, DestinationSettings, ElasticLogin, HttpSettings, KafkaSourceSettings,
     OffsetReset, PropertyValue, Settings,
 };
-use crate::edge::deliver::{BatchLimits, FileSettings, HttpOutlet, Lane, NdjsonFile, PaceLimits};
+use crate::edge::deliver::{BatchLimits, FileSettings, HttpOutlet, Lane, NdjsonFile, PaceLimits, TopicOutlet};
 use crate::edge::elastic::{ElasticAuth, ElasticSettings, ElasticWire};
 use crate::edge::files::FileDeadLetters;
 use crate::edge::kafka::produce::KafkaDeadLetters;
@@ -64,7 +64,7 @@ pub(super) fn lane(settings: &DestinationSettings, store: &Path) -> Result<Lane>
             producer.deadline = *timeout;
             producer.properties = plain(properties);
             let pace = PaceLimits { delay_max: *retry_delay_max, ..PaceLimits::default() };
-            { let _ = (&producer, pace); anyhow::bail!("kafka destinations come next") }
+            (Box::new(TopicOutlet::new(producer)), BatchLimits::default(), pace)
         }
     };
     Ok(Lane::new(name, store, outlet).with_limits(batch, pace))

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::config::DeadLetterSettings;
 use crate::edge::store::Store;
+use crate::edge::admin::{self, BatchCounts};
 use crate::edge::{DeadLetters, Pull, Source};
 use crate::pipeline::event::{Batch, Checkpoint, Millis, Rejection};
 use crate::pipeline::observation::Observation;
@@ -78,7 +79,7 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
         let (seen, refused, n_covered) = self.examine_all(&context, batch);
         assert_eq!(seen.len() + refused.len() + n_covered, batch.len(), "a record without a fate");
         let (n_seen, step) = (seen.len(), fold(&context, &mut self.state, seen, until));
-        self.count(n_seen, refused.len(), n_covered, &step);
+        self.count(n_seen, &refused, n_covered, &step);
         if !refused.is_empty() {
             self.dead_letters.write(&refused).await?;
         }
@@ -134,12 +135,27 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
         (seen, refused, n_covered)
     }
 
-    fn count(&mut self, n_seen: usize, n_refused: usize, n_covered: usize, step: &Step) {
+    fn count(&mut self, n_seen: usize, refused: &[Rejection<'_>], n_covered: usize, step: &Step) {
         let n_duplicates = step.duplicates.len() as u64;
         self.fates.duplicate += n_duplicates;
         self.fates.observed += n_seen as u64 - n_duplicates;
-        self.fates.rejected += n_refused as u64;
+        self.fates.rejected += refused.len() as u64;
         self.fates.covered += n_covered as u64;
+        admin::count_batch(&BatchCounts {
+            observed: n_seen as u64 - n_duplicates,
+            duplicate: n_duplicates,
+            covered: n_covered as u64,
+            rejections: refused,
+            late: step.late,
+            epochs: step.epochs,
+            rows_clustered: step.n_rows_clustered,
+            fallbacks: step.fallbacks,
+            alerts: &step.alerts,
+        });
+        if step.epochs > 0 {
+            let size = self.state.size();
+            admin::gauge_state(size.cells, size.clusters, size.open_alerts);
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! are told and the group is left.
 
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -122,6 +122,7 @@ pub(super) struct Service {
     lanes: Vec<Lane>,
     lane_names: Vec<String>,
     alerts: watch::Receiver<u64>,
+    store_path: PathBuf,
     limits: LimitSettings,
     ends: bool,
 }
@@ -157,7 +158,8 @@ impl Service {
             fates: Fates::default(),
         };
         let lane_names = wiring.destinations.into_iter().map(|destination| destination.name).collect();
-        Ok(Self { engine, lanes, lane_names, alerts, limits: wiring.limits, ends: wiring.ends })
+        let (store_path, limits, ends) = (store_path.to_owned(), wiring.limits, wiring.ends);
+        Ok(Self { engine, lanes, lane_names, alerts, store_path, limits, ends })
     }
 
     /// A look at the source from outside.
@@ -172,7 +174,7 @@ impl Service {
         mut tasks: JoinSet<Result<()>>,
         stop: impl Future<Output = ()>,
     ) -> Result<Fates> {
-        let Self { mut engine, lanes, lane_names, alerts, limits, ends } = self;
+        let Self { mut engine, lanes, lane_names, alerts, store_path, limits, ends } = self;
         let (stop_lanes, lanes_stopped) = watch::channel(false);
         let mut delivery = JoinSet::new();
         delivery.spawn(deliver::deliver(lanes, Arc::clone(&health), alerts, lanes_stopped));
@@ -199,7 +201,10 @@ impl Service {
             if ends {
                 engine.close()?;
             }
-            drained(&engine.store, &lane_names, limits.shutdown).await;
+            let names: Vec<&str> = lane_names.iter().map(String::as_str).collect();
+            if !deliver::drained(&store_path, &names, limits.shutdown).await? {
+                tracing::warn!("alerts are still waiting; they are in the outbox and go out after the next start");
+            }
         }
         // The lanes may be gone already; then nobody listens.
         stop_lanes.send_replace(true);
@@ -273,18 +278,6 @@ async fn await_room(
         }
         health.turned();
         tokio::time::sleep(OUTBOX_LOOK).await;
-    }
-}
-
-/// Waits until every destination has got its alerts, at most `wait`.
-async fn drained(store: &Store, lanes: &[String], wait: Duration) {
-    let all = async {
-        while lanes.iter().any(|lane| store.n_waiting(lane).unwrap_or(0) > 0) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    if tokio::time::timeout(wait, all).await.is_err() {
-        tracing::warn!("alerts are still waiting; they are in the outbox and go out after the next start");
     }
 }
 

@@ -59,6 +59,17 @@ pub struct State {
     cell_limits: super::cells::CellLimits,
 }
 
+/// How much is remembered, over all tenants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Size {
+    /// Cells.
+    pub cells: usize,
+    /// Living clusters.
+    pub clusters: usize,
+    /// Clusters whose alert is open.
+    pub open_alerts: usize,
+}
+
 /// Where event time stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
 pub(super) struct Clock {
@@ -146,6 +157,17 @@ impl State {
     /// The tenants, with their ids.
     pub fn tenants(&self) -> impl Iterator<Item = (Id, &Tenant)> {
         self.tenants.iter().map(|(id, tenant)| (*id, tenant))
+    }
+
+    /// How much is remembered.
+    pub fn size(&self) -> Size {
+        let mut size = Size::default();
+        for tenant in self.tenants.values() {
+            size.cells += tenant.cells.len();
+            size.clusters += tenant.clusters.clusters().len();
+            size.open_alerts += tenant.standings.values().filter(|s| s.life.open_since.is_some()).count();
+        }
+        size
     }
 
     /// Where an event with this cell key and sender stands now.
