@@ -14,4 +14,5 @@ pub mod classify;
 pub mod decode;
 pub mod enrich;
 pub mod fingerprint;
+pub mod judge;
 pub mod state;

@@ -1,0 +1,430 @@
+//! Evidence → verdict: who is suspect, which cluster is hostile, and why.
+//!
+//! [`Record::observe`] weighs each event against the normal of others at arrival ([`observe`]) and adds it to what its
+//! sender did ([`actors`]); the payload is gone after that. [`Record::suspects`] settles an epoch: every actor that
+//! sent something tells its neighbourhoods ([`neighbours`]) what it is like, hears what the others there are like, and
+//! is weighed ([`evidence`], [`model`]). [`judge_cluster`] then speaks about a cluster of cells.
+//!
+//! Two levels: an actor is suspect by its own conduct and its company; a cluster is hostile by its suspects. An event
+//! has the verdict of the cluster that holds its sender's share of its cell. When an actor turns suspect its earlier
+//! events turn with it.
+//!
+//! Causal: nothing later than the event itself, or than the epoch, is used. Warm-up: a place that fewer than
+//! [`normal::OTHERS_MIN`] others have been to surprises nobody, so the first hour of a service says little; conduct
+//! that needs no normal (one token in many networks, keys used again) counts from the first event.
+//!
+//! Secondary panics bear no evidence. An attempt counter by itself is worth nothing: a retry is genuine when the same
+//! content comes again with it. Never here: values, names, a clock, a file. Bounds: [`ACTORS_MAX`] actors with 64
+//! cells each, and the bounds of the parts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::alert::{Evidence, Verdict};
+use super::event::{Id, Millis};
+use super::observation::{Actor, CellKey, Observation};
+use super::state::StateRow;
+
+pub mod actors;
+pub mod evidence;
+pub mod model;
+pub mod neighbours;
+pub mod normal;
+pub mod observe;
+pub mod reuse;
+
+pub use model::{HostilityModel, ModelError, Weighed};
+
+use actors::{Conduct, Touch};
+use evidence::{Facts, Near};
+use neighbours::{Neighbours, Word, cell_place, site_place};
+use normal::{Normal, Sender, Trust};
+use observe::mix;
+use reuse::{First, Firsts};
+
+/// Actors that are remembered.
+const ACTORS_MAX: usize = 4_096;
+/// Actors that are kept when the record is full: an eighth goes at a time, so that evicting is rare.
+const ACTORS_KEPT: usize = ACTORS_MAX / 8 * 7;
+/// An event discovers something from this surprise on: 3 bits, one in eight.
+const DISCOVERY_CENTIBITS: u16 = 300;
+/// An event is odd from this surprise on.
+const ODD_CENTIBITS: u16 = 100;
+/// Every actor is weighed anew after this time, touched or not: its neighbours may have changed.
+const SWEEP_MILLIS: i64 = Millis::MINUTE;
+
+/// What is remembered of one actor.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Dossier {
+    conduct: Conduct,
+    /// Neighbourhoods it joined.
+    joined: BTreeSet<Id>,
+    /// What it told them last.
+    word: Word,
+    suspect: bool,
+}
+
+/// All that the judge remembers of a tenant. One owner; `observe` and `suspects` are the only changes.
+#[derive(Debug, Default)]
+pub struct Record {
+    actors: BTreeMap<Actor, Dossier>,
+    normal: Normal,
+    neighbours: Neighbours,
+    contents: Firsts,
+    keys: Firsts,
+    trust: Trust,
+    suspects: BTreeMap<Actor, Weighed>,
+    touched: BTreeSet<Actor>,
+    changed: BTreeSet<Actor>,
+    swept: Millis,
+}
+
+impl Record {
+    /// Takes an event in, in order of arrival.
+    pub fn observe(&mut self, o: &Observation<'_>) {
+        if o.actor == Actor::Unknown {
+            return;
+        }
+        let who = sender(o);
+        let family = family(o);
+        let secondary = o.panic.secondary;
+        let surprises = (!secondary).then(|| observe::weigh(&mut self.normal, &self.trust, o, who));
+        let conduct = &mut self.actors.entry(o.actor).or_default().conduct;
+        conduct.count(o.time);
+        let mut centibits = 0;
+        if let Some(surprises) = &surprises {
+            for (sum, bits) in surprises.new() {
+                conduct.add_surprise_at(sum, bits);
+                centibits += u32::from(bits);
+            }
+            conduct.discoveries += u32::from(surprises.new().any(|(_, bits)| bits >= DISCOVERY_CENTIBITS));
+            conduct.odd += u32::from(surprises.is_odd(ODD_CENTIBITS));
+            conduct.marked += u32::from(surprises.is_marked());
+        }
+        let new_cell = conduct.touch(o.cell, o.time, centibits, family);
+        note_places(conduct, o, family);
+        if let Some(surprises) = surprises {
+            conduct.new_cells += u32::from(new_cell);
+            self.note_reuse(o, who, family);
+            surprises.lend(&mut self.normal, o.actor);
+            for loan in surprises.refunds {
+                if let Some(lender) = self.actors.get_mut(&loan.actor) {
+                    lender.conduct.refund(loan.sum, loan.centibits);
+                    self.touched.insert(loan.actor);
+                }
+            }
+        }
+        self.touched.insert(o.actor);
+    }
+
+    /// Repeats, genuine retries, keys used again, contents of strangers.
+    fn note_reuse(&mut self, o: &Observation<'_>, who: Sender, family: Id) {
+        let first = First { sender: who, family, what: o.content };
+        let known_key = o.idempotency.and_then(|key| self.keys.meet(mix(o.cell.service, key), first));
+        let known_content = self.contents.meet(mix(o.cell.service, o.content), First { what: o.cell.route, ..first });
+        let stranger = known_content.is_some_and(|known| {
+            known.sender.actor != who.actor && known.sender.prefix != who.prefix && known.family != family
+        });
+        let borrowed = if stranger && !o.traits.fields.is_empty() {
+            self.normal.at(observe::route_place(o)).map_or(0, |route| route.borrow_content(who))
+        } else {
+            0
+        };
+        let Some(dossier) = self.actors.get_mut(&o.actor) else { return };
+        let conduct = &mut dossier.conduct;
+        let fresh = conduct.note_content(o.content);
+        conduct.fresh += u32::from(fresh);
+        conduct.retries += u32::from(!fresh && (o.attempt > 1 || o.idempotency.is_some()));
+        conduct.borrowed = conduct.borrowed.saturating_add(u32::from(borrowed));
+        let reused = known_key.is_some_and(|known| known.what != o.content || known.sender.prefix != who.prefix);
+        conduct.reused_keys += u32::from(reused);
+        conduct.mended += u32::from(o.retry_succeeded == Some(true));
+    }
+
+    /// Closes an epoch at event time `now`: who is suspect, with points and facts.
+    ///
+    /// Who sent something since the last call is weighed anew; everybody once a minute. Costs some microseconds an
+    /// actor that is weighed.
+    pub fn suspects(&mut self, model: &HostilityModel, now: Millis) -> &BTreeMap<Actor, Weighed> {
+        self.make_room();
+        let touched = std::mem::take(&mut self.touched);
+        let sweep = now.since(self.swept) >= SWEEP_MILLIS;
+        for actor in &touched {
+            self.join(*actor);
+        }
+        for actor in &touched {
+            self.speak(model, *actor);
+        }
+        if sweep {
+            self.swept = now;
+            let all: Vec<Actor> = self.actors.keys().copied().collect();
+            for actor in &all {
+                self.speak(model, *actor);
+            }
+            for actor in all {
+                self.decide(model, actor);
+            }
+        } else {
+            for actor in &touched {
+                self.decide(model, *actor);
+            }
+        }
+        self.changed.extend(touched);
+        self.trust.distrust(self.suspects.keys().map(|actor| short(*actor)));
+        &self.suspects
+    }
+
+    /// The suspects as of the last epoch.
+    pub fn current_suspects(&self) -> &BTreeMap<Actor, Weighed> {
+        &self.suspects
+    }
+
+    /// The cells that an actor touched.
+    pub fn ledger(&self, actor: &Actor) -> impl Iterator<Item = (&CellKey, &Touch)> {
+        self.actors.get(actor).into_iter().flat_map(|dossier| &dossier.conduct.ledger)
+    }
+
+    /// What makes a suspect's share of a cell kin to others': its token, else the client family that it showed there.
+    pub fn kin(&self, actor: &Actor, cell: &CellKey) -> Option<Id> {
+        match actor {
+            Actor::Token(token) => Some(*token),
+            _ => self.actors.get(actor)?.conduct.ledger.get(cell).map(|touch| touch.family),
+        }
+    }
+
+    /// How an actor stands at this moment, suspect or not.
+    pub fn weigh(&self, model: &HostilityModel, actor: &Actor) -> Option<Weighed> {
+        let dossier = self.actors.get(actor)?;
+        let near = Near::of(&dossier.conduct, &self.neighbours, dossier.word);
+        Some(model.weigh(Facts::of(&dossier.conduct, &near, is_token(*actor)), Some(&near)))
+    }
+
+    /// The actors that are remembered.
+    pub fn actors(&self) -> impl Iterator<Item = (&Actor, &Conduct)> {
+        self.actors.iter().map(|(actor, dossier)| (actor, &dossier.conduct))
+    }
+
+    /// Joins the neighbourhoods that an actor is new in, and tells the time.
+    fn join(&mut self, actor: Actor) {
+        let Some(dossier) = self.actors.get_mut(&actor) else { return };
+        let Dossier { conduct, joined, word, .. } = dossier;
+        let places = conduct.ledger.iter().flat_map(|(cell, touch)| {
+            [(cell_place(cell), touch.first, touch.last), (site_place(cell), touch.first, touch.last)]
+        });
+        let few = conduct.families.iter().chain(conduct.asns.iter()).chain(conduct.addresses.iter());
+        for (place, first, last) in places.chain(few.map(|place| (place, conduct.first, conduct.last))) {
+            if !joined.contains(&place) && self.neighbours.join(place, *word) {
+                joined.insert(place);
+            }
+            self.neighbours.seen(place, first, last);
+        }
+    }
+
+    /// An actor tells its neighbourhoods what it is like.
+    fn speak(&mut self, model: &HostilityModel, actor: Actor) {
+        let Some(dossier) = self.actors.get_mut(&actor) else { return };
+        let near = Near::of(&dossier.conduct, &self.neighbours, dossier.word);
+        let own = model.weigh(Facts::of(&dossier.conduct, &near, is_token(actor)), None);
+        let events = dossier.conduct.events.saturating_add(1);
+        let now = Word {
+            centibits: i32::try_from(dossier.conduct.centibits() / events).unwrap_or(i32::MAX),
+            centipoints: model.word(&own),
+        };
+        for place in &dossier.joined {
+            self.neighbours.correct(*place, dossier.word, now);
+        }
+        if dossier.word != now {
+            dossier.word = now;
+            self.changed.insert(actor);
+        }
+    }
+
+    /// Weighs an actor and enters it among the suspects, or takes it out.
+    fn decide(&mut self, model: &HostilityModel, actor: Actor) {
+        let Some(weighed) = self.weigh(model, &actor) else { return };
+        let Some(dossier) = self.actors.get_mut(&actor) else { return };
+        let bar = if dossier.suspect { model.clear_at } else { model.suspect_at };
+        let suspect = weighed.centipoints >= bar;
+        if suspect != dossier.suspect {
+            dossier.suspect = suspect;
+            self.changed.insert(actor);
+        }
+        if suspect {
+            self.suspects.insert(actor, weighed);
+        } else {
+            self.suspects.remove(&actor);
+        }
+    }
+
+    /// Forgets the quietest when there are too many: no suspect before a harmless one, the longest silent first, ties
+    /// by id. An attacker who floods with harmless actors drives out harmless actors, whose part of the normal stays.
+    fn make_room(&mut self) {
+        if self.actors.len() <= ACTORS_MAX {
+            return;
+        }
+        let mut order: Vec<(bool, i32, Millis, Actor)> = self
+            .actors
+            .iter()
+            .map(|(actor, dossier)| (dossier.suspect, dossier.word.centipoints.max(0) / 100, dossier.conduct.last, *actor))
+            .collect();
+        order.sort_unstable();
+        let gone = order.len().saturating_sub(ACTORS_KEPT);
+        for (_, _, _, actor) in order.into_iter().take(gone) {
+            if let Some(dossier) = self.actors.remove(&actor) {
+                for place in dossier.joined {
+                    self.neighbours.leave(place, dossier.word);
+                }
+            }
+            self.suspects.remove(&actor);
+            self.changed.insert(actor);
+        }
+    }
+
+    /// The rows that changed since the last call.
+    pub fn take_dirty(&mut self) -> Vec<StateRow> {
+        let mut rows = Vec::new();
+        for actor in std::mem::take(&mut self.changed) {
+            rows.extend(row("actor", &actor, self.actors.get(&actor)));
+        }
+        rows.extend(self.normal.take_changed().iter().filter_map(|(place, profile)| row("normal", place, *profile)));
+        rows.extend(self.neighbours.take_changed().iter().filter_map(|(place, here)| row("near", place, *here)));
+        rows
+    }
+
+    /// Rebuilds a record from rows that were kept; rows that cannot be read are counted and left out.
+    pub fn restore<'a>(rows: impl Iterator<Item = (&'a str, &'a [u8], &'a [u8])>) -> (Self, usize) {
+        let mut record = Self::default();
+        let mut unreadable = 0;
+        for (kind, key, value) in rows {
+            if record.restore_row(kind, key, value).is_none() {
+                unreadable += 1;
+            }
+        }
+        let suspects = record.actors.iter().filter(|(_, dossier)| dossier.suspect).map(|(actor, _)| short(*actor));
+        record.trust.distrust(suspects);
+        record.touched = record.actors.iter().filter(|(_, dossier)| dossier.suspect).map(|(actor, _)| *actor).collect();
+        (record, unreadable)
+    }
+
+    fn restore_row(&mut self, kind: &str, key: &[u8], value: &[u8]) -> Option<()> {
+        match kind {
+            "actor" => {
+                self.actors.insert(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?);
+            }
+            "normal" => self.normal.restore(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?),
+            "near" => self.neighbours.restore(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?),
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+fn row<K: Serialize, V: Serialize>(kind: &'static str, key: &K, value: Option<&V>) -> Option<StateRow> {
+    let key = postcard::to_stdvec(key).ok()?;
+    let value = match value {
+        Some(value) => Some(postcard::to_stdvec(value).ok()?),
+        None => None,
+    };
+    Some(StateRow { kind, key, value })
+}
+
+fn note_places(conduct: &mut Conduct, o: &Observation<'_>, family: Id) {
+    let fold = |id: Id| u32::try_from(id.0 >> 32).unwrap_or(0);
+    conduct.routes.add(fold(o.cell.route));
+    conduct.sites.add(fold(mix(o.cell.site, o.cell.route)));
+    conduct.families.add(mix(family, o.cell.route));
+    if let Some(asn) = o.source.network.asn {
+        conduct.networks.add(asn);
+        conduct.asns.add(mix(Id(u64::from(asn)), o.cell.service));
+    }
+    if let Some(agent) = o.agent_family {
+        conduct.agents.add(fold(agent));
+    }
+    if let Some(prefix) = o.source.prefix_id {
+        conduct.prefixes.add(fold(prefix));
+        conduct.addresses.add(prefix);
+    }
+    if let Some((id, valid)) = o.token.as_ref().and_then(|token| Some((token.id?, token.valid))) {
+        conduct.tokens.add(fold(id));
+        if valid == Some(false) {
+            conduct.refused += 1;
+            conduct.refused_tokens.add(fold(id));
+        }
+    }
+}
+
+/// Client family, content type and whether there is a token, as one id.
+fn family(o: &Observation<'_>) -> Id {
+    let token = Id(u64::from(o.token.is_some()));
+    mix(mix(o.agent_family.unwrap_or_default(), o.media_type.unwrap_or_default()), token)
+}
+
+fn is_token(actor: Actor) -> bool {
+    matches!(actor, Actor::Token(_))
+}
+
+fn short(actor: Actor) -> u32 {
+    let (salt, id) = match actor {
+        Actor::Token(id) => (1, id),
+        Actor::Prefix(id) => (2, id),
+        Actor::Unknown => (3, Id(0)),
+    };
+    u32::try_from(mix(Id(salt), id).0 >> 32).unwrap_or(0)
+}
+
+fn sender(o: &Observation<'_>) -> Sender {
+    let prefix = o.source.prefix_id.map_or_else(|| u64::from(short(o.actor)), |id| id.0);
+    Sender { actor: short(o.actor), prefix: u16::try_from(prefix >> 48).unwrap_or(0) }
+}
+
+/// What the judge looks at in a cluster: sums over its cells, and the suspects in it.
+#[derive(Debug, Clone, Copy)]
+pub struct ClusterView<'a> {
+    /// Events.
+    pub events: u64,
+    /// Distinct actors.
+    pub actors: u64,
+    /// First event.
+    pub first: Millis,
+    /// Last event.
+    pub last: Millis,
+    /// Events by release, the one with the most first.
+    pub releases: &'a [u64],
+    /// The suspects whose share of cells it is; none for an ordinary cluster.
+    pub suspects: &'a [&'a Weighed],
+}
+
+/// What the judge says of a cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// The word.
+    pub verdict: Verdict,
+    /// Sum of all evidence.
+    pub points: f64,
+    /// What speaks for hostile, the weightiest first.
+    pub evidence: Vec<Evidence>,
+    /// What speaks for the defence, the weightiest first.
+    pub counter_evidence: Vec<Evidence>,
+}
+
+/// Speaks about a cluster. With suspects: the evidence of the one that weighs most, and what their number adds.
+/// Without: an honest fault when many do it, undecided otherwise.
+pub fn judge_cluster(model: &HostilityModel, view: &ClusterView<'_>) -> Judgement {
+    let Some(strongest) = view.suspects.iter().max_by_key(|weighed| weighed.centipoints) else {
+        let crowd = view.actors >= u64::from(model.benign_crowd);
+        let verdict = if crowd { Verdict::Benign } else { Verdict::Undecided };
+        return Judgement { verdict, points: 0.0, evidence: Vec::new(), counter_evidence: Vec::new() };
+    };
+    let mut lines = model.lines(strongest);
+    let suspects = u32::try_from(view.suspects.len()).unwrap_or(u32::MAX);
+    let company = i32::try_from(suspects.ilog2()).unwrap_or(0) * model.company;
+    if company != 0 {
+        lines.push(model::line("company", company, format!("{suspects} suspects do this together")));
+    }
+    let total = strongest.centipoints + company;
+    lines.sort_by(|a, b| b.points.abs().total_cmp(&a.points.abs()).then_with(|| a.name.cmp(&b.name)));
+    let (evidence, counter_evidence) = lines.into_iter().partition(|line| line.points > 0.0);
+    let verdict = if total >= model.hostile_at { Verdict::Hostile } else { Verdict::Undecided };
+    Judgement { verdict, points: f64::from(total) / 100.0, evidence, counter_evidence }
+}

@@ -1,0 +1,222 @@
+//! Facts about an actor, and the points that they are worth.
+//!
+//! A [`Fact`] is a number that a person can recompute from counters; the model gives each fact a few bins with points,
+//! each group of facts a cap. The sum is exact (whole hundredths), and what a cap took away is a line of its own.
+
+use super::actors::{Aspect, Conduct, FewIds};
+use super::neighbours::{Neighbourhood, Neighbours, Word, cell_place, site_place};
+
+/// What is looked at. The discriminant is the index in [`FACTS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Fact {
+    /// Mean surprise of structure: shapes, fields, kinds.
+    Structure,
+    /// Mean surprise of values: sizes, classes, patterns.
+    Values,
+    /// Mean surprise of lexical marks.
+    Marks,
+    /// Mean surprise of how bodies (do not) parse.
+    Syntax,
+    /// Mean surprise of client and content type.
+    Client,
+    /// Mean surprise of the way of presenting tokens.
+    Access,
+    /// Mean surprise of sites.
+    Sites,
+    /// log2 of events that discovered something.
+    Discoveries,
+    /// Share of events that discovered something.
+    DiscoveryRate,
+    /// Share of events in cells new to the actor.
+    Variety,
+    /// log2 of routes.
+    Breadth,
+    /// log2 of sites per route.
+    SiteSpread,
+    /// log2 of networks behind one token.
+    TokenNetworks,
+    /// log2 of client families behind one token.
+    TokenClients,
+    /// log2 of refused tokens.
+    RefusedTokens,
+    /// Share of idempotency keys used again with other content.
+    ReusedKeys,
+    /// Mean surprise of contents that a stranger sent before.
+    Borrowed,
+    /// Mean surprise of others at its sites.
+    SiteOthers,
+    /// Mean surprise of others in its cells.
+    CellOthers,
+    /// Mean surprise of others of its client family at the route.
+    FamilyOthers,
+    /// Mean surprise of others of its network.
+    NetworkOthers,
+    /// Own surprise less that of the others at its sites.
+    Relative,
+    /// log2 of others in its cells.
+    Crowd,
+    /// log2 minutes that its cells have lived.
+    Age,
+    /// Share of exact repeats.
+    Repeats,
+    /// Share of genuine retries.
+    Retries,
+    /// Share of requests whose retry succeeded.
+    Mended,
+}
+
+/// Number of [`Fact`]s.
+pub const FACTS_LEN: usize = 27;
+
+/// Name and words of each fact, in the order of [`Fact`].
+pub const FACTS: [(&str, &str); FACTS_LEN] = [
+    ("structure", "bits an event by which its shapes, fields and kinds of value are new to this route"),
+    ("values", "bits an event by which its sizes, characters and patterns are new to these fields"),
+    ("marks", "bits an event of lexical marks that nobody else's requests bear here"),
+    ("syntax", "bits an event by which its bodies fail to parse in a way of their own"),
+    ("client", "bits an event by which its client and content type are new to this route"),
+    ("access", "bits an event by which its way of presenting a token is new to this route"),
+    ("sites", "bits an event by which it reaches panic sites that nobody else reaches"),
+    ("discoveries", "doublings of events that found something new"),
+    ("discovery_rate", "of its events found something new"),
+    ("variety", "of its events were the first of their kind from this sender"),
+    ("breadth", "doublings of routes"),
+    ("site_spread", "doublings of panic sites a route"),
+    ("token_networks", "doublings of networks that use this token"),
+    ("token_clients", "doublings of client programs that use this token"),
+    ("refused_tokens", "doublings of tokens that the service refused"),
+    ("reused_keys", "of its events use an idempotency key again for something else"),
+    ("borrowed", "bits an event by which it sends what a stranger had sent"),
+    ("site_others", "bits an event that others bring to the same panic sites"),
+    ("cell_others", "bits an event that others bring with the same shape at the same site"),
+    ("family_others", "bits an event that others bring with the same client program"),
+    ("network_others", "bits an event that others bring from the same network"),
+    ("relative", "bits an event more than others at the same panic sites"),
+    ("crowd", "doublings of others that do the same"),
+    ("age", "doublings of minutes that the same has been going on"),
+    ("repeats", "of its events are exact repeats"),
+    ("retries", "of its events are genuine retries"),
+    ("mended", "of its events succeeded when retried"),
+];
+
+/// The facts about one actor.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Facts(pub [f64; FACTS_LEN]);
+
+impl Facts {
+    fn set(&mut self, fact: Fact, value: f64) {
+        if let Some(slot) = self.0.get_mut(usize::from(fact as u8)) {
+            *slot = value;
+        }
+    }
+
+    /// The value of a fact.
+    pub fn get(&self, fact: usize) -> f64 {
+        self.0.get(fact).copied().unwrap_or(0.0)
+    }
+
+    /// Works out all facts of an actor and its surroundings.
+    pub fn of(conduct: &Conduct, near: &Near, is_token: bool) -> Self {
+        let mut facts = Self::default();
+        facts.novelty(conduct);
+        facts.doing(conduct, is_token);
+        let events = f64::from(conduct.events);
+        facts.set(Fact::SiteOthers, near.site);
+        facts.set(Fact::CellOthers, near.cell);
+        facts.set(Fact::FamilyOthers, near.family);
+        facts.set(Fact::NetworkOthers, near.network);
+        facts.set(Fact::Relative, f64::from(conduct.centibits()) / 100.0 / (events + 1.0) - near.site);
+        facts.set(Fact::Crowd, near.crowd);
+        facts.set(Fact::Age, near.age);
+        facts
+    }
+
+    fn novelty(&mut self, conduct: &Conduct) {
+        // Two events' worth of nothing: one odd event is not a habit.
+        let mean = |aspects: &[Aspect]| conduct.bits(aspects) / (f64::from(conduct.events) + 2.0);
+        self.set(Fact::Structure, mean(&[Aspect::Shape, Aspect::Path, Aspect::Kind]));
+        self.set(Fact::Values, mean(&[Aspect::Size, Aspect::Classes, Aspect::Pattern]));
+        self.set(Fact::Marks, mean(&[Aspect::Mark]));
+        self.set(Fact::Syntax, mean(&[Aspect::Parse]));
+        self.set(Fact::Client, mean(&[Aspect::Media, Aspect::Client]));
+        self.set(Fact::Access, mean(&[Aspect::Access]));
+        self.set(Fact::Sites, mean(&[Aspect::Site]));
+    }
+
+    fn doing(&mut self, conduct: &Conduct, is_token: bool) {
+        let events = f64::from(conduct.events);
+        let share = |count: u32, prior: f64| f64::from(count) / (events + prior);
+        let doublings = |count: u32| f64::from(count.max(1)).log2();
+        self.set(Fact::Discoveries, f64::from(conduct.discoveries + 1).log2());
+        self.set(Fact::DiscoveryRate, share(conduct.discoveries, 2.0));
+        self.set(Fact::Variety, share(conduct.new_cells.saturating_sub(1), 2.0));
+        self.set(Fact::Breadth, doublings(conduct.routes.count()));
+        self.set(Fact::SiteSpread, doublings(conduct.sites.count()) - doublings(conduct.routes.count()));
+        if is_token {
+            self.set(Fact::TokenNetworks, doublings(conduct.networks.count()));
+            self.set(Fact::TokenClients, doublings(conduct.agents.count()));
+        }
+        self.set(Fact::RefusedTokens, f64::from(conduct.refused_tokens.count() + 1).log2());
+        self.set(Fact::ReusedKeys, share(conduct.reused_keys, 1.0));
+        self.set(Fact::Borrowed, share(conduct.borrowed, 2.0) / 100.0);
+        self.set(Fact::Repeats, share(conduct.events.saturating_sub(conduct.fresh), 2.0));
+        self.set(Fact::Retries, share(conduct.retries, 2.0));
+        self.set(Fact::Mended, share(conduct.mended, 1.0));
+    }
+}
+
+/// Means over the neighbourhoods of an actor.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Near {
+    /// Mean surprise of others at its sites, weighed by its events there.
+    pub site: f64,
+    /// The same in its cells.
+    pub cell: f64,
+    /// The greatest of its client families.
+    pub family: f64,
+    /// The greatest of its networks.
+    pub network: f64,
+    /// log2 of one more than the others in its cells, mean.
+    pub crowd: f64,
+    /// log2 of one more than the minutes its cells have lived, mean.
+    pub age: f64,
+    /// Points of others: cell, family, network, address.
+    pub points: [f64; 4],
+}
+
+impl Near {
+    /// Reads the neighbourhoods of an actor.
+    pub fn of(conduct: &Conduct, neighbours: &Neighbours, own: Word) -> Self {
+        let mut near = Self::default();
+        let mut weight = 0.0;
+        for (key, touch) in &conduct.ledger {
+            let events = f64::from(touch.events);
+            let here = neighbours.at(cell_place(key));
+            weight += events;
+            near.site += events * neighbours.at(site_place(key)).bits_of_others(own);
+            near.cell += events * here.bits_of_others(own);
+            near.crowd += events * f64::from(here.others() + 1).log2();
+            near.age += events * (here.minutes() + 1.0).log2();
+            let [points, ..] = &mut near.points;
+            *points += events * here.points_of_others(own);
+        }
+        if weight > 0.0 {
+            let [points, ..] = &mut near.points;
+            for sum in [&mut near.site, &mut near.cell, &mut near.crowd, &mut near.age, points] {
+                *sum /= weight;
+            }
+        }
+        let greatest = |places: &FewIds, value: &dyn Fn(Neighbourhood) -> f64| {
+            let all = places.iter().map(|place| value(neighbours.at(place)));
+            all.reduce(|a, b| if b.abs() > a.abs() { b } else { a }).unwrap_or(0.0)
+        };
+        near.family = greatest(&conduct.families, &|here| here.bits_of_others(own));
+        near.network = greatest(&conduct.asns, &|here| here.bits_of_others(own));
+        let [_, family, network, address] = &mut near.points;
+        *family = greatest(&conduct.families, &|here| here.points_of_others(own));
+        *network = greatest(&conduct.asns, &|here| here.points_of_others(own));
+        *address = greatest(&conduct.addresses, &|here| here.points_of_others(own));
+        near
+    }
+}

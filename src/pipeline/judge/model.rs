@@ -1,0 +1,265 @@
+//! Weights of evidence (`models/hostility.toml`): read, checked as a whole, applied.
+//!
+//! A model is data: bins and points per fact, a cap per group, weights of the neighbours' points, thresholds. All
+//! points are kept as whole hundredths, so that a person who adds an alert's lines gets its points to the last digit.
+//! A model with a fault is refused with every fault named; nothing here reads a file.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::pipeline::alert::Evidence;
+
+use super::evidence::{FACTS, FACTS_LEN, Facts, Near};
+
+/// Bins of one fact at most.
+const CUTS_MAX: usize = 8;
+/// Points of one bin at most, either way: nothing outweighs everything else.
+const POINTS_MAX: f64 = 20.0;
+/// Kinds of neighbours, in the order of [`Near::points`].
+const NEIGHBOUR_NAMES: [&str; 4] = ["cell_points", "family_points", "network_points", "address_points"];
+/// What they mean.
+const NEIGHBOUR_WORDS: [&str; 4] = [
+    "points of others that do the same",
+    "points of others with the same client program",
+    "points of others from the same network",
+    "points of others at the same address",
+];
+
+/// The model that is built in.
+const EMBEDDED: &str = include_str!("../../../models/hostility.toml");
+
+/// Why a model is refused: all faults, one a line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the hostility model cannot be used: {0}")]
+pub struct ModelError(pub String);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    version: String,
+    bias: f64,
+    suspect_at: f64,
+    clear_at: f64,
+    hostile_at: f64,
+    company: f64,
+    benign_crowd: u32,
+    caps: BTreeMap<String, f64>,
+    neighbours: NeighbourText,
+    evidence: Vec<FactText>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NeighbourText {
+    cell: f64,
+    family: f64,
+    network: f64,
+    address: f64,
+    clip: f64,
+    cap: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FactText {
+    name: String,
+    group: String,
+    cuts: Vec<f64>,
+    points: Vec<f64>,
+}
+
+#[derive(Debug, Clone)]
+struct Group {
+    name: String,
+    cap: i32,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Bins {
+    group: usize,
+    /// (from which value on, hundredths of points), rising.
+    steps: Vec<(f64, i32)>,
+}
+
+/// Weights of evidence, checked.
+#[derive(Debug, Clone)]
+pub struct HostilityModel {
+    /// Version, stamped on every alert.
+    pub version: String,
+    /// Points from which an actor is a suspect, hundredths.
+    pub suspect_at: i32,
+    /// Points below which a suspect is none any more, hundredths.
+    pub clear_at: i32,
+    /// Points from which a cluster is hostile, hundredths.
+    pub hostile_at: i32,
+    /// Points for each doubling of suspects in a cluster, hundredths.
+    pub company: i32,
+    /// Actors from which an ordinary cluster is called benign.
+    pub benign_crowd: u32,
+    bias: i32,
+    groups: Vec<Group>,
+    bins: Vec<Bins>,
+    neighbours: [f64; 4],
+    clip: f64,
+    neighbours_cap: i32,
+}
+
+/// An actor's points, taken apart.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Weighed {
+    /// All points, hundredths.
+    pub centipoints: i32,
+    /// The facts that they are for.
+    pub facts: Facts,
+    /// Prior, hundredths.
+    pub bias: i32,
+    /// By fact, hundredths.
+    pub terms: [i32; FACTS_LEN],
+    /// What the caps took away, by group, hundredths.
+    pub capped: Vec<i32>,
+    /// By kind of neighbour, hundredths.
+    pub neighbours: [i32; 4],
+}
+
+impl Weighed {
+    /// All points.
+    pub fn points(&self) -> f64 {
+        f64::from(self.centipoints) / 100.0
+    }
+}
+
+impl HostilityModel {
+    /// The built-in model.
+    pub fn embedded() -> Result<Self, ModelError> {
+        Self::parse(EMBEDDED)
+    }
+
+    /// Reads and checks a model.
+    pub fn parse(text: &str) -> Result<Self, ModelError> {
+        let text: Text = toml::from_str(text).map_err(|error| ModelError(error.to_string()))?;
+        let mut faults = Vec::new();
+        let mut points = |name: &str, value: f64| {
+            if value.is_finite() && value.abs() <= POINTS_MAX {
+                return hundredths(value);
+            }
+            faults.push(format!("{name}: a number between -{POINTS_MAX} and {POINTS_MAX} is needed, found {value}"));
+            0
+        };
+        let groups: Vec<Group> =
+            text.caps.iter().map(|(name, cap)| Group { name: name.clone(), cap: points(&format!("caps.{name}"), *cap).abs() }).collect();
+        let n = &text.neighbours;
+        let mut model = Self {
+            version: text.version,
+            suspect_at: points("suspect_at", text.suspect_at),
+            clear_at: points("clear_at", text.clear_at),
+            hostile_at: points("hostile_at", text.hostile_at),
+            company: points("company", text.company),
+            benign_crowd: text.benign_crowd,
+            bias: points("bias", text.bias),
+            groups,
+            bins: vec![Bins::default(); FACTS_LEN],
+            neighbours: [("cell", n.cell), ("family", n.family), ("network", n.network), ("address", n.address)]
+                .map(|(name, value)| f64::from(points(&format!("neighbours.{name}"), value)) / 100.0),
+            clip: f64::from(points("neighbours.clip", n.clip)) / 100.0,
+            neighbours_cap: points("neighbours.cap", n.cap).abs(),
+        };
+        for fact in &text.evidence {
+            if let Err(fault) = model.take_bins(fact) {
+                faults.push(format!("evidence {}: {fault}", fact.name));
+            }
+        }
+        for (bins, (name, _)) in model.bins.iter().zip(FACTS) {
+            if bins.steps.is_empty() {
+                faults.push(format!("evidence {name}: it must be there, with at least one cut"));
+            }
+        }
+        if model.clear_at > model.suspect_at {
+            faults.push("clear_at: it must not be above suspect_at".to_owned());
+        }
+        if faults.is_empty() { Ok(model) } else { Err(ModelError(faults.join("; "))) }
+    }
+
+    fn take_bins(&mut self, fact: &FactText) -> Result<(), String> {
+        let index = FACTS.iter().position(|(name, _)| *name == fact.name).ok_or("no such fact")?;
+        let group = self.groups.iter().position(|group| group.name == fact.group).ok_or("its group has no cap")?;
+        let rising = fact.cuts.iter().zip(fact.cuts.iter().skip(1)).all(|(a, b)| a < b);
+        if fact.cuts.len() != fact.points.len() || fact.cuts.is_empty() || fact.cuts.len() > CUTS_MAX || !rising {
+            return Err(format!("1 to {CUTS_MAX} rising cuts are needed and as many points"));
+        }
+        if fact.cuts.iter().chain(&fact.points).any(|value| !value.is_finite() || value.abs() > POINTS_MAX) {
+            return Err(format!("numbers between -{POINTS_MAX} and {POINTS_MAX} are needed"));
+        }
+        let steps = fact.cuts.iter().zip(&fact.points).map(|(cut, points)| (*cut, hundredths(*points))).collect();
+        let bins = self.bins.get_mut(index).ok_or("no such fact")?;
+        if !bins.steps.is_empty() {
+            return Err("it stands twice".to_owned());
+        }
+        *bins = Bins { group, steps };
+        Ok(())
+    }
+
+    /// Adds the facts up; `near` is `None` for the word that an actor gives its neighbours about itself.
+    pub fn weigh(&self, facts: Facts, near: Option<&Near>) -> Weighed {
+        let mut weighed = Weighed { facts, bias: self.bias, capped: vec![0; self.groups.len()], ..Weighed::default() };
+        let mut sums = vec![0_i32; self.groups.len()];
+        for (at, (bins, term)) in self.bins.iter().zip(&mut weighed.terms).enumerate() {
+            let value = facts.get(at);
+            *term = bins.steps.iter().take_while(|(cut, _)| value >= *cut).map(|(_, points)| points).sum();
+            if let Some(sum) = sums.get_mut(bins.group) {
+                *sum += *term;
+            }
+        }
+        let mut total = self.bias;
+        for ((group, sum), taken) in self.groups.iter().zip(&sums).zip(&mut weighed.capped) {
+            let kept = (*sum).clamp(-group.cap, group.cap);
+            *taken = kept - sum;
+            total += kept;
+        }
+        if let Some(near) = near {
+            let mut room = self.neighbours_cap;
+            for ((term, weight), points) in weighed.neighbours.iter_mut().zip(self.neighbours).zip(near.points) {
+                *term = hundredths(weight * points.clamp(-self.clip, self.clip)).clamp(-room, room);
+                room -= term.abs();
+                total += *term;
+            }
+        }
+        weighed.centipoints = total;
+        weighed
+    }
+
+    /// The points an actor tells its neighbours, clipped, hundredths.
+    pub fn word(&self, weighed: &Weighed) -> i32 {
+        let clip = hundredths(self.clip);
+        weighed.centipoints.clamp(-clip, clip)
+    }
+
+    /// The lines of an actor's points: they add up to [`Weighed::centipoints`].
+    pub fn lines(&self, weighed: &Weighed) -> Vec<Evidence> {
+        let mut lines = vec![line("prior", weighed.bias, "before anything is known of a sender".to_owned())];
+        for (at, ((name, words), term)) in FACTS.iter().zip(weighed.terms).enumerate() {
+            lines.push(line(name, term, format!("{:.2} {words}", weighed.facts.get(at))));
+        }
+        for (group, taken) in self.groups.iter().zip(&weighed.capped) {
+            let words = format!("evidence of one group says the same thing twice: capped at {:.2}", f64::from(group.cap) / 100.0);
+            lines.push(line(&format!("cap_{}", group.name), *taken, words));
+        }
+        for ((name, words), term) in NEIGHBOUR_NAMES.iter().zip(NEIGHBOUR_WORDS).zip(weighed.neighbours) {
+            lines.push(line(name, term, words.to_owned()));
+        }
+        lines.retain(|line| line.points != 0.0);
+        lines
+    }
+}
+
+/// A line of evidence.
+pub fn line(name: &str, centipoints: i32, words: String) -> Evidence {
+    Evidence { name: name.to_owned(), points: f64::from(centipoints) / 100.0, words }
+}
+
+/// Points as whole hundredths.
+fn hundredths(points: f64) -> i32 {
+    #[expect(clippy::cast_possible_truncation, reason = "saturates; callers check or clip the range")]
+    let whole = (points * 100.0).round() as i32;
+    whole
+}

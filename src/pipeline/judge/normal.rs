@@ -1,0 +1,322 @@
+//! The learned normal: what others send at a place, and how surprising something new there is.
+//!
+//! A [`Profile`] stands for one place (a route, or one field path of a route) and remembers, per category of thing
+//! (kind, size, pattern, shape, site, …), which things were seen there and by whom, as short keyed hashes. The surprise
+//! of a thing that nobody else sent is Good and Turing's: the rarer it is that somebody brings something new here, the
+//! more bits. So free text surprises nobody, and a fixed vocabulary does.
+//!
+//! Each sender counts once, however much it sends; nobody ever counts for itself; who is suspect counts for nobody
+//! ([`Trust`]), whenever it became so. Fewer than [`OTHERS_MIN`] others: no surprise at all, which is the warm-up.
+//! What one was surprised by is on loan: when two others bring the same thing, the points go back ([`Refund`]).
+//!
+//! Keeps no value, no name, no clock. Bounds: [`PROFILES_MAX`] places, [`THINGS_MAX`] things a place; what has only one
+//! sender is forgotten first. Cost: one hash look-up a place and one binary search a thing.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use crate::pipeline::event::Id;
+use crate::pipeline::observation::Actor;
+
+/// Places that are remembered. With all their things full: some 30 MB; in life some 3 MB.
+const PROFILES_MAX: usize = 8_192;
+/// Things remembered a place, over all categories.
+const THINGS_MAX: usize = 64;
+/// Senders remembered by name a thing: enough to know that two others have it.
+const SENDERS_MAX: usize = 3;
+/// Others that a place must have seen before it can be surprised: with fewer, "new" only means "early".
+pub const OTHERS_MIN: u32 = 3;
+/// Categories a place keeps apart.
+const CATEGORIES: usize = 8;
+/// The most that one surprise can say, in hundredths of a bit: beyond 2^-8 the estimate is the sample's size.
+pub const SURPRISE_MAX_CENTIBITS: u16 = 800;
+
+/// Who sends: short keyed hashes, good enough to tell a few senders of one thing apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sender {
+    /// Of the actor.
+    pub actor: u32,
+    /// Of the source prefix: a second token behind the same address is no independent witness.
+    pub prefix: u16,
+}
+
+impl Sender {
+    fn is_other(self, than: Self) -> bool {
+        self.actor != than.actor && self.prefix != than.prefix
+    }
+}
+
+/// A distinct count of senders, in 64 bits (linear counting; right to some 10 % up to 150, then it saturates).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Crowd(u64);
+
+impl Crowd {
+    /// Adds somebody; whether the bit is new.
+    pub fn add(&mut self, hash: u32) -> bool {
+        let before = self.0;
+        self.0 |= Self::bit(hash);
+        before != self.0
+    }
+
+    /// About how many there are.
+    pub fn count(self) -> u32 {
+        Self::estimate(self.0.count_ones())
+    }
+
+    /// About how many there are beside one.
+    pub fn others(self, than: u32) -> u32 {
+        Self::estimate((self.0 & !Self::bit(than)).count_ones())
+    }
+
+    /// Puts another crowd's members in.
+    pub fn merge(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    fn bit(hash: u32) -> u64 {
+        1 << (hash.wrapping_mul(0x9E37_79B1) >> 26)
+    }
+
+    /// `-64 ln(1 - ones/64)`, rounded; a full set counts as one bit short of full.
+    fn estimate(ones: u32) -> u32 {
+        const BY_ONES: [u16; 65] = [
+            0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 15, 16, 17, 18, 20, 21, 23, 24, 25, 27, 29, 30, 32, 33, 35, 37,
+            39, 40, 42, 44, 46, 48, 51, 53, 55, 58, 60, 63, 65, 68, 71, 74, 78, 81, 85, 89, 93, 97, 102, 107, 113, 119,
+            125, 133, 142, 151, 163, 177, 196, 222, 266, 266,
+        ];
+        let index = usize::try_from(ones).unwrap_or(usize::MAX);
+        BY_ONES.get(index).copied().map_or(266, u32::from)
+    }
+}
+
+/// Senders whose word does not count, by the hash of the actor.
+#[derive(Debug, Default)]
+pub struct Trust {
+    suspects: BTreeSet<u32>,
+}
+
+impl Trust {
+    /// From now on these do not count, and only these.
+    pub fn distrust(&mut self, suspects: impl Iterator<Item = u32>) {
+        self.suspects = suspects.collect();
+    }
+
+    fn counts(&self, sender: Sender) -> bool {
+        self.suspects.is_empty() || !self.suspects.contains(&sender.actor)
+    }
+}
+
+/// Points that were lent for something new, to give back when it turns out to be ordinary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loan {
+    /// Who got them.
+    pub actor: Actor,
+    /// Which sum they went to.
+    pub sum: u8,
+    /// How much, in hundredths of a bit.
+    pub centibits: u16,
+}
+
+/// A loan that is called back.
+pub type Refund = Loan;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Thing {
+    token: u32,
+    senders: [Option<Sender>; SENDERS_MAX],
+    loan: Option<Loan>,
+}
+
+impl Thing {
+    fn known_by_others(&self, trust: &Trust, than: Sender) -> usize {
+        self.senders.iter().flatten().filter(|sender| sender.is_other(than) && trust.counts(**sender)).count()
+    }
+
+    fn has(&self, who: Sender) -> bool {
+        self.senders.iter().flatten().any(|sender| sender.actor == who.actor)
+    }
+
+    fn is_shared(&self) -> bool {
+        matches!(self.senders, [Some(first), Some(second), _] if first.is_other(second))
+    }
+}
+
+/// What is known of one place.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Profile {
+    crowd: Crowd,
+    /// By category: who ever was the first to bring something.
+    pioneers: [Crowd; CATEGORIES],
+    /// Who ever sent a content that a stranger had sent before.
+    borrowers: Crowd,
+    /// Sorted by token.
+    things: Vec<Thing>,
+}
+
+/// What a place says of a thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Surprise {
+    /// Hundredths of a bit; 0 where others sent it too, or where too few others are known.
+    pub centibits: u16,
+    /// The sender brings it for the first time.
+    pub first_time: bool,
+}
+
+/// One thing at a place.
+#[derive(Debug, Clone, Copy)]
+pub struct Item {
+    /// Category, from 0 to 7.
+    pub category: u8,
+    /// What it is: a keyed hash.
+    pub token: u64,
+}
+
+impl Item {
+    fn short(self) -> u32 {
+        let mixed = (self.token ^ (u64::from(self.category) << 56)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        u32::try_from(mixed >> 32).unwrap_or(u32::MAX)
+    }
+}
+
+impl Profile {
+    /// Weighs `item` against what others sent, then remembers that `who` sent it. A loan that this calls back is
+    /// pushed on `refunds`.
+    pub fn weigh(&mut self, item: Item, who: Sender, trust: &Trust, refunds: &mut Vec<Refund>) -> Surprise {
+        let token = item.short();
+        match self.things.binary_search_by_key(&token, |thing| thing.token) {
+            Ok(at) => {
+                let Some(thing) = self.things.get_mut(at) else { return Surprise::default() };
+                let first_time = !thing.has(who);
+                let known = thing.known_by_others(trust, who);
+                if first_time && trust.counts(who) {
+                    if let Some(free) = thing.senders.iter_mut().find(|sender| sender.is_none()) {
+                        *free = Some(who);
+                    }
+                    if known >= 1 && thing.is_shared() {
+                        refunds.extend(thing.loan.take());
+                    }
+                }
+                let centibits = if known > 0 { 0 } else { self.novelty(item.category, who) };
+                Surprise { centibits, first_time }
+            }
+            Err(at) => {
+                let centibits = self.novelty(item.category, who);
+                if let Some(pioneers) = self.pioneers.get_mut(usize::from(item.category)) {
+                    pioneers.add(who.actor);
+                }
+                if self.things.len() >= THINGS_MAX {
+                    self.things.retain(Thing::is_shared);
+                }
+                if self.things.len() < THINGS_MAX {
+                    let at = at.min(self.things.partition_point(|thing| thing.token < token));
+                    self.things.insert(at, Thing { token, senders: [Some(who), None, None], loan: None });
+                }
+                Surprise { centibits, first_time: true }
+            }
+        }
+    }
+
+    /// Notes that the points for `item` were lent.
+    pub fn lend(&mut self, item: Item, loan: Loan) {
+        let token = item.short();
+        if let Ok(at) = self.things.binary_search_by_key(&token, |thing| thing.token)
+            && let Some(thing) = self.things.get_mut(at)
+        {
+            thing.loan.get_or_insert(loan);
+        }
+    }
+
+    /// `who` was here.
+    pub fn visit(&mut self, who: Sender) {
+        self.crowd.add(who.actor);
+    }
+
+    /// `who` sent a content that a stranger had sent before: how rare that is here, in hundredths of a bit.
+    pub fn borrow_content(&mut self, who: Sender) -> u16 {
+        let others = self.crowd.others(who.actor);
+        let borrowers = self.borrowers.others(who.actor);
+        self.borrowers.add(who.actor);
+        if others < OTHERS_MIN { 0 } else { centibits(2 * borrowers.min(others) + 1, 2 * others + 2) }
+    }
+
+    /// Good and Turing: how rare it is that somebody brings something new here.
+    fn novelty(&self, category: u8, who: Sender) -> u16 {
+        let others = self.crowd.others(who.actor);
+        if others < OTHERS_MIN {
+            return 0;
+        }
+        let pioneers = self.pioneers.get(usize::from(category)).map_or(0, |crowd| crowd.others(who.actor));
+        centibits(2 * pioneers.min(others) + 1, 2 * others + 2)
+    }
+}
+
+/// `-log2(part / whole)` in hundredths, at least 0, at most [`SURPRISE_MAX_CENTIBITS`].
+pub fn centibits(part: u32, whole: u32) -> u16 {
+    let bits = f64::from(whole.max(1)).log2() - f64::from(part.max(1)).log2();
+    let rounded = (bits * 100.0).round().clamp(0.0, f64::from(SURPRISE_MAX_CENTIBITS));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=800 and rounded")]
+    let centibits = rounded as u16;
+    centibits
+}
+
+/// All places.
+#[derive(Debug, Default)]
+pub struct Normal {
+    profiles: HashMap<Id, Profile>,
+    changed: BTreeSet<Id>,
+}
+
+impl Normal {
+    /// The profile of a place, made when it is new; `None` when there is no room for another.
+    pub fn at(&mut self, place: Id) -> Option<&mut Profile> {
+        if !self.profiles.contains_key(&place) {
+            if self.profiles.len() >= PROFILES_MAX {
+                self.forget_lonely();
+            }
+            if self.profiles.len() >= PROFILES_MAX {
+                return None;
+            }
+        }
+        self.changed.insert(place);
+        Some(self.profiles.entry(place).or_default())
+    }
+
+    /// Drops every place that fewer than [`OTHERS_MIN`] senders have been to: it could not surprise anyway, and a flood
+    /// of invented field names is made of these.
+    fn forget_lonely(&mut self) {
+        let changed = &mut self.changed;
+        self.profiles.retain(|place, profile| {
+            let stays = profile.crowd.count() >= OTHERS_MIN;
+            if !stays {
+                changed.insert(*place);
+            }
+            stays
+        });
+    }
+
+    /// Places that changed since the last call, with their profile; `None` where it is gone.
+    pub fn take_changed(&mut self) -> Vec<(Id, Option<&Profile>)> {
+        let changed = std::mem::take(&mut self.changed);
+        changed.into_iter().map(|place| (place, self.profiles.get(&place))).collect()
+    }
+
+    /// Puts back a profile that was kept.
+    pub fn restore(&mut self, place: Id, mut profile: Profile) {
+        profile.things.truncate(THINGS_MAX);
+        profile.things.sort_unstable_by_key(|thing| thing.token);
+        if self.profiles.len() < PROFILES_MAX {
+            self.profiles.insert(place, profile);
+        }
+    }
+
+    /// Number of places.
+    pub fn len(&self) -> usize {
+        self.profiles.len()
+    }
+
+    /// Whether nothing was learned yet.
+    pub fn is_empty(&self) -> bool {
+        self.profiles.is_empty()
+    }
+}
