@@ -1,2 +1,158 @@
-//! panicsift
-fn main() {}
+//! The binary: reads the command line, opens the log, calls one function for each command, and ends with its exit code.
+//!
+//! No logic. Results go to standard output, logs and faults to standard error; a reader that goes away is no failure.
+
+use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Parser;
+
+use panicsift::cli::{
+    Cli, Command, CompletionsArgs, DemoArgs, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, ManArgs, OutputArgs, ReplayArgs,
+    ReportArgs, RunArgs, SchemaArgs, ValidateArgs,
+};
+use panicsift::config::{self, ConfigFaults, LogSettings, Settings};
+use panicsift::{app, cli, logging, report, schemas};
+
+/// Where results go.
+type Out = BufWriter<Stdout>;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // The help is a result, too: that its reader has gone away is no failure.
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { EXIT_DONE });
+        }
+    };
+    let mut out = BufWriter::new(io::stdout());
+    let done = dispatch(cli.command, cli.output, &mut out).and_then(|()| Ok(out.flush()?));
+    ExitCode::from(match done {
+        Ok(()) => EXIT_DONE,
+        Err(error) if is_broken_pipe(&error) => EXIT_DONE,
+        Err(error) => {
+            let faults = error.downcast_ref::<ConfigFaults>();
+            let told = faults.map_or_else(|| format!("error: {error:#}"), ToString::to_string);
+            // Nobody is left to be told when standard error is closed.
+            drop(writeln!(io::stderr(), "{told}"));
+            if faults.is_some() { EXIT_USAGE } else { EXIT_FAILED }
+        }
+    })
+}
+
+fn dispatch(command: Command, output: OutputArgs, out: &mut Out) -> Result<()> {
+    match command {
+        Command::Demo(args) => demo(args, output, out),
+        Command::Run(args) => run(&args, output),
+        Command::Replay(args) => replay(args, output, out),
+        Command::Report(args) => ask(args, output, out),
+        Command::Validate(args) => validate(&args, out),
+        Command::Schema(args) => schema(&args, out),
+        Command::Completions(args) => completions(&args, out),
+        Command::Man(args) => man(&args, out),
+    }
+}
+
+fn demo(args: DemoArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
+    start_log(output, LogSettings::default());
+    runtime()?.block_on(async {
+        let _ = (args.dir, out);
+        Ok(())
+    })
+}
+
+fn run(args: &RunArgs, output: OutputArgs) -> Result<()> {
+    let settings = Settings::load(&args.config)?;
+    start_log(output, settings.log);
+    settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    runtime()?.block_on(async {
+        let _ = settings;
+        Ok(())
+    })
+}
+
+fn replay(args: ReplayArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
+    let settings = args.config.as_deref().map(Settings::load).transpose()?;
+    start_log(output, settings.as_ref().map(|settings| settings.log).unwrap_or_default());
+    let key = args.key_file.as_deref().map(config::read_key_file).transpose()?;
+    runtime()?.block_on(app::replay(args.options(settings, key), out))
+}
+
+fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
+    start_log(output, LogSettings::default());
+    report::answer(&args.store, &args.question.into(), args.format, out)
+}
+
+fn validate(args: &ValidateArgs, out: &mut Out) -> Result<()> {
+    match Settings::load(&args.config) {
+        Ok(settings) if args.json => {
+            let told = serde_json::json!({"valid": true, "faults": [], "warnings": settings.warnings});
+            writeln!(out, "{told}")?;
+        }
+        Ok(settings) => {
+            settings.warnings.iter().try_for_each(|warning| writeln!(io::stderr(), "warning: {warning}"))?;
+            out.write_all(settings.render_redacted().as_bytes())?;
+        }
+        Err(faults) => {
+            if args.json {
+                writeln!(out, "{}", faults.to_json())?;
+            }
+            return Err(faults.into());
+        }
+    }
+    Ok(())
+}
+
+fn schema(args: &SchemaArgs, out: &mut Out) -> Result<()> {
+    let schemas = schemas::schemas();
+    match (&args.write, &args.name) {
+        (Some(dir), _) => {
+            for (name, schema) in &schemas {
+                let path = dir.join(format!("{name}.json"));
+                std::fs::write(&path, schemas::render(schema)).with_context(|| path.display().to_string())?;
+                writeln!(out, "{}", path.display())?;
+            }
+        }
+        (None, Some(wanted)) => {
+            let found = schemas.iter().find(|(name, _)| name == wanted);
+            let (_, schema) =
+                found.ok_or_else(|| anyhow!("there is no schema of this name; `panicsift schema` lists them"))?;
+            out.write_all(schemas::render(schema).as_bytes())?;
+        }
+        (None, None) => schemas.iter().try_for_each(|(name, _)| writeln!(out, "{name}"))?,
+    }
+    Ok(())
+}
+
+fn completions(args: &CompletionsArgs, out: &mut Out) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut cli::command(), "panicsift", &mut script);
+    Ok(out.write_all(&script)?)
+}
+
+fn man(args: &ManArgs, out: &mut Out) -> Result<()> {
+    match &args.dir {
+        Some(dir) => clap_mangen::generate_to(cli::command(), dir).with_context(|| dir.display().to_string()),
+        None => Ok(clap_mangen::Man::new(cli::command()).render(out)?),
+    }
+}
+
+/// What was typed goes before what the configuration says.
+fn start_log(output: OutputArgs, settings: LogSettings) {
+    let level = output.log_level.unwrap_or(settings.level);
+    let format = output.log_format.unwrap_or(settings.format);
+    logging::start(LogSettings { level, format }, !output.no_color && !config::no_color());
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the task runtime could not be started")
+}
+
+/// Whether whoever read our results has gone away.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe))
+}

@@ -1,1 +1,30 @@
 //! The one integration test binary; each module says in a sentence what it holds.
+//!
+//! `cfg(test)` tells the linter that these modules are tests throughout, their helpers included.
+
+/// Servers, scripts and values that the tests below share.
+#[cfg(test)]
+mod support;
+
+/// The binary as a user meets it: help, exit codes, faults, schemas, completions, manual pages, closed pipes.
+#[cfg(test)]
+mod cli;
+/// Alerts to scripted destinations: outage, poison, order, a crash between delivery and settling.
+#[cfg(test)]
+mod delivery;
+/// The embedded broker: every record once, over a restart in the middle.
+#[cfg(test)]
+mod mock_broker;
+/// The house rules that no lint holds: layers, doors, sizes, headers, names.
+#[cfg(test)]
+mod tidy;
+
+/// Alerts to OpenSearch and Elasticsearch themselves, where one is told of.
+#[cfg(test)]
+mod elastic_live;
+/// The Kafka edge on Apache Kafka itself, where one is told of: see `tests/servers`.
+#[cfg(test)]
+mod kafka_live;
+/// The scripts that start and stop the real servers.
+#[cfg(test)]
+mod servers_live;

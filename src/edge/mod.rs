@@ -2,6 +2,19 @@
 //!
 //! The traits between the loop in [`crate::app`] and the outside; nothing else. Each has two implementations.
 
+pub mod files;
+pub mod kafka;
+
+pub mod tables;
+
+pub mod store;
+
+pub mod deliver;
+pub mod elastic;
+pub mod splunk;
+
+pub mod admin;
+
 use std::future::Future;
 
 use crate::pipeline::event::{Batch, Checkpoint, Rejection};

@@ -1,11 +1,13 @@
 //! A change in a cluster's life, as it is told to the SIEM.
 //!
-//! The life cycle (opened, raised, closed; hysteresis; cooldown; one open alert a cluster) is decided here; how a
-//! destination writes it down is that destination's business. Every text that came from outside is neutralised
+//! Only the words of the contract: when a change is told is [`super::life`]'s business, how a cluster is described
+//! [`super::portrait`]'s, how a destination writes it down that destination's. Every text that came from outside is neutralised
 //! before it gets here: masked, one line, printable, bounded.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::event::Millis;
 
 /// What happened in the cluster's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -74,8 +76,6 @@ pub struct NetworkCount {
     pub asn: Option<u32>,
     /// Its organisation.
     pub organisation: Option<String>,
-    /// ISO 3166 country of the addresses.
-    pub country: Option<String>,
     /// Events.
     pub events: u64,
 }
@@ -110,22 +110,9 @@ pub struct Counts {
     pub routes: u64,
 }
 
-/// One change in a cluster's life: the contract `schemas/alert.v1.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(title = "panicsift alert, version 1")]
-pub struct Alert {
-    /// Always `alert.v1`.
-    pub schema: String,
-    /// Unique and reproducible: the hash of cluster, ordinal and change. Resending is harmless.
-    pub alert_id: String,
-    /// What happened.
-    pub change: Change,
-    /// Id of the cluster; the same over its whole life.
-    pub cluster: String,
-    /// Ordinal of the change in the cluster's life, from 0.
-    pub ordinal: u32,
-    /// Event time at which the change was decided (RFC 3339).
-    pub at: String,
+/// What a cluster looks like: the part that an alert and a report have in common.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Portrait {
     /// What it is, in a line.
     pub title: String,
     /// The judge's word.
@@ -160,8 +147,12 @@ pub struct Alert {
     pub classes: Vec<Counted>,
     /// Networks.
     pub networks: Vec<NetworkCount>,
+    /// Countries of the addresses (ISO 3166, two letters).
+    pub countries: Vec<Counted>,
     /// Source addresses, a bounded sample.
     pub addresses: Vec<String>,
+    /// User agents by their first product name.
+    pub agents: Vec<Counted>,
     /// Token scopes.
     pub token_scopes: Vec<Counted>,
     /// Releases.
@@ -174,4 +165,72 @@ pub struct Alert {
     pub lineage: Vec<String>,
     /// Version of the models that judged.
     pub model: String,
+}
+
+/// One change in a cluster's life: the contract `schemas/alert.v1.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "panicsift alert, version 1")]
+pub struct Alert {
+    /// Always `alert.v1`.
+    pub schema: String,
+    /// Unique and reproducible: the hash of cluster, ordinal and change. Resending is harmless.
+    pub alert_id: String,
+    /// What happened.
+    pub change: Change,
+    /// Id of the cluster; the same over its whole life.
+    pub cluster: String,
+    /// Ordinal of the change in the cluster's life, from 0.
+    pub ordinal: u32,
+    /// Event time at which the change was decided (RFC 3339).
+    pub at: String,
+    /// What the cluster looked like then.
+    #[serde(flatten)]
+    pub portrait: Portrait,
+}
+
+impl Alert {
+    /// The value of [`Alert::schema`].
+    pub const SCHEMA: &'static str = "alert.v1";
+
+    /// The alert for a change that was decided at `at`; its id follows from cluster, ordinal and change.
+    pub fn of(change: Change, cluster: &str, ordinal: u32, at: Millis, portrait: Portrait) -> Self {
+        let hash = blake3::hash(format!("{cluster} {ordinal} {}", change.name()).as_bytes());
+        let alert_id = hash.to_hex().chars().take(32).collect();
+        let at = at.to_string();
+        Self { schema: Self::SCHEMA.to_owned(), alert_id, change, cluster: cluster.to_owned(), ordinal, at, portrait }
+    }
+}
+
+impl Change {
+    /// `opened`, `raised` or `closed`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Raised => "raised",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl Verdict {
+    /// `hostile`, `benign` or `undecided`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hostile => "hostile",
+            Self::Benign => "benign",
+            Self::Undecided => "undecided",
+        }
+    }
+}
+
+impl Severity {
+    /// `low`, `medium`, `high` or `critical`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
 }

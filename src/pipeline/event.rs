@@ -357,6 +357,8 @@ pub struct DecodeNotes {
     pub n_unknown_keys: u32,
     /// Keys that stood twice in one object (the first one counts).
     pub n_duplicate_keys: u32,
+    /// Texts and lists that were cut to what is kept of them.
+    pub n_cut: u32,
 }
 
 /// What panicked, as told.

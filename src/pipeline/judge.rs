@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::alert::{Evidence, Verdict};
+use super::cell::Cell;
 use super::event::{Id, Millis};
 use super::observation::{Actor, CellKey, Observation};
 use super::state::StateRow;
@@ -63,6 +64,8 @@ struct Dossier {
     /// What it told them last.
     word: Word,
     suspect: bool,
+    /// All its events, for a portrait.
+    summary: Cell,
 }
 
 /// All that the judge remembers of a tenant. One owner; `observe` and `suspects` are the only changes.
@@ -77,6 +80,8 @@ pub struct Record {
     suspects: BTreeMap<Actor, Weighed>,
     touched: BTreeSet<Actor>,
     changed: BTreeSet<Actor>,
+    /// Actors whose standing as a suspect changed since the last epoch.
+    reweighed: BTreeSet<Actor>,
     swept: Millis,
 }
 
@@ -90,7 +95,9 @@ impl Record {
         let family = family(o);
         let secondary = o.panic.secondary;
         let surprises = (!secondary).then(|| observe::weigh(&mut self.normal, &self.trust, o, who));
-        let conduct = &mut self.actors.entry(o.actor).or_default().conduct;
+        let dossier = self.actors.entry(o.actor).or_default();
+        dossier.summary.add(o);
+        let conduct = &mut dossier.conduct;
         conduct.count(o.time);
         let mut centibits = 0;
         if let Some(surprises) = &surprises {
@@ -142,11 +149,12 @@ impl Record {
         conduct.mended += u32::from(o.retry_succeeded == Some(true));
     }
 
-    /// Closes an epoch at event time `now`: who is suspect, with points and facts.
+    /// Closes an epoch at event time `now`; gives the actors that became, stayed and did something as, or ceased to be
+    /// suspects. [`Record::current_suspects`] has their points and facts.
     ///
     /// Who sent something since the last call is weighed anew; everybody once a minute. Costs some microseconds an
     /// actor that is weighed.
-    pub fn suspects(&mut self, model: &HostilityModel, now: Millis) -> &BTreeMap<Actor, Weighed> {
+    pub fn close_epoch(&mut self, model: &HostilityModel, now: Millis) -> BTreeSet<Actor> {
         self.make_room();
         let touched = std::mem::take(&mut self.touched);
         let sweep = now.since(self.swept) >= SWEEP_MILLIS;
@@ -170,14 +178,21 @@ impl Record {
                 self.decide(model, *actor);
             }
         }
+        let active: Vec<Actor> = touched.iter().filter(|actor| self.suspects.contains_key(actor)).copied().collect();
         self.changed.extend(touched);
         self.trust.distrust(self.suspects.keys().map(|actor| short(*actor)));
-        &self.suspects
+        self.reweighed.extend(active);
+        std::mem::take(&mut self.reweighed)
     }
 
     /// The suspects as of the last epoch.
     pub fn current_suspects(&self) -> &BTreeMap<Actor, Weighed> {
         &self.suspects
+    }
+
+    /// All events of an actor together.
+    pub fn summary(&self, actor: &Actor) -> Option<&Cell> {
+        self.actors.get(actor).map(|dossier| &dossier.summary)
     }
 
     /// The cells that an actor touched.
@@ -250,10 +265,9 @@ impl Record {
             dossier.suspect = suspect;
             self.changed.insert(actor);
         }
-        if suspect {
-            self.suspects.insert(actor, weighed);
-        } else {
-            self.suspects.remove(&actor);
+        let before = if suspect { self.suspects.insert(actor, weighed) } else { self.suspects.remove(&actor) };
+        if before.as_ref() != self.suspects.get(&actor) {
+            self.reweighed.insert(actor);
         }
     }
 
@@ -266,7 +280,9 @@ impl Record {
         let mut order: Vec<(bool, i32, Millis, Actor)> = self
             .actors
             .iter()
-            .map(|(actor, dossier)| (dossier.suspect, dossier.word.centipoints.max(0) / 100, dossier.conduct.last, *actor))
+            .map(|(actor, dossier)| {
+                (dossier.suspect, dossier.word.centipoints.max(0) / 100, dossier.conduct.last, *actor)
+            })
             .collect();
         order.sort_unstable();
         let gone = order.len().saturating_sub(ACTORS_KEPT);
@@ -276,7 +292,9 @@ impl Record {
                     self.neighbours.leave(place, dossier.word);
                 }
             }
-            self.suspects.remove(&actor);
+            if self.suspects.remove(&actor).is_some() {
+                self.reweighed.insert(actor);
+            }
             self.changed.insert(actor);
         }
     }
@@ -396,7 +414,7 @@ pub struct ClusterView<'a> {
 }
 
 /// What the judge says of a cluster.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
     /// The word.
     pub verdict: Verdict,

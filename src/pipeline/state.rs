@@ -1,12 +1,173 @@
 //! All that is remembered between batches, and the rows in which a store keeps it.
+//!
+//! Reads observations through [`super::fold`]; gives rows that changed, and is rebuilt from rows. Time is event time,
+//! cut into epochs; an epoch is closed when an event of a later one comes, or when the caller says that time has passed.
+//!
+//! Bounds: [`TENANTS_MAX`] tenants (names of tenants are the producers', not the senders'); a tenant's own bounds.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::cluster::ClusteringModel;
+use super::event::{Id, Millis};
+use super::observation::{Actor, CellKey, Observation};
+use super::recent::Recent;
+use super::tenant::{Tenant, Whereabouts};
+use super::{Context, Step};
+
+/// Tenants of one deployment; the events of further ones are counted with the last.
+pub const TENANTS_MAX: usize = 64;
+
+/// How often faded cells are looked for.
+const FORGET_EVERY_MILLIS: i64 = Millis::HOUR;
+
+/// An event this far ahead of all others does not move the epoch by itself: one broken clock must not close them all.
+const AHEAD_MILLIS: i64 = Millis::DAY;
 
 /// One row of the state that a batch changed; the store keeps rows and does not know what they mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateRow {
     /// Which collection it belongs to (`cell`, `actor`, `cluster`, `name`, …).
     pub kind: &'static str,
-    /// Key within the collection.
+    /// Key within the collection: the tenant's id, then the collection's own key.
     pub key: Vec<u8>,
     /// Its new value; `None` when it is gone.
     pub value: Option<Vec<u8>>,
+}
+
+impl StateRow {
+    /// A row with key and value in their binary form (postcard); `None` only if they cannot be written.
+    pub fn of<V: Serialize>(kind: &'static str, key: &impl Serialize, value: Option<&V>) -> Option<Self> {
+        let key = postcard::to_stdvec(key).ok()?;
+        let value = match value {
+            Some(value) => Some(postcard::to_stdvec(value).ok()?),
+            None => None,
+        };
+        Some(Self { kind, key, value })
+    }
+}
+
+/// The memory of a deployment.
+#[derive(Debug, Default)]
+pub struct State {
+    pub(super) tenants: BTreeMap<Id, Tenant>,
+    pub(super) recent: Recent,
+    pub(super) clock: Clock,
+    /// The clock as it was last put into a row.
+    pub(super) clock_stored: Clock,
+    cell_limits: super::cells::CellLimits,
+}
+
+/// Where event time stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
+pub(super) struct Clock {
+    /// Start of the open epoch; nothing before the first event.
+    pub(super) epoch: Option<Millis>,
+    /// When faded cells were last looked for.
+    forgot: Millis,
+    /// Events in a row that were far ahead.
+    ahead: u8,
+}
+
+impl State {
+    /// No memory.
+    pub fn new(clustering: &ClusteringModel) -> Self {
+        Self { cell_limits: clustering.cell_limits(), ..Self::default() }
+    }
+
+    /// Whether the event is there for the first time.
+    pub(super) fn is_new(&mut self, o: &Observation<'_>) -> bool {
+        self.recent.insert(o.event)
+    }
+
+    /// Counts an event.
+    pub(super) fn observe(&mut self, o: &Observation<'_>, step: &mut Step) {
+        step.late += u64::from(self.clock.epoch.is_some_and(|epoch| o.time < epoch));
+        let id = if self.tenants.contains_key(&o.cell.tenant) || self.tenants.len() < TENANTS_MAX {
+            o.cell.tenant
+        } else {
+            self.tenants.last_key_value().map_or(o.cell.tenant, |(id, _)| *id)
+        };
+        let limits = self.cell_limits;
+        self.tenants.entry(id).or_insert_with(|| Tenant::new(limits)).observe(o);
+    }
+
+    /// Closes the epochs that end at or before `time`. However long nothing happened, two closings say all: one at the
+    /// end of the epoch that had events, one now.
+    pub(super) fn close_epochs(&mut self, context: &Context, time: Millis, step: &mut Step) {
+        let length = i64::from(context.clustering.epoch_secs.max(1)) * Millis::SECOND;
+        let start = Millis(time.0.div_euclid(length).saturating_mul(length));
+        let Some(open) = self.clock.epoch else {
+            self.clock.epoch = Some(start);
+            return;
+        };
+        if start <= open {
+            self.clock.ahead = 0;
+            return;
+        }
+        if time.since(open) > AHEAD_MILLIS && self.clock.ahead == 0 {
+            self.clock.ahead = 1;
+            return;
+        }
+        self.clock.ahead = 0;
+        self.clock.epoch = Some(start);
+        self.close_at(context, open.plus(length), step);
+        if start > open.plus(length) {
+            self.close_at(context, start, step);
+        }
+    }
+
+    /// Closes the open epoch although no later event has come: the end of a replay.
+    pub fn close_last(&mut self, context: &Context) -> Step {
+        let mut step = Step::default();
+        let length = i64::from(context.clustering.epoch_secs.max(1)) * Millis::SECOND;
+        if let Some(open) = self.clock.epoch {
+            self.close_at(context, open.plus(length), &mut step);
+        }
+        step.rows = self.take_rows();
+        step
+    }
+
+    fn close_at(&mut self, context: &Context, now: Millis, step: &mut Step) {
+        step.epochs += 1;
+        let forget = now.since(self.clock.forgot) >= FORGET_EVERY_MILLIS;
+        for tenant in self.tenants.values_mut() {
+            if forget {
+                tenant.forget(now);
+            }
+            tenant.close(context, now, step);
+        }
+        if forget {
+            self.clock.forgot = now;
+        }
+    }
+
+    /// The tenants, with their ids.
+    pub fn tenants(&self) -> impl Iterator<Item = (Id, &Tenant)> {
+        self.tenants.iter().map(|(id, tenant)| (*id, tenant))
+    }
+
+    /// Where an event with this cell key and sender stands now.
+    pub fn whereabouts(&self, cell: &CellKey, actor: Actor) -> Whereabouts {
+        self.tenants.get(&cell.tenant).map(|tenant| tenant.whereabouts(cell, actor)).unwrap_or_default()
+    }
+
+    /// Start of the open epoch.
+    pub fn now(&self) -> Option<Millis> {
+        self.clock.epoch
+    }
+
+    /// The rows that changed since the last call.
+    pub(super) fn take_rows(&mut self) -> Vec<StateRow> {
+        let mut rows = self.recent.take_rows();
+        if self.clock != self.clock_stored {
+            rows.extend(StateRow::of("clock", &(), Some(&self.clock)));
+            self.clock_stored = self.clock;
+        }
+        for (id, tenant) in &mut self.tenants {
+            rows.extend(tenant.take_rows(*id));
+        }
+        rows
+    }
 }

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::normal::Crowd;
 use crate::pipeline::event::{Id, Millis};
 use crate::pipeline::observation::CellKey;
-use super::normal::Crowd;
 
 /// Events after which all counters are halved.
 const HALVE_AT: u32 = 256;
@@ -161,8 +161,10 @@ impl Conduct {
 
     /// Sum of some aspects, in bits.
     pub fn bits(&self, aspects: &[Aspect]) -> f64 {
-        let centibits: u32 =
-            aspects.iter().filter_map(|aspect| self.surprise.get(usize::from(*aspect as u8))).fold(0, |a, b| a.saturating_add(*b));
+        let centibits: u32 = aspects
+            .iter()
+            .filter_map(|aspect| self.surprise.get(usize::from(*aspect as u8)))
+            .fold(0, |a, b| a.saturating_add(*b));
         f64::from(centibits) / 100.0
     }
 

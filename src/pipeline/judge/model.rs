@@ -131,8 +131,13 @@ impl Weighed {
 
 impl HostilityModel {
     /// The built-in model.
-    pub fn embedded() -> Result<Self, ModelError> {
+    pub fn builtin() -> Result<Self, ModelError> {
         Self::parse(EMBEDDED)
+    }
+
+    /// Sets the points from which a cluster is hostile: the configuration's word over the model's.
+    pub fn set_hostile_at(&mut self, points: f64) {
+        self.hostile_at = hundredths(points.clamp(-POINTS_MAX, POINTS_MAX));
     }
 
     /// Reads and checks a model.
@@ -146,8 +151,11 @@ impl HostilityModel {
             faults.push(format!("{name}: a number between -{POINTS_MAX} and {POINTS_MAX} is needed, found {value}"));
             0
         };
-        let groups: Vec<Group> =
-            text.caps.iter().map(|(name, cap)| Group { name: name.clone(), cap: points(&format!("caps.{name}"), *cap).abs() }).collect();
+        let groups: Vec<Group> = text
+            .caps
+            .iter()
+            .map(|(name, cap)| Group { name: name.clone(), cap: points(&format!("caps.{name}"), *cap).abs() })
+            .collect();
         let n = &text.neighbours;
         let mut model = Self {
             version: text.version,
@@ -241,7 +249,10 @@ impl HostilityModel {
             lines.push(line(name, term, format!("{:.2} {words}", weighed.facts.get(at))));
         }
         for (group, taken) in self.groups.iter().zip(&weighed.capped) {
-            let words = format!("evidence of one group says the same thing twice: capped at {:.2}", f64::from(group.cap) / 100.0);
+            let words = format!(
+                "evidence of one group says the same thing twice: capped at {:.2}",
+                f64::from(group.cap) / 100.0
+            );
             lines.push(line(&format!("cap_{}", group.name), *taken, words));
         }
         for ((name, words), term) in NEIGHBOUR_NAMES.iter().zip(NEIGHBOUR_WORDS).zip(weighed.neighbours) {

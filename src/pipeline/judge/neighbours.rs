@@ -157,7 +157,8 @@ impl Neighbours {
 
 /// The neighbourhood of all who touch a cell.
 pub fn cell_place(cell: &CellKey) -> Id {
-    let [low, high] = [cell.shape.0 & u128::from(u64::MAX), cell.shape.0 >> 64].map(|half| u64::try_from(half).unwrap_or(0));
+    let [low, high] =
+        [cell.shape.0 & u128::from(u64::MAX), cell.shape.0 >> 64].map(|half| u64::try_from(half).unwrap_or(0));
     mix(mix(site_place(cell), Id(low)), Id(high))
 }
 

@@ -4,11 +4,11 @@
 //! of several surprises of one aspect the greatest counts. Gives the surprises, the things they were for, and the
 //! loans that the event calls back. Cost: one look-up a field and four small searches.
 
+use super::actors::{ASPECTS, Aspect};
+use super::normal::{Item, Loan, Normal, Refund, Sender, Surprise, Trust};
 use crate::pipeline::event::Id;
 use crate::pipeline::fingerprint::{FieldTrait, ValueKind};
 use crate::pipeline::observation::{Actor, Observation};
-use super::actors::{ASPECTS, Aspect};
-use super::normal::{Item, Loan, Normal, Refund, Sender, Surprise, Trust};
 
 /// Fields of a request that are looked at.
 const FIELDS_MAX: usize = 32;
@@ -51,9 +51,7 @@ impl Surprises {
 
     /// Whether its lexical marks are not usual here.
     pub fn is_marked(&self) -> bool {
-        self.greatest
-            .get(usize::from(Aspect::Mark as u8))
-            .is_some_and(|greatest| greatest.surprise.centibits > 0)
+        self.greatest.get(usize::from(Aspect::Mark as u8)).is_some_and(|greatest| greatest.surprise.centibits > 0)
     }
 
     /// Tells the places that the points were lent.

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::event::Id;
 use super::normal::Sender;
+use crate::pipeline::event::Id;
 
 /// Contents or keys in one generation.
 const GENERATION_MAX: usize = 8_192;

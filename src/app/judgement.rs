@@ -1,0 +1,80 @@
+//! What records are judged with, put together from settings: models, tables, keys.
+//!
+//! Reads model files and address tables; gives a [`Context`] to be swapped in as a whole. A model with a fault refuses
+//! the whole context, with every fault named; a table that is absent does not (enrichment is then marked absent).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+
+use crate::config::{AlertSettings, ClusteringSettings, ModelSettings};
+use crate::edge::tables::Tables;
+use crate::pipeline::Context;
+use crate::pipeline::classify::PanicModel;
+use crate::pipeline::cluster::ClusteringModel;
+use crate::pipeline::enrich::ScopeModel;
+use crate::pipeline::event::Millis;
+use crate::pipeline::judge::HostilityModel;
+use crate::pipeline::keys::Keys;
+use crate::pipeline::life::AlertPolicy;
+
+/// Puts a context together.
+pub(super) fn context(
+    keys: Keys,
+    tables: Tables,
+    models: &ModelSettings,
+    clustering: &ClusteringSettings,
+    alerts: &AlertSettings,
+) -> Result<Context> {
+    let panics = match text(models.panics.as_deref())? {
+        Some(text) => PanicModel::parse(&text),
+        None => PanicModel::builtin(),
+    }
+    .context("the model of panic messages (models.panics)")?;
+    let scopes = match text(models.scopes.as_deref())? {
+        Some(text) => ScopeModel::parse(&text),
+        None => ScopeModel::builtin(),
+    }
+    .context("the model of token scopes (models.scopes)")?;
+    let mut clusters = match text(models.clustering.as_deref())? {
+        Some(text) => ClusteringModel::parse(&text),
+        None => ClusteringModel::builtin(),
+    }
+    .context("the clustering model (models.clustering)")?;
+    let mut hostility = match text(models.hostility.as_deref())? {
+        Some(text) => HostilityModel::parse(&text),
+        None => HostilityModel::builtin(),
+    }
+    .context("the hostility model (models.hostility)")?;
+    clusters.epoch_secs = u32::try_from(clustering.epoch.as_secs()).unwrap_or(u32::MAX);
+    if let Some(points) = alerts.threshold {
+        hostility.set_hostile_at(points);
+    }
+    let version = version(&panics, &scopes, &clusters, &hostility);
+    let alerts = policy(alerts);
+    Ok(Context { keys, panics, scopes, clustering: clusters, hostility, alerts, lookup: Arc::new(tables), version })
+}
+
+fn text(path: Option<&Path>) -> Result<Option<String>> {
+    path.map(|path| read(path).with_context(|| path.display().to_string())).transpose()
+}
+
+fn read(path: &Path) -> Result<String> {
+    Ok(std::fs::read_to_string(path)?)
+}
+
+fn version(panics: &PanicModel, scopes: &ScopeModel, clusters: &ClusteringModel, hostility: &HostilityModel) -> String {
+    format!("{} {} {} {}", panics.version(), scopes.version(), clusters.version, hostility.version)
+}
+
+/// The settings over the defaults.
+fn policy(settings: &AlertSettings) -> AlertPolicy {
+    let millis = |time: std::time::Duration| i64::try_from(time.as_millis()).unwrap_or(Millis::DAY);
+    let usual = AlertPolicy::default();
+    AlertPolicy {
+        cooldown_millis: settings.cooldown.map_or(usual.cooldown_millis, millis),
+        quiet_millis: settings.quiet.map_or(usual.quiet_millis, millis),
+        ..usual
+    }
+}

@@ -1,0 +1,266 @@
+//! Files through the whole pipeline, in event time: the same input gives the same output, byte for byte.
+//!
+//! Reads files of events; gives the clusters, and on request one line an event and one line an alert. No store, no
+//! clock, no network. Memory is that of the state: what the event lines need later (event id, cell, sender) waits in a
+//! temporary file beside the output.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
+
+use super::judgement;
+use super::time_order::TimeOrder;
+use crate::config::{AlertSettings, ClusteringSettings, ModelSettings, TableSettings};
+use crate::edge::files::{FileSource, Progress};
+use crate::edge::tables::Tables;
+use crate::edge::{Pull, Source};
+use crate::pipeline::alert::Verdict;
+use crate::pipeline::event::Batch;
+use crate::pipeline::keys::Keys;
+use crate::pipeline::observation::{Actor, CellKey, Observation};
+use crate::pipeline::state::State;
+use crate::pipeline::{Context, Memos, Step, examine, fold};
+use crate::report;
+use crate::secret::Secret;
+
+/// The secret of a replay without a key file. Files have no service whose names must stay secret, and a replay must
+/// give the same names wherever it is run.
+const REPLAY_SECRET: &[u8] = b"panicsift replay";
+
+/// Refused records that are told of in full.
+const REFUSALS_TOLD_MAX: u64 = 10;
+
+/// What a replay reads and writes, and how it judges.
+#[derive(Debug, Default)]
+pub struct ReplayOptions {
+    /// Files of events; `-` is standard input.
+    pub inputs: Vec<PathBuf>,
+    /// Where to write one line for each event.
+    pub assignments: Option<PathBuf>,
+    /// Where to write one line for each alert.
+    pub alerts_out: Option<PathBuf>,
+    /// Whether the clusters are printed as JSON.
+    pub json: bool,
+    /// Key of the names; `None`: a fixed key, since files have no service.
+    pub privacy_key: Option<Secret>,
+    /// Address tables.
+    pub tables: TableSettings,
+    /// Models.
+    pub models: ModelSettings,
+    /// Rhythm of clustering.
+    pub clustering: ClusteringSettings,
+    /// When an alert is raised.
+    pub alerts: AlertSettings,
+}
+
+/// Puts files through the pipeline; clusters are printed to `out`.
+///
+/// # Errors
+/// A file that cannot be read or written, or a model with a fault. An address table that is absent is a warning.
+pub async fn replay(options: ReplayOptions, out: &mut (dyn Write + Send)) -> Result<()> {
+    let (tables, faults) = Tables::open(options.tables.asn.as_deref(), options.tables.country.as_deref());
+    faults.iter().for_each(|fault| tracing::warn!(error = %fault, "an address table is absent"));
+    let keys = Keys::derive(options.privacy_key.as_ref().map_or(REPLAY_SECRET, |key| key.expose().as_bytes()));
+    let context = judgement::context(keys, tables, &options.models, &options.clustering, &options.alerts)?;
+
+    let files = options.inputs.iter().map(|input| FileSource::open(std::slice::from_ref(input)));
+    let files = files.collect::<Result<Vec<_>, _>>()?;
+    let bar = Bar::over(files.iter().map(FileSource::progress).collect());
+    let mut source = TimeOrder::new(files);
+    let mut run = Run::begin(&context, &options)?;
+    while let Pull::Batch(batch) = source.next().await? {
+        run.take(&batch)?;
+        bar.show();
+    }
+    let step = run.state.close_last(&context);
+    run.tell(&step)?;
+    bar.clear();
+    run.finish(&options, out)
+}
+
+/// A replay under way.
+struct Run<'c> {
+    context: &'c Context,
+    state: State,
+    memos: Memos,
+    alerts: Option<BufWriter<File>>,
+    whereabouts: Option<Spill>,
+    n_observed: u64,
+    n_duplicate: u64,
+    n_refused: u64,
+    n_alerts: u64,
+}
+
+impl<'c> Run<'c> {
+    fn begin(context: &'c Context, options: &ReplayOptions) -> Result<Self> {
+        let create = |path: &PathBuf| File::create(path).with_context(|| path.display().to_string());
+        Ok(Self {
+            context,
+            state: State::new(&context.clustering),
+            memos: Memos::default(),
+            alerts: options.alerts_out.as_ref().map(create).transpose()?.map(BufWriter::new),
+            whereabouts: options.assignments.as_deref().map(Spill::beside).transpose()?,
+            n_observed: 0,
+            n_duplicate: 0,
+            n_refused: 0,
+            n_alerts: 0,
+        })
+    }
+
+    fn take(&mut self, batch: &Batch) -> Result<()> {
+        let mut seen = Vec::with_capacity(batch.len());
+        for record in batch.iter() {
+            match examine(self.context, &mut self.memos, record) {
+                Ok(observation) => seen.push(observation),
+                Err(refusal) => {
+                    self.n_refused += 1;
+                    if self.n_refused <= REFUSALS_TOLD_MAX {
+                        tracing::warn!(
+                            position = %record.position, reason = refusal.reason.name(), detail = refusal.detail,
+                            "a record is refused"
+                        );
+                    }
+                }
+            }
+        }
+        let step = fold(self.context, &mut self.state, &seen, None);
+        self.n_duplicate += step.duplicates.len() as u64;
+        self.n_observed += (seen.len() - step.duplicates.len()) as u64;
+        if let Some(spill) = &mut self.whereabouts {
+            spill.take(&seen, &step.duplicates)?;
+        }
+        self.tell(&step)
+    }
+
+    fn tell(&mut self, step: &Step) -> Result<()> {
+        self.n_alerts += step.alerts.len() as u64;
+        if let Some(file) = &mut self.alerts {
+            for alert in &step.alerts {
+                serde_json::to_writer(&mut *file, alert)?;
+                file.write_all(b"\n")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, options: &ReplayOptions, out: &mut (dyn Write + Send)) -> Result<()> {
+        if let Some(file) = &mut self.alerts {
+            file.flush()?;
+        }
+        if let (Some(spill), Some(path)) = (self.whereabouts.take(), &options.assignments) {
+            spill.write_out(&self.state, path)?;
+        }
+        tracing::info!(
+            observed = self.n_observed,
+            duplicate = self.n_duplicate,
+            refused = self.n_refused,
+            alerts = self.n_alerts,
+            "the replay is done"
+        );
+        let format = if options.json { report::Format::Json } else { report::Format::Table };
+        report::list(&self.state, report::Selection::default(), format, out)
+    }
+}
+
+/// What an event's line needs at the end.
+#[derive(Serialize, Deserialize)]
+struct Whereabout {
+    event_id: String,
+    cell: CellKey,
+    actor: Actor,
+}
+
+/// The line of an event.
+#[derive(Serialize)]
+struct Assignment<'a> {
+    event_id: &'a str,
+    cluster: Option<String>,
+    verdict: Verdict,
+    alerted_at: Option<String>,
+}
+
+/// Events that wait for the end of the replay, in a temporary file.
+struct Spill {
+    file: BufWriter<File>,
+    buffer: Vec<u8>,
+}
+
+impl Spill {
+    fn beside(path: &Path) -> Result<Self> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = tempfile::tempfile_in(folder).with_context(|| folder.display().to_string())?;
+        Ok(Self { file: BufWriter::new(file), buffer: Vec::new() })
+    }
+
+    fn take(&mut self, seen: &[Observation<'_>], duplicates: &[usize]) -> Result<()> {
+        for (place, o) in seen.iter().enumerate() {
+            if duplicates.binary_search(&place).is_ok() {
+                continue;
+            }
+            let waiting = Whereabout { event_id: o.event_id.to_string(), cell: o.cell, actor: o.actor };
+            self.buffer = postcard::to_extend(&waiting, std::mem::take(&mut self.buffer))?;
+            self.file.write_all(&u32::try_from(self.buffer.len())?.to_le_bytes())?;
+            self.file.write_all(&self.buffer)?;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    fn write_out(self, state: &State, path: &Path) -> Result<()> {
+        let mut file = self.file.into_inner()?;
+        file.rewind()?;
+        let mut waiting = BufReader::new(file);
+        let mut out = BufWriter::new(File::create(path).with_context(|| path.display().to_string())?);
+        let mut bytes = self.buffer;
+        loop {
+            let mut length = [0; 4];
+            match waiting.read_exact(&mut length) {
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => break,
+                other => other?,
+            }
+            bytes.resize(usize::try_from(u32::from_le_bytes(length))?, 0);
+            waiting.read_exact(&mut bytes)?;
+            let event: Whereabout = postcard::from_bytes(&bytes)?;
+            let now = state.whereabouts(&event.cell, event.actor);
+            let line = Assignment {
+                event_id: &event.event_id,
+                cluster: now.cluster.map(|id| id.to_string()),
+                verdict: now.verdict,
+                alerted_at: now.alerted_at.map(|at| at.to_string()),
+            };
+            serde_json::to_writer(&mut out, &line)?;
+            out.write_all(b"\n")?;
+        }
+        Ok(out.flush()?)
+    }
+}
+
+/// A progress bar on standard error; nothing where that is no terminal.
+struct Bar {
+    bar: ProgressBar,
+    inputs: Vec<Progress>,
+}
+
+impl Bar {
+    fn over(inputs: Vec<Progress>) -> Self {
+        let total: Option<u64> = inputs.iter().map(Progress::n_bytes_total).sum();
+        let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
+        let template = if total.is_some() { "{bar:40} {bytes} of {total_bytes}, {eta} left" } else { "{bytes} read" };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self { bar, inputs }
+    }
+
+    fn show(&self) {
+        self.bar.set_position(self.inputs.iter().map(Progress::n_bytes_read).sum());
+    }
+
+    fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}

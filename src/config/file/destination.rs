@@ -1,0 +1,211 @@
+//! The destinations of the configuration as they stand in the file: one struct for each `kind`.
+//!
+//! Like [`super`], nothing is checked here beyond type and range. Keys that several kinds share have the same name,
+//! meaning and default in each; they are repeated rather than nested, so that a destination reads as one flat table.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Properties, SecretSource};
+
+/// A place that alerts are sent to, by its `kind`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[schemars(title = "destination")]
+pub(in crate::config) enum DestinationFile {
+    /// Lines of JSON in a file, rotated by size.
+    File(FileDestinationFile),
+    /// Splunk HTTP Event Collector.
+    Splunk(SplunkFile),
+    /// Elasticsearch or OpenSearch, by the bulk interface.
+    Elastic(ElasticFile),
+    /// A Kafka topic, keyed by cluster.
+    Kafka(KafkaDestinationFile),
+}
+
+/// Lines of JSON in a file.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(in crate::config) struct FileDestinationFile {
+    /// Name of the destination in logs, metrics and the outbox; it must stay the same.
+    #[schemars(required, length(min = 1, max = 64))]
+    pub(in crate::config) name: Option<String>,
+    /// The file; relative paths count from the folder of this configuration.
+    #[schemars(required, length(min = 1))]
+    pub(in crate::config) path: Option<String>,
+    /// Size at which a new file is begun; the old ones stay, numbered, until somebody takes them away.
+    #[serde(default = "default_rotate_bytes")]
+    #[schemars(range(min = 65_536, max = 1_099_511_627_776_u64))]
+    pub(in crate::config) rotate_bytes: u64,
+}
+
+/// Splunk HTTP Event Collector.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(in crate::config) struct SplunkFile {
+    /// Name of the destination in logs, metrics and the outbox; it must stay the same.
+    #[schemars(required, length(min = 1, max = 64))]
+    pub(in crate::config) name: Option<String>,
+    /// Where the collector listens, such as `https://splunk.example:8088`.
+    #[schemars(required)]
+    pub(in crate::config) url: Option<String>,
+    /// The collector's token.
+    #[schemars(required)]
+    pub(in crate::config) token: Option<SecretSource>,
+    /// Index; absent: the token's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub(in crate::config) index: Option<String>,
+    /// Host of the events; absent: Splunk takes the sender's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub(in crate::config) host: Option<String>,
+    /// Source of the events.
+    #[serde(default = "default_splunk_source")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub(in crate::config) source: String,
+    /// Sourcetype of the events.
+    #[serde(default = "default_sourcetype")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub(in crate::config) sourcetype: String,
+    /// PEM file of the authority that signed the server's certificate; absent: the well-known ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(in crate::config) ca_file: Option<String>,
+    /// Whether requests are compressed.
+    #[serde(default = "default_gzip")]
+    pub(in crate::config) gzip: bool,
+    /// Longest wait for an answer.
+    #[serde(default = "default_timeout_ms")]
+    #[schemars(range(min = 100, max = 600_000))]
+    pub(in crate::config) timeout_ms: u64,
+    /// Most alerts in one request.
+    #[serde(default = "default_batch_alerts_max")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(in crate::config) batch_alerts_max: u32,
+    /// Most bytes in one request, before compression.
+    #[serde(default = "default_request_bytes_max")]
+    #[schemars(range(min = 65_536, max = 104_857_600))]
+    pub(in crate::config) batch_bytes_max: u64,
+    /// Longest pause between two attempts; the first pauses are shorter.
+    #[serde(default = "default_retry_delay_ms_max")]
+    #[schemars(range(min = 100, max = 3_600_000))]
+    pub(in crate::config) retry_delay_ms_max: u64,
+}
+
+/// Elasticsearch or OpenSearch.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(in crate::config) struct ElasticFile {
+    /// Name of the destination in logs, metrics and the outbox; it must stay the same.
+    #[schemars(required, length(min = 1, max = 64))]
+    pub(in crate::config) name: Option<String>,
+    /// Where the server listens, such as `https://elastic.example:9200`.
+    #[schemars(required)]
+    pub(in crate::config) url: Option<String>,
+    /// Data stream that the alerts are created in.
+    #[serde(default = "default_data_stream")]
+    #[schemars(length(min = 1, max = 255))]
+    pub(in crate::config) data_stream: String,
+    /// API key as the server gave it (base64 of id and key). Not together with `user`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) api_key: Option<SecretSource>,
+    /// User, together with `password`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub(in crate::config) user: Option<String>,
+    /// The user's password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) password: Option<SecretSource>,
+    /// PEM file of the authority that signed the server's certificate; absent: the well-known ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(in crate::config) ca_file: Option<String>,
+    /// Whether requests are compressed.
+    #[serde(default = "default_gzip")]
+    pub(in crate::config) gzip: bool,
+    /// Longest wait for an answer.
+    #[serde(default = "default_timeout_ms")]
+    #[schemars(range(min = 100, max = 600_000))]
+    pub(in crate::config) timeout_ms: u64,
+    /// Most alerts in one request.
+    #[serde(default = "default_batch_alerts_max")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(in crate::config) batch_alerts_max: u32,
+    /// Most bytes in one request, before compression.
+    #[serde(default = "default_request_bytes_max")]
+    #[schemars(range(min = 65_536, max = 104_857_600))]
+    pub(in crate::config) batch_bytes_max: u64,
+    /// Longest pause between two attempts; the first pauses are shorter.
+    #[serde(default = "default_retry_delay_ms_max")]
+    #[schemars(range(min = 100, max = 3_600_000))]
+    pub(in crate::config) retry_delay_ms_max: u64,
+}
+
+/// A Kafka topic.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(in crate::config) struct KafkaDestinationFile {
+    /// Name of the destination in logs, metrics and the outbox; it must stay the same.
+    #[schemars(required, length(min = 1, max = 64))]
+    pub(in crate::config) name: Option<String>,
+    /// Brokers, each as `host:port`; absent: those of the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 100))]
+    pub(in crate::config) brokers: Option<Vec<String>>,
+    /// Topic that the alerts are written to.
+    #[schemars(required, length(min = 1, max = 249))]
+    pub(in crate::config) topic: Option<String>,
+    /// Longest wait for the brokers to take an alert.
+    #[serde(default = "default_timeout_ms")]
+    #[schemars(range(min = 100, max = 600_000))]
+    pub(in crate::config) timeout_ms: u64,
+    /// Longest pause between two attempts; the first pauses are shorter.
+    #[serde(default = "default_retry_delay_ms_max")]
+    #[schemars(range(min = 100, max = 3_600_000))]
+    pub(in crate::config) retry_delay_ms_max: u64,
+    /// Any librdkafka property, by its own name; what panicsift promises depends on is refused.
+    #[serde(default)]
+    pub(in crate::config) librdkafka: Properties,
+}
+
+fn default_rotate_bytes() -> u64 {
+    64 * 1024 * 1024
+}
+
+fn default_splunk_source() -> String {
+    "panicsift".to_owned()
+}
+
+fn default_sourcetype() -> String {
+    "panicsift:alert".to_owned()
+}
+
+fn default_data_stream() -> String {
+    "logs-panicsift.alerts-default".to_owned()
+}
+
+fn default_gzip() -> bool {
+    true
+}
+
+fn default_timeout_ms() -> u64 {
+    10_000
+}
+
+fn default_batch_alerts_max() -> u32 {
+    200
+}
+
+/// Splunk's and Elastic's own advice begins well below their limits (800 kB and 100 MB).
+fn default_request_bytes_max() -> u64 {
+    512 * 1024
+}
+
+fn default_retry_delay_ms_max() -> u64 {
+    60_000
+}

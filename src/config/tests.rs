@@ -1,0 +1,390 @@
+//! What a configuration file becomes, and what is said about a faulty one.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../deploy/config.example.toml");
+const LEAST: &str = "[source]\nbrokers = [\"k:9092\"]\ntopics = [\"events\"]\n";
+const SECRET: &str = "canary-5f1c9d2e-never-shown";
+
+fn environment_of_tests(name: &str) -> Option<String> {
+    match name {
+        "TOKEN" | "ELASTIC_API_KEY" | "OPENSEARCH_PASSWORD" => Some(format!("{SECRET}\n")),
+        "EMPTY" => Some("\n".to_owned()),
+        "SHORT" => Some("short".to_owned()),
+        _ => None,
+    }
+}
+
+fn parse(text: &str) -> Result<Settings, ConfigFaults> {
+    Settings::parse(text, Path::new("/nowhere"), &environment_of_tests)
+}
+
+/// The faults of a file that is sound but for `more`, one a line.
+fn check(more: &str, expected: &[&str]) {
+    let faults = parse(&format!("{LEAST}{more}")).map_or_else(|faults| faults.to_string(), |_| String::new());
+    assert_eq!(faults.lines().collect::<Vec<_>>(), expected, "for {more}");
+}
+
+fn destination(keys: &str) -> String {
+    format!("[[destination]]\nname = \"d\"\n{keys}\n")
+}
+
+/// Every key path of the schema, without indices.
+fn keys(schema: &serde_json::Value, found: &mut BTreeSet<String>) {
+    for (name, part) in schema["properties"].as_object().into_iter().flatten() {
+        found.insert(name.clone());
+        keys(part, found);
+    }
+    for part in ["oneOf", "anyOf"].into_iter().filter_map(|key| schema[key].as_array()).flatten() {
+        keys(part, found);
+    }
+    if schema["items"].is_object() {
+        keys(&schema["items"], found);
+    }
+}
+
+/// The example with every commented key and table put in force, but for alternatives that exclude each other.
+fn example_in_force() -> String {
+    let key_or_table = |line: &str| {
+        let key = line.split(" = ").next().unwrap_or_default();
+        let bare = key.trim_matches('"').chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'));
+        line.starts_with('[') || (line.contains(" = ") && bare)
+    };
+    let lines = EXAMPLE.lines().map(|line| line.strip_prefix("# ").filter(|rest| key_or_table(rest)).unwrap_or(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_example_is_valid_as_it_stands_and_holds_the_defaults() {
+    let example = parse(EXAMPLE).unwrap();
+    let mut least = parse(&LEAST.replace("\"k:9092\"", "\"kafka-1.example:9092\", \"kafka-2.example:9092\"")).unwrap();
+    least.source.topics.clone_from(&example.source.topics);
+    least.destinations.clone_from(&example.destinations);
+    least.effective.clone_from(&example.effective);
+    assert_eq!(example, least);
+}
+
+#[test]
+fn the_example_with_all_comments_in_force_has_only_faults_of_files_that_are_not_here() {
+    let faults = parse(&example_in_force()).unwrap_err().to_string();
+    let expected = [
+        "dead_letters.path: topic and path are both set",
+        "destination[1].ca_file: there is no file",
+        "destination[1].token: the file",
+        "destination[2].ca_file: there is no file",
+        "models.clustering: there is no file",
+        "models.hostility: there is no file",
+        "models.panics: there is no file",
+        "models.scopes: there is no file",
+        "privacy.key: the file",
+        "source.librdkafka.\"sasl.password\": the file",
+    ];
+    assert_eq!(faults.lines().count(), expected.len(), "{faults}");
+    for (line, start) in faults.lines().zip(expected) {
+        assert!(line.starts_with(start), "{line}");
+    }
+}
+
+#[test]
+fn every_key_of_the_schema_occurs_in_the_example() {
+    let mut all = BTreeSet::new();
+    keys(&schema(), &mut all);
+    assert!(all.len() > 60, "only {} keys were found: {all:?}", all.len());
+    let absent: Vec<_> = all
+        .iter()
+        .filter(|key| {
+            let written = [format!("{key} = "), format!("[{key}]"), format!(".{key}]"), format!("[[{key}]]")];
+            !EXAMPLE.lines().any(|line| written.iter().any(|form| line.contains(form)))
+        })
+        .collect();
+    assert!(absent.is_empty(), "not in the example: {absent:?}");
+}
+
+#[test]
+fn every_key_of_the_schema_is_explained() {
+    fn explained(schema: &serde_json::Value, at: &str, bare: &mut Vec<String>) {
+        for (name, part) in schema["properties"].as_object().into_iter().flatten() {
+            if part["description"].is_null() && part["const"].is_null() {
+                bare.push(format!("{at}.{name}"));
+            }
+            explained(part, &format!("{at}.{name}"), bare);
+        }
+        for part in schema["items"]["oneOf"].as_array().into_iter().flatten() {
+            explained(part, at, bare);
+        }
+    }
+    let mut bare = Vec::new();
+    explained(&schema(), "", &mut bare);
+    assert!(bare.is_empty(), "{bare:?}");
+}
+
+#[test]
+fn twelve_faults_of_form_and_meaning_give_twelve_lines_in_the_order_of_their_paths() {
+    let text = "
+flavour = 1
+[source]
+brokers = [\"kafka\"]
+topic = [\"events\"]
+batch_wait_ms = 0
+[source.librdkafka]
+\"enable.auto.commit\" = true
+[tables]
+check_secs = \"often\"
+[[destination]]
+name = \"a\"
+kind = \"splunk\"
+url = \"splunk:8088\"
+token = \"canary-5f1c9d2e-never-shown\"
+[[destination]]
+name = \"b\"
+kind = \"carrier-pigeon\"
+[dead_letters]
+share_max = 1.5
+[log]
+level = \"loud\"
+";
+    let faults = parse(text).unwrap_err().to_string();
+    let expected = [
+        "dead_letters.share_max: found a number 1.5; a number from 0.0 to 1.0 is expected",
+        "destination[0].token: found a text; a secret is written { file = \"path\" } or { env = \"NAME\" }, never as plain text",
+        "destination[0].url: found \"splunk:8088\"; http:// or https:// with a host is expected, such as https://siem.example:8088",
+        "destination[1].kind: found a text \"carrier-pigeon\"; one of \"file\", \"splunk\", \"elastic\", \"kafka\"",
+        "flavour: unknown key; known here: admin, alerts, clustering, dead_letters, destination, limits, log, models, privacy, source, state, tables",
+        "log.level: found a text \"loud\"; one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
+        "source.batch_wait_ms: found a number 0; a whole number from 1 to 60000 is expected",
+        "source.brokers[0]: found \"kafka\"; host:port is expected",
+        "source.librdkafka.\"enable.auto.commit\": this property cannot be set; offsets are committed only after the store's transaction",
+        "source.topic: unknown key; did you mean \"topics\"?",
+        "source.topics: missing; it is required: an array of 1 to 100 texts is expected",
+        "tables.check_secs: found a text \"often\"; a whole number from 1 to 86400 is expected",
+    ];
+    assert_eq!(faults.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn faults_of_form_do_not_hide_faults_of_meaning() {
+    check(
+        "flavour = 1\n[admin]\nlisten = \"everywhere\"\n",
+        &[
+            "admin.listen: found \"everywhere\"; an address and a port are expected, such as 127.0.0.1:9464 or [::]:9464",
+            "source.flavour: unknown key; known here: batch_bytes_max, batch_records_max, batch_wait_ms, brokers, group, kind, librdkafka, offset_reset, topics",
+        ],
+    );
+}
+
+#[test]
+fn syntax_faults_have_line_and_column_and_do_not_show_the_line() {
+    let faults = parse(&format!("{LEAST}[privacy]\nkey = \"{SECRET}\n")).unwrap_err().to_string();
+    assert!(faults.starts_with("line 5, column "), "{faults}");
+    assert!(!faults.contains(SECRET), "{faults}");
+    assert_eq!(faults.lines().count(), 1);
+    for deep in ["a.".repeat(200_000) + "a = 1", format!("[{}a]", "a.".repeat(200_000)), "{a=".repeat(100_000)] {
+        assert!(parse(&deep).is_err());
+    }
+    for hostile in ["[", "a = ", "\u{0}", "\u{feff}\u{1b}", &"[".repeat(100_000), &"a.".repeat(100_000)] {
+        assert!(parse(hostile).is_err());
+    }
+}
+
+#[test]
+fn an_empty_file_says_what_it_needs() {
+    assert_eq!(parse("").unwrap_err().to_string(), "source: missing; it is required: a table is expected");
+}
+
+#[test]
+fn secrets_are_read_cut_and_never_shown() {
+    let file = tempfile::tempdir().unwrap();
+    std::fs::write(file.path().join("token"), format!("{SECRET}\r\n")).unwrap();
+    let text = format!(
+        "{LEAST}[source.librdkafka]\n\"sasl.password\" = {{ env = \"TOKEN\" }}\n[privacy]\nkey = {{ file = \"token\" }}\n"
+    );
+    let settings = Settings::parse(&text, file.path(), &environment_of_tests).unwrap();
+    assert_eq!(settings.privacy_key.as_ref().unwrap().expose(), SECRET);
+    assert_eq!(settings.source.properties["sasl.password"].expose(), SECRET);
+    let shown = format!("{settings:?}{}", settings.render_redacted());
+    assert!(!shown.contains(SECRET), "{shown}");
+    assert!(settings.render_redacted().contains("key = \"*** (from the file token)\""), "{shown}");
+}
+
+#[test]
+fn a_secret_that_cannot_be_had_is_a_fault() {
+    check(
+        "[privacy]\nkey = { env = \"EMPTY\" }\n",
+        &["privacy.key: the environment variable EMPTY is empty; put the secret there and nothing else"],
+    );
+    check(
+        "[privacy]\nkey = { env = \"ABSENT\" }\n",
+        &["privacy.key: the environment variable ABSENT cannot be read: it is not set; put the secret there"],
+    );
+    check(
+        "[privacy]\nkey = { env = \"SHORT\" }\n",
+        &["privacy.key: the key is too short; at least 16 bytes are needed"],
+    );
+    let forms = "a secret is written { file = \"path\" } or { env = \"NAME\" }, never as plain text";
+    check("[privacy]\nkey = { env = \"A\", file = \"b\" }\n", &[&format!("privacy.key: found a table; {forms}")]);
+    check("[privacy]\nkey = 12\n", &[&format!("privacy.key: found a number; {forms}")]);
+    check(
+        "[source.librdkafka]\n\"sasl.password\" = \"open\"\n",
+        &[&format!("source.librdkafka.\"sasl.password\": found a secret as plain text; {forms}")],
+    );
+}
+
+#[test]
+fn properties_that_promises_rest_on_are_refused() {
+    for (name, value) in [
+        ("enable.auto.commit", "true"),
+        ("enable.auto.offset.store", "true"),
+        ("group.id", "\"g\""),
+        ("bootstrap.servers", "\"k:1\""),
+        ("auto.offset.reset", "\"latest\""),
+    ] {
+        let faults = parse(&format!("{LEAST}[source.librdkafka]\n\"{name}\" = {value}\n")).unwrap_err().to_string();
+        assert!(
+            faults.starts_with(&format!("source.librdkafka.\"{name}\": this property cannot be set; ")),
+            "{faults}"
+        );
+    }
+    let settings = parse(&format!("{LEAST}[source.librdkafka]\n\"fetch.wait.max.ms\" = 10\n\"a\" = true\n")).unwrap();
+    assert_eq!(settings.source.properties["fetch.wait.max.ms"], PropertyValue::Plain("10".to_owned()));
+    assert_eq!(settings.source.properties["a"].expose(), "true");
+}
+
+#[test]
+fn a_poll_interval_below_the_batch_wait_is_refused() {
+    check(
+        "batch_wait_ms = 5000\n[source.librdkafka]\n\"max.poll.interval.ms\" = 6000\n",
+        &["source.librdkafka.\"max.poll.interval.ms\": too short; at least twice batch_wait_ms, 10000 ms, is needed"],
+    );
+}
+
+#[test]
+fn destinations_are_told_apart_by_kind_and_name() {
+    check(
+        &destination(""),
+        &["destination[0].kind: missing; it is required: one of \"file\", \"splunk\", \"elastic\", \"kafka\""],
+    );
+    check(
+        &destination("kind = \"file\"\npath = \"a\"\nurl = \"x\""),
+        &["destination[0].url: unknown key; known here: kind, name, path, rotate_bytes"],
+    );
+    let two = destination("kind = \"file\"\npath = \"a\"") + &destination("kind = \"file\"\npath = \"a\"");
+    check(
+        &two,
+        &[
+            "destination[1].name: the name \"d\" stands twice; each name must be unique",
+            "destination[1].path: d names the same file; each needs a file of its own",
+        ],
+    );
+}
+
+#[test]
+fn addresses_of_destinations_are_checked_and_users_in_them_are_not_shown() {
+    let expected = "http:// or https:// with a host is expected, such as https://siem.example:8088";
+    let check_url = |url: &str, found: Option<&str>| {
+        let lines: Vec<String> = found.into_iter().map(|found| format!("destination[0].url: {found}")).collect();
+        let text = destination(&format!("kind = \"elastic\"\nurl = \"{url}\""));
+        check(&text, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    check_url("https://elastic.example:9200/prefix/", None);
+    check_url("http://[::1]:9200", None);
+    check_url("https://elastic.example", None);
+    check_url("elastic.example", Some(&format!("found \"elastic.example\"; {expected}")));
+    check_url("https://:9200", Some(&format!("found \"https://:9200\"; {expected}")));
+    check_url("https://h:99999", Some(&format!("found \"https://h:99999\"; {expected}")));
+    check_url("https://h/?q", Some(&format!("found a query, a fragment or a space; {expected}")));
+    check_url("https://u:canary@h", Some("found a user inside the address; use the keys for tokens and passwords"));
+}
+
+#[test]
+fn elastic_has_one_login_or_none() {
+    let check_login = |keys: &str, fault: Option<&str>| {
+        let text = destination(&format!("kind = \"elastic\"\nurl = \"https://e\"\n{keys}"));
+        let line =
+            fault.map(|fault| format!("destination[0].{fault}; use api_key, or user and password, or none of them"));
+        check(&text, &line.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    check_login("", None);
+    check_login("api_key = { env = \"TOKEN\" }", None);
+    check_login("user = \"u\"\npassword = { env = \"TOKEN\" }", None);
+    check_login("user = \"u\"", Some("password: missing"));
+    check_login("password = { env = \"TOKEN\" }", Some("user: missing"));
+    check_login("api_key = { env = \"TOKEN\" }\nuser = \"u\"", Some("api_key: two logins are set"));
+}
+
+#[test]
+fn a_kafka_destination_without_brokers_takes_over_the_connection_of_the_source() {
+    let text = format!(
+        "{LEAST}[source.librdkafka]\n\"security.protocol\" = \"SSL\"\n\"fetch.wait.max.ms\" = 10\n{}",
+        destination("kind = \"kafka\"\ntopic = \"alerts\"\nlibrdkafka = { \"linger.ms\" = 5 }")
+    );
+    let settings = parse(&text).unwrap();
+    let DestinationKind::Kafka { brokers, properties, .. } = &settings.destinations[0].kind else {
+        panic!("not Kafka")
+    };
+    assert_eq!(brokers, &["k:9092"]);
+    assert_eq!(properties.keys().collect::<Vec<_>>(), ["linger.ms", "security.protocol"]);
+}
+
+#[test]
+fn topics_are_never_both_read_and_written() {
+    let own = "refused records need a topic of their own";
+    check(
+        "[dead_letters]\ntopic = \"events\"\n",
+        &[&format!("dead_letters.topic: \"events\" is also read as a source; {own}")],
+    );
+    check(
+        &destination("kind = \"kafka\"\ntopic = \"events\""),
+        &["destination[0].topic: \"events\" is also read as a source; alerts need a topic of their own"],
+    );
+    check(
+        "[dead_letters]\ntopic = \"a b\"\n",
+        &["dead_letters.topic: found \"a b\"; letters, digits, \".\", \"_\" and \"-\" are allowed in a topic"],
+    );
+}
+
+#[test]
+fn relations_between_keys_are_checked() {
+    check(
+        "[alerts]\ncooldown_secs = 600\nquiet_secs = 60\n",
+        &["alerts.quiet_secs: found 60; at least cooldown_secs, 600, is needed, or an alert closes before it may grow"],
+    );
+    check(
+        "[alerts]\nthreshold = nan\n",
+        &["alerts.threshold: found a text \"NaN\"; a number from -100.0 to 100.0 is expected"],
+    );
+}
+
+#[test]
+fn an_address_table_that_is_not_there_is_a_warning() {
+    let settings = parse(&format!("{LEAST}[tables]\nasn = \"asn.mmdb\"\n")).unwrap();
+    assert_eq!(settings.warnings.len(), 1);
+    assert!(
+        settings.warnings[0].starts_with("tables.asn: there is no file /nowhere/asn.mmdb"),
+        "{:?}",
+        settings.warnings
+    );
+}
+
+#[test]
+fn hostile_keys_are_shown_on_one_printable_line() {
+    let faults = parse(&format!("{LEAST}\"\\u001b[31m\\n\" = 1\n")).unwrap_err().to_string();
+    assert!(!faults.contains(['\u{1b}', '\n']), "{faults:?}");
+}
+
+#[test]
+fn the_effective_configuration_can_be_read_again() {
+    let settings = parse(&(LEAST.to_owned() + &destination("kind = \"file\"\npath = \"a.jsonl\""))).unwrap();
+    let again = parse(settings.render_redacted()).unwrap();
+    assert_eq!(settings, again);
+}
+
+#[test]
+fn a_file_that_is_too_large_or_not_there_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(Settings::load(&dir.path().join("absent.toml")).unwrap_err().to_string().contains("absent.toml"));
+    let large = dir.path().join("large.toml");
+    std::fs::write(&large, "#".repeat(2 * 1024 * 1024)).unwrap();
+    assert!(Settings::load(&large).unwrap_err().to_string().contains("more than 1048576 bytes"));
+}

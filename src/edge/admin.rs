@@ -1,0 +1,199 @@
+//! The admin endpoint: `/metrics`, `/livez`, `/readyz`; and the one place where metrics have their names.
+//!
+//! [`Health`] is told by the loop, the source, the store, the tables and the lanes how they do, and answers whether the
+//! service makes **progress**: a consumer that is present and stuck is not ready. What is merely poorer (a table that is
+//! absent) is said and does not make it unready. Labels are bounded: destinations, fates, reasons and tables, never an
+//! address, a cluster or a text from an event.
+//!
+//! The endpoint has no secret and changes nothing; bind it to where only operators reach. Costs a lock for a few
+//! nanoseconds a call.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use metrics::{counter, gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+mod health;
+
+pub use self::health::{Health, HealthLimits, HealthReport, LaneReport, LaneState, SourceState};
+
+use super::deliver::{Reading, Word};
+use super::store::Fate;
+
+/// Records, by `fate` (observed, duplicate, rejected).
+pub const RECORDS: &str = "panicsift_records_total";
+/// Refused records, by `reason`.
+pub const REJECTIONS: &str = "panicsift_rejections_total";
+/// Batches that were committed to the store.
+pub const BATCHES: &str = "panicsift_batches_total";
+/// Seconds from a batch's arrival to its commit.
+pub const BATCH_SECONDS: &str = "panicsift_batch_seconds";
+/// Records between the place of the service and the end of the topic.
+pub const LAG: &str = "panicsift_lag_records";
+/// Cells in memory.
+pub const CELLS: &str = "panicsift_cells";
+/// Clusters in memory.
+pub const CLUSTERS: &str = "panicsift_clusters";
+/// Alerts decided, by `change` (opened, raised, closed).
+pub const ALERTS: &str = "panicsift_alerts_total";
+/// Age of an address table in seconds, by `table`.
+pub const TABLE_AGE_SECONDS: &str = "panicsift_table_age_seconds";
+/// Reloads of an address table, by `table` and `result` (taken, refused).
+pub const TABLE_RELOADS: &str = "panicsift_table_reloads_total";
+/// Final answers of destinations, by `destination` and `fate`.
+pub const DELIVERIES: &str = "panicsift_deliveries_total";
+/// Requests to destinations, by `destination` and `outcome`.
+pub const DELIVERY_REQUESTS: &str = "panicsift_delivery_requests_total";
+/// Alerts that wait, by `destination`.
+pub const OUTBOX_WAITING: &str = "panicsift_outbox_waiting";
+/// 1 while a lane is on hold, by `destination`.
+pub const LANE_ON_HOLD: &str = "panicsift_lane_on_hold";
+/// 1 while the service is ready.
+pub const READY: &str = "panicsift_ready";
+
+/// Bounds of the histogram of batches, in seconds: from an idle poll to a batch that is too slow.
+const BATCH_SECONDS_BOUNDS: [f64; 10] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// Histograms are folded, and `ready` is measured, this often.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// The endpoint cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The address is taken or not ours.
+    #[error("the admin endpoint cannot listen on {listen}: {error}; name another address")]
+    Listen {
+        /// The address.
+        listen: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// Metrics were installed twice in this process, or not accepted.
+    #[error("metrics cannot be recorded: {0}")]
+    Recorder(String),
+    /// The endpoint ended.
+    #[error("the admin endpoint ended: {0}")]
+    Ended(std::io::Error),
+}
+
+/// Makes the process record metrics. Once a process; before the first metric.
+pub fn install_metrics() -> Result<PrometheusHandle, AdminError> {
+    let failed = |error: metrics_exporter_prometheus::BuildError| AdminError::Recorder(error.to_string());
+    let handle = PrometheusBuilder::new()
+        .set_buckets(&BATCH_SECONDS_BOUNDS)
+        .map_err(failed)?
+        .install_recorder()
+        .map_err(failed)?;
+    describe();
+    Ok(handle)
+}
+
+fn describe() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_counter!(RECORDS, "records by their fate");
+    describe_counter!(REJECTIONS, "refused records by reason");
+    describe_counter!(BATCHES, "batches committed to the store");
+    describe_histogram!(BATCH_SECONDS, "seconds from a batch's arrival to its commit");
+    describe_gauge!(LAG, "records between the service and the end of the topic");
+    describe_gauge!(CELLS, "cells in memory");
+    describe_gauge!(CLUSTERS, "clusters in memory");
+    describe_counter!(ALERTS, "alerts decided, by change");
+    describe_gauge!(TABLE_AGE_SECONDS, "age of an address table in seconds");
+    describe_counter!(TABLE_RELOADS, "reloads of an address table by result");
+    describe_counter!(DELIVERIES, "final answers of destinations by fate");
+    describe_counter!(DELIVERY_REQUESTS, "requests to destinations by outcome");
+    describe_gauge!(OUTBOX_WAITING, "alerts that wait for a destination");
+    describe_gauge!(LANE_ON_HOLD, "1 while a destination is on hold");
+    describe_gauge!(READY, "1 while the service is ready");
+}
+
+/// Counts a request by what it came to.
+pub fn count_request(destination: &str, reading: &Reading) {
+    let outcome = match reading {
+        Reading::Accepted { slow_down: false } => "accepted",
+        Reading::Accepted { slow_down: true } => "accepted_slow_down",
+        Reading::Words(said) if said.iter().all(|word| matches!(word, Word::Final(..))) => "accepted",
+        Reading::Words(_) => "in_part",
+        Reading::Retry { .. } => "retry",
+        Reading::Hold { .. } => "hold",
+        Reading::Poison { .. } => "poison",
+        Reading::TooLarge { .. } => "too_large",
+    };
+    counter!(DELIVERY_REQUESTS, "destination" => destination.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// Counts a final answer.
+pub fn count_fate(destination: &str, fate: Fate) {
+    counter!(DELIVERIES, "destination" => destination.to_owned(), "fate" => fate.name()).increment(1);
+}
+
+/// Takes the address for the endpoint; port 0 takes a free one.
+pub async fn bind(listen: SocketAddr) -> Result<TcpListener, AdminError> {
+    TcpListener::bind(listen).await.map_err(|error| AdminError::Listen { listen, error })
+}
+
+/// Serves until `shutdown` turns true or its sender is gone.
+pub async fn serve(
+    listener: TcpListener,
+    health: Arc<Health>,
+    metrics: PrometheusHandle,
+    mut shutdown: watch::Receiver<bool>,
+) -> Result<(), AdminError> {
+    let mut stop = shutdown.clone();
+    let upkeep = async {
+        let mut tick = tokio::time::interval(UPKEEP);
+        while !*shutdown.borrow() {
+            tokio::select! {
+                _ = tick.tick() => {}
+                changed = shutdown.changed() => if changed.is_err() { return },
+            }
+            metrics.run_upkeep();
+            gauge!(READY).set(if health.report().ready { 1.0 } else { 0.0 });
+        }
+    };
+    let server =
+        axum::serve(listener, router(Arc::clone(&health), metrics.clone())).with_graceful_shutdown(async move {
+            drop(stop.wait_for(|stop| *stop).await);
+        });
+    let (ended, ()) = tokio::join!(server.into_future(), upkeep);
+    ended.map_err(AdminError::Ended)
+}
+
+/// The routes.
+pub fn router(health: Arc<Health>, metrics: PrometheusHandle) -> Router {
+    Router::new()
+        .route("/metrics", get(move || std::future::ready(render(&metrics))))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .with_state(health)
+}
+
+fn render(metrics: &PrometheusHandle) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render()).into_response()
+}
+
+async fn livez(State(health): State<Arc<Health>>) -> Response {
+    if health.is_alive() {
+        (StatusCode::OK, "alive\n").into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the loop stands still\n").into_response()
+    }
+}
+
+async fn readyz(State(health): State<Arc<Health>>) -> Response {
+    let report = health.report();
+    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    match serde_json::to_string_pretty(&report) {
+        Ok(body) => (status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}

@@ -1,0 +1,133 @@
+//! librdkafka's callbacks. All of them run on the poll thread, inside `poll()`.
+//!
+//! A revoke waits for the batch that the loop holds, so that its last commit goes out while the partition is still
+//! ours; the wait is bounded, and after it the store's word counts: whoever reads the partition next starts from the
+//! committed offset and may see the same records again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
+
+use super::handoff::{Handoff, Key};
+use super::status::{Brokers, read_statistics};
+
+pub(super) struct Context {
+    pub(super) handoff: Arc<Handoff>,
+    pub(super) revoke_wait_max: Duration,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        read_statistics(statistics, &self.handoff);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.handoff.set_brokers(Brokers::Down);
+        }
+        if !matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::PartitionEOF)) {
+            tracing::warn!(%error, reason, "kafka reports an error");
+            self.handoff.count(|status| status.last_error = Some(format!("{error}: {reason}")));
+        }
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        let applied = match event {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, partitions),
+            _ => self.revoke(consumer, partitions),
+        };
+        if let Err(error) = applied {
+            tracing::error!(%error, "a rebalance could not be applied");
+            self.handoff.count(|status| status.last_error = Some(error.to_string()));
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        match result {
+            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+            Err(error) => {
+                tracing::warn!(%error, "offsets were not committed; the store still has them");
+                self.handoff.count(|status| status.n_commit_errors += 1);
+            }
+        }
+    }
+}
+
+impl Context {
+    fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &mut TopicPartitionList) -> KafkaResult<()> {
+        let starts = self.handoff.assigned(keys(partitions));
+        for ((topic, partition), next) in &starts {
+            if let Some(next) = next {
+                partitions.set_partition_offset(topic, *partition, Offset::Offset(*next))?;
+            }
+        }
+        tracing::info!(n_partitions = starts.len(), "partitions assigned");
+        match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_assign(partitions),
+            _ => consumer.assign(partitions),
+        }
+    }
+
+    fn revoke(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> KafkaResult<()> {
+        let lost = consumer.assignment_lost();
+        if !lost {
+            if !self.handoff.await_decided(self.revoke_wait_max) {
+                tracing::warn!("partitions are given up before their last batch was decided");
+            }
+            commit_decided(consumer, &self.handoff);
+        }
+        let revoked = keys(partitions);
+        self.handoff.revoked(&revoked);
+        tracing::info!(n_partitions = revoked.len(), lost, "partitions revoked");
+        match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
+            _ => consumer.unassign(),
+        }
+    }
+}
+
+/// Commits what the loop has decided of the partitions that are ours; the answer comes to `commit_callback`.
+pub(super) fn commit_decided(consumer: &BaseConsumer<Context>, handoff: &Handoff) {
+    let mut offsets = TopicPartitionList::new();
+    for ((topic, partition), next) in handoff.committable() {
+        // An offset below zero cannot be told to Kafka; a checkpoint never holds one that Kafka gave us.
+        if offsets.add_partition_offset(&topic, partition, Offset::Offset(next)).is_err() {
+            handoff.count(|status| status.n_commit_errors += 1);
+        }
+    }
+    if offsets.count() == 0 {
+        return;
+    }
+    if let Err(error) = consumer.commit(&offsets, CommitMode::Async) {
+        tracing::warn!(%error, "offsets were not committed; the store still has them");
+        handoff.count(|status| status.n_commit_errors += 1);
+    }
+}
+
+fn keys(partitions: &TopicPartitionList) -> Vec<Key> {
+    partitions.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect()
+}
+
+/// librdkafka's log lines as ours.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            tracing::error!(facility, message, "librdkafka");
+        }
+        RDKafkaLogLevel::Warning => tracing::warn!(facility, message, "librdkafka"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(facility, message, "librdkafka"),
+        RDKafkaLogLevel::Debug => tracing::debug!(facility, message, "librdkafka"),
+    }
+}

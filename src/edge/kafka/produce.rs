@@ -1,0 +1,251 @@
+//! Dead letters and alerts to Kafka topics, durable on return.
+//!
+//! Durable: acknowledged by all in-sync replicas (`acks=all`), written once (`enable.idempotence`). A call hands over
+//! all of its records, then awaits each acknowledgement, until a deadline; after an error some records may stand in
+//! the topic, so a retry may write them twice: both kinds have stable keys.
+//!
+//! Bound: librdkafka's own queue; when it is full the call waits.
+
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::future_producer::DeliveryFuture;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use tokio::time::Instant;
+
+use super::{ProducerSettings, context, creation_error};
+use crate::edge::{DeadLetterError, DeadLetters};
+use crate::pipeline::event::Rejection;
+
+/// Wait between two tries when librdkafka's queue is full.
+const QUEUE_FULL_WAIT: Duration = Duration::from_millis(20);
+
+/// Records that were not written.
+#[derive(Debug, thiserror::Error)]
+pub enum ProduceError {
+    /// A setting is refused; retrying is pointless.
+    #[error("the kafka producer for topic `{topic}` cannot start: {reason}")]
+    Settings {
+        /// Topic.
+        topic: String,
+        /// Which setting, and why.
+        reason: String,
+    },
+    /// A record is larger than the topic takes; retrying is pointless until the topic takes more.
+    #[error(
+        "a record of {n_bytes} bytes is too large for topic `{topic}`: raise `max.message.bytes` of the topic (and \
+         `message.max.bytes` of the brokers)"
+    )]
+    TooLarge {
+        /// Topic.
+        topic: String,
+        /// Bytes of the record's value.
+        n_bytes: usize,
+    },
+    /// Not acknowledged; may be retried.
+    #[error("topic `{topic}` did not take {n_failed} of {n_sent} records: {error}")]
+    NotWritten {
+        /// Topic.
+        topic: String,
+        /// Records without an acknowledgement.
+        n_failed: usize,
+        /// Records of the call.
+        n_sent: usize,
+        /// First error.
+        error: String,
+    },
+}
+
+struct Logs;
+
+impl ClientContext for Logs {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        context::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka producer reports an error");
+    }
+}
+
+struct Producer {
+    client: FutureProducer<Logs>,
+    topic: String,
+    deadline: Duration,
+}
+
+struct Record<'a> {
+    key: &'a str,
+    value: &'a [u8],
+    headers: Option<OwnedHeaders>,
+}
+
+impl Producer {
+    fn start(settings: &ProducerSettings) -> Result<Self, ProduceError> {
+        let refused = |reason| ProduceError::Settings { topic: settings.topic.clone(), reason };
+        let config = settings.client_config().map_err(refused)?;
+        let client = config.create_with_context(Logs).map_err(|error| refused(creation_error(&error)))?;
+        Ok(Self { client, topic: settings.topic.clone(), deadline: settings.deadline })
+    }
+
+    async fn send(&self, records: impl Iterator<Item = Record<'_>>) -> Result<(), ProduceError> {
+        let end_at = deadline_after(self.deadline);
+        let mut sent = Vec::new();
+        for record in records {
+            sent.push((record.value.len(), self.enqueue(record, end_at).await?));
+        }
+        let n_sent = sent.len();
+        let mut errors = Vec::new();
+        for (n_bytes, delivery) in sent {
+            let error = match tokio::time::timeout_at(end_at, delivery).await {
+                Ok(Ok(Ok(_))) => continue,
+                Ok(Ok(Err((error, _)))) if is_too_large(&error) => {
+                    return Err(ProduceError::TooLarge { topic: self.topic.clone(), n_bytes });
+                }
+                Ok(Ok(Err((error, _)))) => error.to_string(),
+                Ok(Err(_)) => "the producer was closed".to_owned(),
+                Err(_) => format!("no acknowledgement within {} s", self.deadline.as_secs()),
+            };
+            errors.push(error);
+        }
+        let n_failed = errors.len();
+        match errors.into_iter().next() {
+            None => Ok(()),
+            Some(error) => Err(ProduceError::NotWritten { topic: self.topic.clone(), n_failed, n_sent, error }),
+        }
+    }
+
+    async fn enqueue(&self, record: Record<'_>, end_at: Instant) -> Result<DeliveryFuture, ProduceError> {
+        let n_bytes = record.value.len();
+        let mut waiting = FutureRecord::to(&self.topic).key(record.key).payload(record.value);
+        waiting.headers = record.headers;
+        loop {
+            let (error, back) = match self.client.send_result(waiting) {
+                Ok(delivery) => return Ok(delivery),
+                Err(refused) => refused,
+            };
+            if is_too_large(&error) {
+                return Err(ProduceError::TooLarge { topic: self.topic.clone(), n_bytes });
+            }
+            let is_full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+            if !is_full || end_at <= deadline_after(Duration::ZERO) {
+                let error = error.to_string();
+                return Err(ProduceError::NotWritten { topic: self.topic.clone(), n_failed: 1, n_sent: 1, error });
+            }
+            tokio::time::sleep(QUEUE_FULL_WAIT).await;
+            waiting = back;
+        }
+    }
+}
+
+fn is_too_large(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize)
+    )
+}
+
+fn deadline_after(wait: Duration) -> Instant {
+    Instant::from_std(super::now() + wait)
+}
+
+/// Writes a dead letter as bytes (`dead-letter.v1`).
+pub type Encode = fn(&Rejection<'_>) -> Vec<u8>;
+
+/// Dead letters to a topic. Key: `topic-partition-offset` of the record; headers `reason`, `topic`, `partition`,
+/// `offset`.
+pub struct KafkaDeadLetters {
+    producer: Producer,
+    encode: Encode,
+    encode_without_bytes: Option<Encode>,
+}
+
+impl KafkaDeadLetters {
+    /// Connects in the background; brokers that are down are seen at the first write.
+    ///
+    /// # Errors
+    /// [`ProduceError::Settings`].
+    pub fn start(settings: &ProducerSettings, encode: Encode) -> Result<Self, ProduceError> {
+        Ok(Self { producer: Producer::start(settings)?, encode, encode_without_bytes: None })
+    }
+
+    /// How to write a letter that the topic finds too large: without it one record near the broker's limit would stop
+    /// the service for good. The record itself is still at its position in the input topic.
+    #[must_use]
+    pub fn or_without_bytes(mut self, encode: Encode) -> Self {
+        self.encode_without_bytes = Some(encode);
+        self
+    }
+
+    async fn send(&self, rejections: &[Rejection<'_>], encode: Encode) -> Result<(), ProduceError> {
+        let letters: Vec<(String, Vec<u8>)> = rejections.iter().map(|it| (key(it), encode(it))).collect();
+        let records = letters.iter().zip(rejections).map(|((key, value), rejection)| Record {
+            key,
+            value,
+            headers: Some(headers(rejection)),
+        });
+        self.producer.send(records).await
+    }
+}
+
+impl DeadLetters for KafkaDeadLetters {
+    async fn write(&mut self, rejections: &[Rejection<'_>]) -> Result<(), DeadLetterError> {
+        let mut written = self.send(rejections, self.encode).await;
+        if let (Err(ProduceError::TooLarge { .. }), Some(smaller)) = (&written, self.encode_without_bytes) {
+            // Rare, so one by one: only the letters that are too large lose their bytes.
+            written = Ok(());
+            for rejection in rejections.chunks(1) {
+                let mut one = self.send(rejection, self.encode).await;
+                if matches!(one, Err(ProduceError::TooLarge { .. })) {
+                    one = self.send(rejection, smaller).await;
+                }
+                written = written.and(one);
+            }
+        }
+        written.map_err(|error| DeadLetterError {
+            place: format!("topic {}", self.producer.topic),
+            error: error.to_string(),
+        })
+    }
+}
+
+fn key(rejection: &Rejection<'_>) -> String {
+    let position = rejection.record.position;
+    format!("{}-{}-{}", position.topic, position.partition, position.offset)
+}
+
+fn headers(rejection: &Rejection<'_>) -> OwnedHeaders {
+    let position = rejection.record.position;
+    let (partition, offset) = (position.partition.to_string(), position.offset.to_string());
+    OwnedHeaders::new_with_capacity(4)
+        .insert(Header { key: "reason", value: Some(rejection.reason.name()) })
+        .insert(Header { key: "topic", value: Some(position.topic) })
+        .insert(Header { key: "partition", value: Some(&partition) })
+        .insert(Header { key: "offset", value: Some(&offset) })
+}
+
+/// Alerts to a topic.
+pub struct KafkaAlerts {
+    producer: Producer,
+}
+
+impl KafkaAlerts {
+    /// Connects in the background; brokers that are down are seen at the first send.
+    ///
+    /// # Errors
+    /// [`ProduceError::Settings`].
+    pub fn start(settings: &ProducerSettings) -> Result<Self, ProduceError> {
+        Ok(Self { producer: Producer::start(settings)? })
+    }
+
+    /// Writes all items (key and value) and returns when all are acknowledged, or says why not.
+    ///
+    /// # Errors
+    /// [`ProduceError::TooLarge`] is pointless to retry as it is; [`ProduceError::NotWritten`] may be retried.
+    pub async fn send(&mut self, items: &[(&str, &[u8])]) -> Result<(), ProduceError> {
+        self.producer.send(items.iter().map(|(key, value)| Record { key, value, headers: None })).await
+    }
+}

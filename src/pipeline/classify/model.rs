@@ -1,0 +1,250 @@
+//! `models/panics.toml`: classes and the rules that lead to them.
+//!
+//! Reads TOML text and gives a [`PanicModel`], or every fault of it. All patterns of a stage are one `RegexSet`, so that
+//! a message is read once however many rules there are. The file's own head explains its keys.
+
+use std::collections::HashMap;
+
+use regex::{RegexBuilder, RegexSet, RegexSetBuilder};
+
+use super::super::model::{self, Faults, ModelError, Section};
+use super::{Bucket, Surface};
+
+/// The model that the program carries.
+const BUILTIN: &str = include_str!("../../../models/panics.toml");
+
+/// The class of free text; every model must have it.
+const CUSTOM: &str = "custom";
+
+/// Longest mask of a rule, in bytes, so that words or a type's name still fit behind it.
+const MASK_BYTES_MAX: usize = 120;
+
+/// What a client should be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// About retries, in words.
+    pub advice: String,
+}
+
+/// A class of panics.
+#[derive(Debug, Clone)]
+pub(super) struct Class {
+    pub(super) id: String,
+    pub(super) surface: Surface,
+    pub(super) bucket: Bucket,
+    pub(super) secondary: bool,
+    response: Response,
+}
+
+/// What follows the fixed words of an outer rule.
+#[derive(Debug, Clone)]
+pub(super) enum Tail {
+    /// Nothing that is kept.
+    None,
+    /// The programmer's words, behind this text.
+    Words(String),
+    /// A printed error, behind this text.
+    Error(String),
+}
+
+/// A rule about a whole message.
+#[derive(Debug, Clone)]
+pub(super) struct OuterRule {
+    /// Index of its class.
+    pub(super) class: usize,
+    /// The words kept; `None`: the message itself with its numbers masked.
+    pub(super) mask: Option<String>,
+    pub(super) tail: Tail,
+}
+
+/// The knowledge that messages are classified with. Immutable; made once, shared by reference.
+#[derive(Debug, Clone)]
+pub struct PanicModel {
+    version: String,
+    classes: Vec<Class>,
+    custom: usize,
+    outer_set: RegexSet,
+    outer: Vec<OuterRule>,
+    inner_set: RegexSet,
+    inner: Vec<usize>,
+    fallback: Class,
+}
+
+impl PanicModel {
+    /// Reads a model; all faults of it at once.
+    pub fn parse(text: &str) -> Result<Self, ModelError> {
+        let table = model::table(text)?;
+        let file = Section::whole(&table);
+        let mut faults = Faults::default();
+        file.only(&["version", "class", "outer", "inner"], &mut faults);
+        let version = file.required::<String>("version", &mut faults).unwrap_or_default();
+        let (classes, names) = classes(&file, &mut faults);
+        let (outer, outer_patterns) = outer_rules(&file, &names, &mut faults);
+        let mut inner = Vec::new();
+        let mut inner_patterns = Vec::new();
+        for section in file.sections("inner", &mut faults) {
+            section.only(&["class", "pattern"], &mut faults);
+            inner.push(class_of(&section, &names, &mut faults));
+            inner_patterns.extend(pattern_of(&section, &mut faults));
+        }
+        let custom = names.get(CUSTOM).copied();
+        if custom.is_none() {
+            faults.add("class", "the class `custom` is missing: free text needs it");
+        }
+        let model = custom.and_then(|custom| {
+            Some(Self {
+                version,
+                fallback: classes.get(custom)?.clone(),
+                classes,
+                custom,
+                outer_set: set("outer", &outer_patterns, &mut faults)?,
+                outer,
+                inner_set: set("inner", &inner_patterns, &mut faults)?,
+                inner,
+            })
+        });
+        faults.into_result(model)
+    }
+
+    /// The model that the program carries. A test holds that it has no fault.
+    pub fn builtin() -> Result<Self, ModelError> {
+        Self::parse(BUILTIN)
+    }
+
+    /// The model's version, stamped on alerts.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// What a client should be told about a panic of `class`; `None` for a class that the model does not know.
+    pub fn response(&self, class: &str) -> Option<&Response> {
+        self.classes.iter().find(|known| known.id == class).map(|known| &known.response)
+    }
+
+    /// The first outer rule that matches.
+    pub(super) fn outer(&self, text: &str) -> Option<&OuterRule> {
+        self.outer.get(self.outer_set.matches(text).iter().next()?)
+    }
+
+    /// The class of the first inner rule that matches.
+    pub(super) fn inner(&self, error: &str) -> Option<usize> {
+        self.inner.get(self.inner_set.matches(error).iter().next()?).copied()
+    }
+
+    /// The class of free text.
+    pub(super) fn custom(&self) -> usize {
+        self.custom
+    }
+
+    /// A class by index.
+    pub(super) fn class(&self, index: usize) -> &Class {
+        self.classes.get(index).unwrap_or(&self.fallback)
+    }
+}
+
+fn classes(file: &Section<'_>, faults: &mut Faults) -> (Vec<Class>, HashMap<String, usize>) {
+    let mut classes: Vec<Class> = Vec::new();
+    let mut names = HashMap::new();
+    for section in file.sections("class", faults) {
+        section.only(&["id", "surface", "bucket", "status", "advice", "secondary"], faults);
+        let id: String = section.required("id", faults).unwrap_or_default();
+        let status: u16 = section.required("status", faults).unwrap_or(500);
+        if !(400..600).contains(&status) {
+            faults.add(section.place("status"), "a status of an error is needed, 400 to 599");
+        }
+        if id.is_empty() || !id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
+            faults.add(section.place("id"), "lower case letters, digits and _ are needed");
+        }
+        if names.insert(id.clone(), classes.len()).is_some() {
+            faults.add(section.place("id"), format_args!("the class {id:?} stands twice"));
+        }
+        classes.push(Class {
+            id,
+            surface: section.required("surface", faults).unwrap_or_default(),
+            bucket: section.required("bucket", faults).unwrap_or_default(),
+            secondary: section.optional("secondary", faults).unwrap_or_default(),
+            response: Response { status, advice: section.required("advice", faults).unwrap_or_default() },
+        });
+    }
+    (classes, names)
+}
+
+fn outer_rules(
+    file: &Section<'_>,
+    names: &HashMap<String, usize>,
+    faults: &mut Faults,
+) -> (Vec<OuterRule>, Vec<String>) {
+    let mut rules = Vec::new();
+    let mut patterns: Vec<String> = Vec::new();
+    for section in file.sections("outer", faults) {
+        section.only(&["class", "pattern", "mask", "words_after", "inner_after"], faults);
+        let mask: Option<String> = section.optional("mask", faults);
+        let words_after = section.optional("words_after", faults);
+        let inner_after = section.optional("inner_after", faults);
+        let printable =
+            |mask: &String| mask.len() <= MASK_BYTES_MAX && mask.bytes().all(|b| (b' '..=b'~').contains(&b));
+        if !mask.as_ref().is_none_or(printable) {
+            faults.add(section.place("mask"), format_args!("at most {MASK_BYTES_MAX} printable ASCII characters"));
+        }
+        let tail = match (words_after, inner_after) {
+            (None, None) => Tail::None,
+            (Some(after), None) => Tail::Words(after),
+            (None, Some(after)) => Tail::Error(after),
+            (Some(_), Some(_)) => {
+                faults.add(section.place("words_after"), "words_after and inner_after exclude each other");
+                Tail::None
+            }
+        };
+        let pattern = pattern_of(&section, faults).unwrap_or_default();
+        if mask.is_none() && (can_hold_input(&pattern) || !matches!(tail, Tail::None)) {
+            faults.add(section.place("mask"), "needed: the pattern is not fixed words and numbers from end to end");
+        }
+        if patterns.contains(&pattern) {
+            faults.add(section.place("pattern"), "stands twice");
+        }
+        patterns.push(pattern);
+        rules.push(OuterRule { class: class_of(&section, names, faults), mask, tail });
+    }
+    (rules, patterns)
+}
+
+fn class_of(section: &Section<'_>, names: &HashMap<String, usize>, faults: &mut Faults) -> usize {
+    let Some(name) = section.required::<String>("class", faults) else { return 0 };
+    names.get(&name).copied().unwrap_or_else(|| {
+        faults.add(section.place("class"), format_args!("unknown class {name:?}"));
+        0
+    })
+}
+
+/// The pattern, tried by itself, so that a bad one is named.
+fn pattern_of(section: &Section<'_>, faults: &mut Faults) -> Option<String> {
+    let pattern = section.required::<String>("pattern", faults)?;
+    // ASCII forms: messages are technical, and a Unicode `\b` takes the slow engine on text that is not ASCII.
+    let ascii = pattern.replace(r"\d", "[0-9]").replace(r"\b", r"(?-u:\b)");
+    if let Err(error) = RegexBuilder::new(&ascii).dot_matches_new_line(true).build() {
+        faults.add(section.place("pattern"), error);
+    }
+    Some(ascii)
+}
+
+/// Whether a text that matches may hold anything but fixed words and numbers.
+fn can_hold_input(pattern: &str) -> bool {
+    let digits_out = pattern.replace("[0-9]", "");
+    let mut escaped = false;
+    let wild = digits_out.chars().any(|c| {
+        let wild = if escaped { c.is_ascii_alphabetic() } else { matches!(c, '.' | '[') };
+        escaped = !escaped && c == '\\';
+        wild
+    });
+    wild || !pattern.starts_with('^') || !pattern.ends_with('$')
+}
+
+fn set(place: &str, patterns: &[String], faults: &mut Faults) -> Option<RegexSet> {
+    RegexSetBuilder::new(patterns)
+        .dot_matches_new_line(true)
+        .build()
+        .map_err(|error| faults.add(place, format_args!("the patterns together: {error}")))
+        .ok()
+}

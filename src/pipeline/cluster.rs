@@ -1,0 +1,293 @@
+//! Rows into clusters: which cells, or shares of cells, belong together.
+//!
+//! Reads rows that the caller made from the cells of one tenant; gives, for every row, the component that it is in.
+//! Two rows are near when they have the same site and route and shapes alike, *or* when the same few actors sent them
+//! (see [`Metric`]). linfa's DBSCAN with `min_points = 2` finds the connected components of that graph, which do not
+//! depend on the order of the rows; an index of our own ([`index`]) gives it neighbourhoods that are thinned but keep
+//! every component whole. linfa's `BallTree` is never used: duplicate rows make it recurse until the stack is gone.
+//!
+//! Bounds: [`ROWS_MAX`] rows. Cost: one look at each pair of distinct shapes in a block, and some 40 steps a row.
+//! [`components`] validates and does not panic; a caller that wants to survive a fault in linfa all the same wraps it in
+//! `catch_unwind` and falls back to [`exact_components`].
+
+pub mod identity;
+pub mod index;
+pub mod model;
+
+use std::collections::{BTreeMap, HashSet};
+
+use linfa::Float;
+use linfa::traits::Transformer;
+use linfa_clustering::Dbscan;
+use linfa_nn::distance::Distance;
+use ndarray::{Array2, ArrayView, Dimension};
+use serde::{Deserialize, Serialize};
+
+pub use self::model::{ClusteringModel, ModelError};
+
+use super::cells::OVERFLOW_ID;
+use super::event::Id;
+use super::fingerprint::Sketch;
+use super::observation::CellKey;
+use super::sample::KeyedSet;
+use index::StarIndex;
+
+/// Rows of one call: four times what one tenant's cells can make, carved in two.
+pub const ROWS_MAX: usize = 65_536;
+/// A distance that joins nothing.
+const APART: f64 = 2.0;
+/// Slots of a sketch.
+const SLOTS: usize = 64;
+
+/// Whose share of a cell a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Party {
+    /// All senders that are not suspects.
+    Everyone,
+    /// The senders that the judge suspects.
+    Suspects,
+}
+
+/// Names a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RowKey {
+    /// The cell.
+    pub cell: CellKey,
+    /// Whose share of it.
+    pub party: Party,
+}
+
+/// The actors of a row, if they are few and all known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SmallSet {
+    ids: Option<Vec<Id>>,
+}
+
+impl SmallSet {
+    /// More actors than the gate lets through, or a set that is not known exactly: joins nothing.
+    pub fn many() -> Self {
+        Self { ids: None }
+    }
+
+    /// These actors, if there are at most `gate` distinct ones; else [`SmallSet::many`].
+    pub fn exact(ids: impl IntoIterator<Item = Id>, gate: usize) -> Self {
+        let mut kept: Vec<Id> = Vec::new();
+        for id in ids {
+            if let Err(at) = kept.binary_search(&id) {
+                if kept.len() >= gate {
+                    return Self::many();
+                }
+                kept.insert(at, id);
+            }
+        }
+        Self { ids: Some(kept) }
+    }
+
+    /// The ids of a cell's set, if they are exact and few.
+    pub fn of<const K: usize>(set: &KeyedSet<K>, gate: usize) -> Self {
+        if set.is_exact() { Self::exact(set.iter(), gate) } else { Self::many() }
+    }
+
+    /// The ids, ascending; empty when there are many or none.
+    pub fn ids(&self) -> &[Id] {
+        self.ids.as_deref().unwrap_or_default()
+    }
+}
+
+/// One row: a cell, or the suspects' share of one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Its name; no two rows of a call share it.
+    pub key: RowKey,
+    /// Panic site.
+    pub site: Id,
+    /// Route.
+    pub route: Id,
+    /// Shape.
+    pub sketch: Sketch,
+    /// Actors.
+    pub actors: SmallSet,
+    /// Weight at the time of clustering; finite, not negative. Decides nothing here (every row is its own core), and
+    /// is what [`identity`] weighs overlap with.
+    pub weight: f64,
+    /// What makes suspects akin, where the caller has something: rows of suspects with the same id join.
+    pub kin: Option<Id>,
+}
+
+/// Why rows could not be clustered.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ClusterError {
+    /// Too many rows.
+    #[error("{n_rows} rows to cluster, at most {ROWS_MAX} are possible: lower the cap on cells")]
+    TooManyRows {
+        /// Rows given.
+        n_rows: usize,
+    },
+    /// A weight that is no weight.
+    #[error("row {row} of the clustering has weight {weight}: a finite number of at least 0 is needed")]
+    BadWeight {
+        /// Position of the row.
+        row: usize,
+        /// Its weight.
+        weight: f64,
+    },
+    /// Two rows of one name.
+    #[error("row {row} of the clustering has the same key as an earlier one")]
+    RepeatedKey {
+        /// Position of the second one.
+        row: usize,
+    },
+    /// linfa refused the parameters.
+    #[error("linfa refused to cluster: {0}")]
+    Linfa(String),
+}
+
+/// The distance of rows:
+/// `min(site≠ · .5 + route≠ · .3 + .7 · (1 − shape similarity), 1 − Jaccard(actors) if both have few, kin)`.
+///
+/// Rows of different tenants or parties are [`APART`], and in the first view rows of different services and overflow
+/// rows of a service (their sites are unknown) too. The feature matrix has one column, the number of the row, and the
+/// distance looks the row up: ids stay whole (a 64-bit id is no `f64`), a sketch is compared in one go, and a set of
+/// actors needs no columns. A matrix of numbers from 0 to 65,535 has no NaN and no rounding. It borrows the rows, which
+/// linfa's traits allow, so nothing is copied or counted.
+#[derive(Debug, Clone)]
+pub struct Metric<'r> {
+    rows: &'r [Row],
+    site: f64,
+    route: f64,
+    kin: f64,
+    /// Shape term by number of equal slots.
+    shape: [f64; SLOTS + 1],
+}
+
+impl<'r> Metric<'r> {
+    /// The metric over these rows.
+    pub fn new(model: &ClusteringModel, rows: &'r [Row]) -> Self {
+        // One-byte slots agree by chance once in 256: the estimate takes that out (b-bit minwise hashing, Li and
+        // König 2010).
+        const CHANCE: f64 = 1.0 / 256.0;
+        let mut shape = [0.0; SLOTS + 1];
+        let mut agreement = 0.0;
+        for term in &mut shape {
+            let similarity: f64 = (agreement - CHANCE) / (1.0 - CHANCE);
+            *term = model.weights.shape * (1.0 - similarity.max(0.0));
+            agreement += 1.0 / 64.0;
+        }
+        Self { rows, site: model.weights.site, route: model.weights.route, kin: model.weights.kin, shape }
+    }
+
+    /// The distance of two rows by number; [`APART`] for a number that is no row.
+    pub fn between(&self, a: usize, b: usize) -> f64 {
+        let (Some(a), Some(b)) = (self.rows.get(a), self.rows.get(b)) else { return APART };
+        if a.key.party != b.key.party || a.key.cell.tenant != b.key.cell.tenant {
+            return APART;
+        }
+        let kin = if a.key.party == Party::Suspects && a.kin.is_some() && a.kin == b.kin { self.kin } else { APART };
+        self.by_structure(a, b).min(by_actors(a.actors.ids(), b.actors.ids())).min(kin)
+    }
+
+    fn by_structure(&self, a: &Row, b: &Row) -> f64 {
+        if a.key.cell.service != b.key.cell.service || a.site == OVERFLOW_ID || b.site == OVERFLOW_ID {
+            return APART;
+        }
+        // Bytes summed as bytes: 64 at most, and the compiler compares many at once.
+        let equal: u8 = a.sketch.0.iter().zip(&b.sketch.0).map(|(x, y)| u8::from(x == y)).sum();
+        let site = if a.site == b.site { 0.0 } else { self.site };
+        let route = if a.route == b.route { 0.0 } else { self.route };
+        site + route + self.shape.get(usize::from(equal)).copied().unwrap_or(APART)
+    }
+}
+
+impl<F: Float> Distance<F> for Metric<'_> {
+    fn distance<D: Dimension>(&self, a: ArrayView<F, D>, b: ArrayView<F, D>) -> F {
+        let number = |view: ArrayView<F, D>| view.first().and_then(F::to_usize).unwrap_or(usize::MAX);
+        F::cast(self.between(number(a), number(b)))
+    }
+}
+
+/// One less the Jaccard index of two ascending lists; [`APART`] where one is empty: nobody known is nobody in common.
+fn by_actors(a: &[Id], b: &[Id]) -> f64 {
+    if a.is_empty() || b.is_empty() {
+        return APART;
+    }
+    let mut common = 0_u32;
+    let (mut xs, mut ys) = (a.iter().peekable(), b.iter().peekable());
+    while let (Some(x), Some(y)) = (xs.peek(), ys.peek()) {
+        match x.cmp(y) {
+            std::cmp::Ordering::Less => _ = xs.next(),
+            std::cmp::Ordering::Greater => _ = ys.next(),
+            std::cmp::Ordering::Equal => {
+                common += 1;
+                _ = (xs.next(), ys.next());
+            }
+        }
+    }
+    let lengths = u32::try_from(a.len().saturating_add(b.len())).unwrap_or(u32::MAX);
+    1.0 - f64::from(common) / f64::from((lengths - common).max(1))
+}
+
+/// For every row the position of the row with the smallest key in its component; a row that is near to none is its own
+/// component. Independent of the order of the rows (but for the positions themselves). No rows give no labels.
+pub fn components(model: &ClusteringModel, rows: &[Row]) -> Result<Vec<usize>, ClusterError> {
+    validate(rows)?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let metric = Metric::new(model, rows);
+    let index = StarIndex::new(rows, model.eps);
+    let numbers = (0_u32..).take(rows.len()).map(f64::from).collect();
+    let matrix: Array2<f64> =
+        Array2::from_shape_vec((rows.len(), 1), numbers).map_err(|error| ClusterError::Linfa(error.to_string()))?;
+    let found = Dbscan::params_with(2, metric, index)
+        .tolerance(model.eps)
+        .transform(&matrix)
+        .map_err(|error| ClusterError::Linfa(error.to_string()))?;
+    Ok(canonical(rows, found.iter().copied()))
+}
+
+/// The clustering that needs no distance: rows of one party with the same service, site and route are one component.
+/// Labels as from [`components`].
+pub fn exact_components(rows: &[Row]) -> Vec<usize> {
+    let mut blocks = BTreeMap::new();
+    let labels: Vec<Option<usize>> = rows
+        .iter()
+        .map(|row| {
+            let next = blocks.len();
+            let cell = &row.key.cell;
+            Some(*blocks.entry((cell.tenant, cell.service, row.site, row.route, row.key.party)).or_insert(next))
+        })
+        .collect();
+    canonical(rows, labels.into_iter())
+}
+
+fn validate(rows: &[Row]) -> Result<(), ClusterError> {
+    if rows.len() > ROWS_MAX {
+        return Err(ClusterError::TooManyRows { n_rows: rows.len() });
+    }
+    let mut seen = HashSet::with_capacity(rows.len());
+    for (position, row) in rows.iter().enumerate() {
+        if !row.weight.is_finite() || row.weight < 0.0 {
+            return Err(ClusterError::BadWeight { row: position, weight: row.weight });
+        }
+        if !seen.insert(row.key) {
+            return Err(ClusterError::RepeatedKey { row: position });
+        }
+    }
+    Ok(())
+}
+
+/// Names every component after its smallest row.
+fn canonical(rows: &[Row], labels: impl Iterator<Item = Option<usize>> + Clone) -> Vec<usize> {
+    let mut smallest: BTreeMap<usize, (RowKey, usize)> = BTreeMap::new();
+    for ((position, row), label) in rows.iter().enumerate().zip(labels.clone()) {
+        if let Some(label) = label {
+            let best = smallest.entry(label).or_insert((row.key, position));
+            *best = (*best).min((row.key, position));
+        }
+    }
+    let of = |label: usize| smallest.get(&label).map(|(_, position)| *position);
+    labels.enumerate().map(|(position, label)| label.and_then(of).unwrap_or(position)).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! The clustering model: weights, reach, gates, bounds and horizons, as written in `models/clustering.toml`.
+//!
+//! Takes the text of the file, gives the model or *all* its faults at once, each with its key and what is allowed.
+//! Reads no file itself.
+
+use serde::Deserialize;
+
+use super::index::{ACTORS_MAX, EPS_MAX};
+use crate::pipeline::cells::CellLimits;
+use crate::pipeline::event::Millis;
+
+/// The file that is built in.
+const BUILTIN: &str = include_str!("../../../models/clustering.toml");
+
+/// What two rows are measured by, and how long they are remembered.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusteringModel {
+    /// Name of this version, stamped on alerts.
+    pub version: String,
+    /// Seconds of event time between two clusterings.
+    pub epoch_secs: u32,
+    /// Rows join below this distance.
+    pub eps: f64,
+    /// Weights of the distance.
+    pub weights: Weights,
+    /// The actor view.
+    pub actors: Actors,
+    /// Bounds.
+    pub caps: Caps,
+    /// Horizons.
+    pub memory: Memory,
+    /// How a cluster is recognised.
+    pub identity: Identity,
+}
+
+/// Weights of the distance.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// Different panic sites.
+    pub site: f64,
+    /// Different routes.
+    pub route: f64,
+    /// Times the share of the shape that differs.
+    pub shape: f64,
+    /// Distance of suspects that are akin.
+    pub kin: f64,
+}
+
+/// The actor view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Actors {
+    /// Rows with more actors join nothing through them.
+    pub gate: usize,
+}
+
+/// Bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Caps {
+    /// Exact shapes of one (service, site, route).
+    pub shapes_per_block: u32,
+    /// Cells of one tenant.
+    pub cells_per_tenant: u32,
+}
+
+/// Horizons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// Short and long half-life.
+    pub half_life_minutes: [u32; 2],
+    /// Silence after which a faded cell is forgotten.
+    pub forget_after_hours: u32,
+    /// Life of an alias.
+    pub alias_hours: u32,
+}
+
+/// How a cluster is recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Share of its weight that a cluster must keep together to live on.
+    pub survive: f64,
+    /// Share of an old cluster's weight that makes a new one a split of it.
+    pub split: f64,
+}
+
+/// What is wrong with a model file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ModelError {
+    /// Not readable as TOML with the known keys.
+    #[error("models/clustering.toml cannot be read: {0}")]
+    Syntax(String),
+    /// Values that are not allowed, all of them.
+    #[error("models/clustering.toml has values that are not allowed: {}", .0.join("; "))]
+    Values(Vec<String>),
+}
+
+impl ClusteringModel {
+    /// The model that is built in.
+    ///
+    /// # Errors
+    /// None in a build whose tests passed: the file is embedded and tested.
+    pub fn builtin() -> Result<Self, ModelError> {
+        Self::parse(BUILTIN)
+    }
+
+    /// Reads a model; names every fault of its values.
+    pub fn parse(text: &str) -> Result<Self, ModelError> {
+        let model: Self = toml::from_str(text).map_err(|error| ModelError::Syntax(error.to_string()))?;
+        let faults = model.faults();
+        if faults.is_empty() { Ok(model) } else { Err(ModelError::Values(faults)) }
+    }
+
+    /// Bounds for [`crate::pipeline::cells::Cells`].
+    pub fn cell_limits(&self) -> CellLimits {
+        CellLimits {
+            shapes_per_block_max: self.caps.shapes_per_block,
+            cells_per_tenant_max: self.caps.cells_per_tenant,
+            forget_after_ms: i64::from(self.memory.forget_after_hours).saturating_mul(Millis::HOUR),
+            half_lives_ms: self.memory.half_life_minutes.map(|m| i64::from(m).saturating_mul(Millis::MINUTE)),
+        }
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let (eps, w, caps, memory) = (self.eps, &self.weights, &self.caps, &self.memory);
+        let version_ok = !self.version.is_empty() && self.version.len() <= 64;
+        // The index is only exact under these: each bound says which promise it keeps.
+        let rules = [
+            (version_ok, "version: 1 to 64 bytes"),
+            ((1..=3600).contains(&self.epoch_secs), "epoch_secs: 1 to 3600"),
+            (eps > 0.0 && eps < EPS_MAX, "eps: above 0 and below 0.375 (the actor index is exact up to there)"),
+            (w.site >= eps && w.site <= 1.0, "weights.site: from eps to 1 (one cluster must not span sites by shape)"),
+            (w.route >= eps && w.route <= 1.0, "weights.route: from eps to 1 (likewise for routes)"),
+            (w.shape >= 0.0 && w.shape <= 1.0, "weights.shape: 0 to 1"),
+            (w.kin >= 0.0 && w.kin < eps, "weights.kin: from 0 to below eps"),
+            (self.actors.gate <= ACTORS_MAX, "actors.gate: 0 to 8"),
+            ((1..=1024).contains(&caps.shapes_per_block), "caps.shapes_per_block: 1 to 1024"),
+            ((1024..=16_384).contains(&caps.cells_per_tenant), "caps.cells_per_tenant: 1024 to 16384"),
+            (
+                memory.half_life_minutes.iter().all(|m| (1..=43_200).contains(m)),
+                "memory.half_life_minutes: each 1 to 43200",
+            ),
+            ((1..=8_760).contains(&memory.forget_after_hours), "memory.forget_after_hours: 1 to 8760"),
+            ((1..=8_760).contains(&memory.alias_hours), "memory.alias_hours: 1 to 8760"),
+            ((0.5..=1.0).contains(&self.identity.survive), "identity.survive: 0.5 to 1"),
+            (self.identity.split > 0.0 && self.identity.split <= 1.0, "identity.split: above 0 and up to 1"),
+        ];
+        rules.iter().filter(|(holds, _)| !holds).map(|(_, rule)| (*rule).to_owned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_builtin_model_is_sound() {
+        let model = ClusteringModel::builtin().unwrap();
+        assert_eq!(model.cell_limits(), CellLimits::default());
+        assert_eq!(model.epoch_secs, 5);
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let text = BUILTIN
+            .replace("eps = 0.2999", "eps = 0.29")
+            .replace("kin = 0.25", "kin = 0.29")
+            .replace("route = 0.3", "route = nan")
+            .replace("gate = 8", "gate = 9");
+        let ModelError::Values(faults) = ClusteringModel::parse(&text).unwrap_err() else { panic!("read") };
+        assert_eq!(faults.len(), 3, "{faults:?}");
+        for (fault, key) in faults.iter().zip(["weights.route", "weights.kin", "actors.gate"]) {
+            assert!(fault.starts_with(key), "{fault}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_or_missing_key_is_refused() {
+        for text in [BUILTIN.replace("eps =", "epsilon ="), String::new()] {
+            assert!(matches!(ClusteringModel::parse(&text), Err(ModelError::Syntax(_))));
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! One record → one observation: decode, classify, enrich, fingerprint.
+//!
+//! Reads a record and the [`Context`]; gives an [`Observation`] that borrows from the record, or a refusal with its
+//! reason. Holds the first panic fence: a fault of ours costs one record ([`Reason::Internal`]), never the batch. No
+//! memory but the [`Memos`], which change the price of an answer and never the answer.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::Context;
+use super::classify::{Classified, classify_memoised};
+use super::decode::{Refusal, decode};
+use super::enrich::{self, Scopes};
+use super::event::{Id, Millis, PanicEvent, RawRecord, Reason};
+use super::fingerprint::{Fingerprint, ShapeMemo, fingerprint};
+use super::keys::Keys;
+use super::memo::Memo;
+use super::names::NAME_BYTES_MAX;
+use super::neutral;
+use super::observation::{Actor, CellKey, Observation, Source, TokenUse};
+
+/// Path segments that a route keeps when the producer gives no template.
+const PATH_SEGMENTS_MAX: usize = 8;
+
+/// Longest agent name that is kept, in bytes.
+const AGENT_BYTES_MAX: usize = 40;
+
+/// Longest event id that is kept, in bytes; longer ones are told apart by their hash all the same.
+const EVENT_ID_BYTES_MAX: usize = 128;
+
+/// What a worker remembers between records.
+#[derive(Debug)]
+pub struct Memos {
+    messages: Memo<Box<str>, Arc<Classified>>,
+    sources: Memo<IpAddr, Source>,
+    scopes: Memo<Box<str>, Scopes>,
+    shapes: ShapeMemo,
+    sites: Memo<Id, Arc<str>>,
+}
+
+impl Default for Memos {
+    /// Empty memos: some thousand messages, sites and scopes, 65,536 addresses (about 20 MB when full).
+    fn default() -> Self {
+        Self {
+            messages: Memo::new(4_096),
+            sources: Memo::new(65_536),
+            scopes: Memo::new(4_096),
+            shapes: ShapeMemo::default(),
+            sites: Memo::new(4_096),
+        }
+    }
+}
+
+/// What one record says, or why it is refused.
+///
+/// Some microseconds a record of 1.1 kB; see `tests/bench`.
+pub fn examine<'a>(context: &Context, memos: &mut Memos, record: RawRecord<'a>) -> Result<Observation<'a>, Refusal> {
+    let attempt = catch_unwind(AssertUnwindSafe(|| examine_unfenced(context, memos, record)));
+    attempt.unwrap_or_else(|_| {
+        *memos = Memos::default();
+        Err(Refusal {
+            reason: Reason::Internal,
+            detail: "a fault of panicsift's own; the record is kept, please report it".to_owned(),
+        })
+    })
+}
+
+fn examine_unfenced<'a>(
+    context: &Context,
+    memos: &mut Memos,
+    record: RawRecord<'a>,
+) -> Result<Observation<'a>, Refusal> {
+    let event = decode(record)?;
+    let panic = classify_memoised(&context.panics, &mut memos.messages, &event.panic.message);
+    let source = enrich::source(&context.keys, &mut memos.sources, &*context.lookup, event.client.ip);
+    let token =
+        event.token.as_ref().map(|facts| enrich::token(&context.keys, &context.scopes, &mut memos.scopes, facts));
+    let print = fingerprint(&context.keys, &mut memos.shapes, &event);
+    let site = site(&context.keys, &mut memos.sites, &event, &panic.masked);
+    let sender = Sender { source, token };
+    Ok(observe(&context.keys, record, event, Findings { panic, sender, print, site }))
+}
+
+/// Who sent it.
+struct Sender {
+    source: Source,
+    token: Option<TokenUse>,
+}
+
+/// What the stages found.
+struct Findings {
+    panic: Arc<Classified>,
+    sender: Sender,
+    print: Fingerprint,
+    site: (Id, Arc<str>),
+}
+
+fn observe<'a>(keys: &Keys, record: RawRecord<'a>, event: PanicEvent<'a>, found: Findings) -> Observation<'a> {
+    let Findings { panic, sender: Sender { source, token }, print, site: (site, site_text) } = found;
+    let route = route(&event);
+    let id = |text: &Option<Cow<'a, str>>| text.as_ref().map(|text| keys.name(text.as_bytes()));
+    let agent_name = agent_name(event.client.user_agent.as_ref());
+    let agent_family = event.client.user_agent.as_ref().map(|_| keys.name(agent_name.as_bytes()));
+    let media_type = event.request.content_type.as_ref().map(|whole| media_type(keys, whole));
+    let service = keys.name(event.service.as_bytes());
+    let tenant = keys.name(event.tenant.as_bytes());
+    let cell = CellKey { tenant, service, site, route: keys.name(route.as_bytes()), shape: print.shape };
+    let retry_succeeded = retry_succeeded(&event);
+    Observation {
+        position: record.position,
+        event: keys.names(&[event.tenant.as_bytes(), event.service.as_bytes(), event.event_id.as_bytes()]),
+        event_id: shown(event.event_id, EVENT_ID_BYTES_MAX),
+        time: event.time,
+        clock_replaced: event.clock_replaced,
+        cell,
+        actor: actor(token.as_ref(), &source),
+        tenant: shown(event.tenant, NAME_BYTES_MAX),
+        service: shown(event.service, NAME_BYTES_MAX),
+        route,
+        site: site_text,
+        release: event.release.clone().map(|release| shown(release, NAME_BYTES_MAX)),
+        panic,
+        recovery: event.recovery,
+        status: event.status,
+        source,
+        token,
+        agent: id(&event.client.user_agent),
+        agent_family,
+        agent_name,
+        media_type,
+        idempotency: event.request.idempotency_key.as_ref().map(|key| keys.idempotency(key.as_bytes())),
+        attempt: event.request.attempt.unwrap_or(1).max(1),
+        retry_succeeded,
+        latency_ms: event.latency_ms.and_then(whole_millis),
+        isolate: id(&event.isolate),
+        format: print.format,
+        coarse: print.coarse,
+        sketch: print.sketch,
+        content: print.content,
+        traits: print.traits,
+    }
+}
+
+/// A valid token stands for its bearer; without one the source prefix does.
+fn actor(token: Option<&TokenUse>, source: &Source) -> Actor {
+    match token {
+        Some(TokenUse { id: Some(id), valid: Some(true), .. }) => Actor::Token(*id),
+        _ => source.prefix_id.map_or(Actor::Unknown, Actor::Prefix),
+    }
+}
+
+/// The panic site: its id and its words. The message is masked, lines are left out (they move with each release).
+fn site(keys: &Keys, memo: &mut Memo<Id, Arc<str>>, event: &PanicEvent<'_>, masked: &str) -> (Id, Arc<str>) {
+    let file = event.panic.file.as_deref().unwrap_or_default();
+    let function = own_function(event).unwrap_or_default();
+    let parts = [event.service.as_bytes(), file.as_bytes(), function.as_bytes(), masked.as_bytes()];
+    let id = keys.names(&parts);
+    let text = memo.get(&id).unwrap_or_else(|| {
+        let words = match (function, file) {
+            ("", "") => format!("unknown site: {masked}"),
+            ("", file) => file.to_owned(),
+            (function, "") => function.to_owned(),
+            (function, file) => format!("{function} ({file})"),
+        };
+        memo.put(id, neutral::line(&words, NAME_BYTES_MAX).into())
+    });
+    (id, text)
+}
+
+/// The innermost frame of the service's own code: of the crate that the panicking file belongs to where the path says
+/// so (`storefront/src/…`), else the first frame that is not the standard library's or a runtime's.
+fn own_function<'e>(event: &'e PanicEvent<'_>) -> Option<&'e str> {
+    const FOREIGN: [&str; 8] = ["core", "std", "alloc", "tokio", "rt", "futures", "wasm_bindgen", "rust_begin_unwind"];
+    let own = event.panic.file.as_deref().and_then(|file| file.split_once("/src/")).map(|(path, _)| {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        name.replace('-', "_")
+    });
+    let krate = |frame: &'e str| frame.trim_start_matches('<').split("::").next().unwrap_or(frame);
+    let frames = || event.panic.backtrace.iter().map(AsRef::as_ref);
+    own.and_then(|own| frames().find(|frame| krate(frame) == own))
+        .or_else(|| frames().find(|frame| !FOREIGN.contains(&krate(frame))))
+}
+
+/// Method and template; method and masked path where the producer gives no template.
+fn route<'a>(event: &PanicEvent<'a>) -> Cow<'a, str> {
+    let method = event.method.as_deref().unwrap_or_default();
+    match &event.endpoint {
+        Some(endpoint) if method.is_empty() || endpoint.starts_with(method) => shown(endpoint.clone(), NAME_BYTES_MAX),
+        Some(endpoint) => shown(Cow::Owned(format!("{method} {endpoint}")), NAME_BYTES_MAX),
+        None => {
+            let path = event.path.as_deref().unwrap_or_default();
+            let segments = path.split('/').take(PATH_SEGMENTS_MAX).map(masked_segment);
+            let masked = segments.collect::<Vec<_>>().join("/");
+            shown(Cow::Owned(format!("{method} {masked}").trim().to_owned()), NAME_BYTES_MAX)
+        }
+    }
+}
+
+/// A path segment that looks like a value stands for any value.
+fn masked_segment(segment: &str) -> &str {
+    let plain = segment.len() <= 32 && segment.bytes().all(|b| b.is_ascii_lowercase() || b"-_.".contains(&b));
+    let version = segment.strip_prefix('v').is_some_and(|rest| rest.len() <= 2 && rest.parse::<u8>().is_ok());
+    if plain || version { segment } else { "{}" }
+}
+
+/// The user agent's first product name, up to a slash or a space.
+fn agent_name<'a>(agent: Option<&Cow<'a, str>>) -> Cow<'a, str> {
+    let first = |agent: &str| agent.find(['/', ' ']).unwrap_or(agent.len());
+    match agent {
+        None => Cow::Borrowed(""),
+        Some(Cow::Borrowed(agent)) => neutral::line(agent.get(..first(agent)).unwrap_or(agent), AGENT_BYTES_MAX),
+        Some(Cow::Owned(agent)) => {
+            Cow::Owned(neutral::line(agent.get(..first(agent)).unwrap_or(agent), AGENT_BYTES_MAX).into_owned())
+        }
+    }
+}
+
+/// The content type without its parameters (a multipart boundary differs in every request), in lower case.
+fn media_type(keys: &Keys, content_type: &str) -> Id {
+    let bare = content_type.split(';').next().unwrap_or_default().trim();
+    if bare.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return keys.name(bare.to_ascii_lowercase().as_bytes());
+    }
+    keys.name(bare.as_bytes())
+}
+
+/// What was known of the retry when the event was sent; later knowledge says nothing about it.
+fn retry_succeeded(event: &PanicEvent<'_>) -> Option<bool> {
+    let retry = event.retry.as_ref()?;
+    if retry.known_at.is_some_and(|known_at| known_at > event.time) {
+        return None;
+    }
+    match retry.outcome.as_ref() {
+        "succeeded" | "success" => Some(true),
+        "failed" | "failure" => Some(false),
+        _ => None,
+    }
+}
+
+/// Whole milliseconds, at most a day.
+fn whole_millis(millis: f64) -> Option<u32> {
+    #[expect(clippy::cast_precision_loss, reason = "a day in milliseconds is far below 2^53")]
+    let day = Millis::DAY as f64;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=86,400,000 before")]
+    millis.is_finite().then(|| millis.clamp(0.0, day).round() as u32)
+}
+
+/// A text of the event as it may be shown and kept: one printable line, bounded.
+fn shown(text: Cow<'_, str>, bytes_max: usize) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => neutral::line(text, bytes_max),
+        Cow::Owned(text) => Cow::Owned(neutral::line(&text, bytes_max).into_owned()),
+    }
+}

@@ -1,0 +1,138 @@
+//! A tenant's memory as rows, and back.
+//!
+//! Every row's key begins with the tenant's id; values are in postcard's binary form, whose layout is tied to the store's
+//! schema version (a change of any stored type raises it). A row that cannot be read is counted and left out: a store is
+//! checked when it is opened, so this is a fault of ours, and a cell less is better than no service.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+
+use super::cell::Cell;
+use super::cells::Cells;
+use super::cluster::ClusteringModel;
+use super::cluster::identity::{Alias, Assignments, Cluster, ClusterId};
+use super::event::{Id, Millis};
+use super::judge::Record;
+use super::observation::{Actor, CellKey};
+use super::recent::Recent;
+use super::state::{Clock, State, StateRow};
+use super::tenant::{Standing, Tenant};
+
+/// Kinds of rows.
+pub const KINDS: [&str; 11] =
+    ["clock", "recent", "name", "cell", "actor", "normal", "near", "suspect", "cluster", "alias", "standing"];
+
+/// Rows of one kind as a store gives them: key and value.
+type Stored = Vec<(Vec<u8>, Vec<u8>)>;
+
+impl State {
+    /// Rebuilds the memory. `load` gives the stored rows of a kind. Also gives the number of rows that could not be
+    /// read; 0 unless something is wrong.
+    ///
+    /// # Errors
+    /// Those of `load`.
+    pub fn restore<E>(
+        clustering: &ClusteringModel,
+        load: impl Fn(&str) -> Result<Stored, E>,
+    ) -> Result<(Self, usize), E> {
+        let mut state = Self::new(clustering);
+        let mut n_unreadable = 0;
+        state.recent = Recent::restore(load("recent")?.into_iter().map(|(_, value)| value));
+        if let Some((_, clock)) = load("clock")?.first() {
+            match postcard::from_bytes::<Clock>(clock) {
+                Ok(clock) => (state.clock, state.clock_stored) = (clock, clock),
+                Err(_) => n_unreadable += 1,
+            }
+        }
+        let mut by_tenant: BTreeMap<Id, BTreeMap<&'static str, Stored>> = BTreeMap::new();
+        for kind in KINDS {
+            for (key, value) in load(kind)? {
+                if let Some((tenant, key)) =
+                    key.split_first_chunk::<8>().filter(|_| kind != "recent" && kind != "clock")
+                {
+                    let kinds = by_tenant.entry(Id(u64::from_be_bytes(*tenant))).or_default();
+                    kinds.entry(kind).or_default().push((key.to_vec(), value));
+                }
+            }
+        }
+        let now = state.clock.epoch.unwrap_or_default();
+        for (id, kinds) in by_tenant {
+            let (tenant, n) = Tenant::restore(clustering, &kinds, now);
+            n_unreadable += n;
+            state.tenants.insert(id, tenant);
+        }
+        Ok((state, n_unreadable))
+    }
+}
+
+impl Tenant {
+    /// The rows that changed since the last call, for the tenant `id`.
+    pub(super) fn take_rows(&mut self, id: Id) -> Vec<StateRow> {
+        let prefix = id.0.to_be_bytes();
+        let mut rows = self.names.take_rows(&prefix);
+        let mut own: Vec<Option<StateRow>> = Vec::new();
+        for (key, cell) in self.cells.take_dirty() {
+            own.push(StateRow::of("cell", &key, cell));
+        }
+        for actor in std::mem::take(&mut self.changed_suspects) {
+            own.push(StateRow::of("suspect", &actor, self.suspect_since.get(&actor)));
+        }
+        for cluster in std::mem::take(&mut self.restated) {
+            own.push(StateRow::of("cluster", &cluster, self.clusters.get(cluster).filter(|c| c.id == cluster)));
+            own.push(StateRow::of("alias", &cluster, self.clusters.alias(cluster).as_ref()));
+            own.push(StateRow::of("standing", &cluster, self.standings.get(&cluster)));
+        }
+        let foreign = self.record.take_dirty().into_iter().map(Some);
+        rows.extend(own.into_iter().chain(foreign).flatten().map(|row| {
+            let key = [&prefix[..], &row.key].concat();
+            StateRow { key, ..row }
+        }));
+        rows
+    }
+
+    fn restore(clustering: &ClusteringModel, kinds: &BTreeMap<&'static str, Stored>, now: Millis) -> (Self, usize) {
+        let mut reader = Reader { kinds, n_unreadable: 0 };
+        let limits = clustering.cell_limits();
+        let mut tenant = Self::new(limits);
+        for (key, text) in reader.rows("name") {
+            if let Some(id) = key.first_chunk::<8>() {
+                tenant.names.restore(Id(u64::from_be_bytes(*id)), text);
+            }
+        }
+        tenant.cells = Cells::restore(limits, reader.read::<CellKey, Cell>("cell"));
+        tenant.suspect_since = reader.read::<Actor, Millis>("suspect").into_iter().collect();
+        let clusters = reader.read::<ClusterId, Cluster>("cluster").into_iter().map(|(_, cluster)| cluster);
+        tenant.clusters = Assignments::restore(clusters, reader.read::<ClusterId, Alias>("alias"));
+        tenant.standings = reader.read::<ClusterId, Standing>("standing").into_iter().collect();
+        let judged = ["actor", "normal", "near"].into_iter();
+        let judged = judged.flat_map(|kind| reader.rows(kind).map(move |(key, value)| (kind, key, value)));
+        let (record, n) = Record::restore(judged);
+        tenant.record = record;
+        tenant.rebuild(clustering, now);
+        (tenant, reader.n_unreadable + n)
+    }
+}
+
+struct Reader<'s> {
+    kinds: &'s BTreeMap<&'static str, Stored>,
+    n_unreadable: usize,
+}
+
+impl<'s> Reader<'s> {
+    fn rows(&self, kind: &str) -> impl Iterator<Item = (&'s [u8], &'s [u8])> + use<'s> {
+        let stored = self.kinds.get(kind).map_or(&[][..], Vec::as_slice);
+        stored.iter().map(|(key, value)| (key.as_slice(), value.as_slice()))
+    }
+
+    fn read<K: DeserializeOwned, V: DeserializeOwned>(&mut self, kind: &str) -> Vec<(K, V)> {
+        let mut read = Vec::new();
+        for (key, value) in self.rows(kind) {
+            match (postcard::from_bytes(key), postcard::from_bytes(value)) {
+                (Ok(key), Ok(value)) => read.push((key, value)),
+                _ => self.n_unreadable += 1,
+            }
+        }
+        read
+    }
+}

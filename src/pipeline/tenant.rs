@@ -1,0 +1,413 @@
+//! One tenant's memory, and what closing an epoch makes of it.
+//!
+//! [`Tenant::observe`] counts an event in its cell, with its sender, and learns the names to show. [`Tenant::close`]
+//! turns what changed since the last epoch into rows, rows into clusters, clusters into judgements, and judgements into
+//! alerts. Only what changed is worked through; the result is the same as from working through everything.
+//!
+//! Holds the second panic fence: a fault in clustering falls back to exact keys for the rows at hand, and is counted.
+//! Bounds: those of cells, actors and names; everything else here is keyed by them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde::{Deserialize, Serialize};
+
+use super::alert::{Alert, Change, Portrait, Verdict};
+use super::cell::{Cell, text_id};
+use super::cells::{CellLimits, Cells};
+use super::cluster::identity::{Assignments, Cluster, ClusterId, Member, group};
+use super::cluster::{ClusteringModel, Party, Row, RowKey, SmallSet, components, exact_components};
+use super::event::{Id, Millis};
+use super::judge::{ClusterView, Judgement, Record, Weighed, judge_cluster};
+use super::life::{Life, Word};
+use super::names::Names;
+use super::observation::{Actor, CellKey, Observation};
+use super::portrait::{Sitting, asn_name_id};
+use super::rows::Rows;
+use super::sample::{KeyedSet, count_f64};
+use super::shares::Shares;
+use super::{Context, Step};
+
+/// How a cluster stands: the judge's last word and the alerts told so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The judge's last word.
+    pub judgement: Judgement,
+    /// The points that it needed to be called hostile.
+    pub threshold: f64,
+    /// Version of the models that judged.
+    pub model: String,
+    /// Alerts told so far.
+    pub life: Life,
+}
+
+/// Where one event stands now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Whereabouts {
+    /// The cluster that holds its sender's share of its cell; `None` when the cell is forgotten.
+    pub cluster: Option<ClusterId>,
+    /// The judge's last word on it.
+    pub verdict: Verdict,
+    /// Event time from which on an alert covered it.
+    pub alerted_at: Option<Millis>,
+}
+
+/// One tenant.
+#[derive(Debug, Default)]
+pub struct Tenant {
+    pub(super) cells: Cells,
+    pub(super) record: Record,
+    pub(super) names: Names,
+    pub(super) clusters: Assignments,
+    pub(super) standings: BTreeMap<ClusterId, Standing>,
+    /// Since when each suspect is one without a break.
+    pub(super) suspect_since: BTreeMap<Actor, Millis>,
+    shares: Shares,
+    rows: Rows,
+    touched: BTreeSet<CellKey>,
+    /// Clusters whose rows are to be stored.
+    pub(super) restated: BTreeSet<ClusterId>,
+    /// Suspects whose rows are to be stored.
+    pub(super) changed_suspects: BTreeSet<Actor>,
+}
+
+impl Tenant {
+    /// Nobody and nothing yet.
+    pub fn new(limits: CellLimits) -> Self {
+        Self { cells: Cells::new(limits), ..Self::default() }
+    }
+
+    /// Counts an event and learns its names.
+    pub fn observe(&mut self, o: &Observation<'_>) {
+        let landed = self.cells.add(o);
+        self.touched.insert(landed);
+        self.record.observe(o);
+        let tenant = o.cell.tenant;
+        let mut learn = |id: Id, text: &str| self.names.learn(id, text);
+        learn(tenant, &o.tenant);
+        learn(o.cell.service, &o.service);
+        learn(o.cell.site, &o.site);
+        learn(o.cell.route, &o.route);
+        learn(text_id(tenant, &o.panic.class), &o.panic.class);
+        if let Some(release) = &o.release {
+            learn(text_id(tenant, release), release);
+        }
+        if let Some(token) = &o.token {
+            learn(text_id(tenant, &token.scopes), &token.scopes);
+        }
+        if let Some(family) = o.agent_family {
+            learn(family, &o.agent_name);
+        }
+        if let (Some(asn), Some(organisation)) = (o.source.network.asn, &o.source.network.organisation) {
+            learn(asn_name_id(u64::from(asn)), organisation);
+        }
+    }
+
+    /// Closes an epoch at event time `now`.
+    pub fn close(&mut self, context: &Context, now: Millis, step: &mut Step) {
+        self.weigh_suspects(context, now);
+        let changed = self.refresh_rows(&context.clustering, now);
+        let mut concerned = self.recluster(&context.clustering, &changed, now, step);
+        let touched = std::mem::take(&mut self.touched);
+        concerned.extend(touched.iter().flat_map(both_rows).filter_map(|row| self.clusters.of(&row)));
+        concerned.extend(self.standings.iter().filter(|(_, s)| s.life.open_since.is_some()).map(|(id, _)| *id));
+        for id in concerned {
+            self.judge(context, id, now, step);
+        }
+    }
+
+    /// Asks the judge whom it suspects, and notes their shares of cells.
+    fn weigh_suspects(&mut self, context: &Context, now: Millis) {
+        let weighed = self.record.close_epoch(&context.hostility, now);
+        for actor in weighed {
+            let suspect = self.record.current_suspects().contains_key(&actor);
+            let mut ledger: BTreeMap<CellKey, u64> = BTreeMap::new();
+            if suspect != self.suspect_since.contains_key(&actor) {
+                self.changed_suspects.insert(actor);
+            }
+            if suspect {
+                self.suspect_since.entry(actor).or_insert(now);
+                for (cell, touch) in self.record.ledger(&actor) {
+                    let cell = self.cells.resolve(cell);
+                    if self.cells.get(&cell).is_some() {
+                        *ledger.entry(cell).or_default() += u64::from(touch.events);
+                    }
+                }
+                self.touched.extend(ledger.keys());
+            } else {
+                self.suspect_since.remove(&actor);
+            }
+            self.touched.extend(self.shares.set(actor, &ledger));
+        }
+    }
+
+    /// Makes the rows of all touched cells anew; gives those around which clusters may have changed.
+    fn refresh_rows(&mut self, model: &ClusteringModel, now: Millis) -> BTreeSet<RowKey> {
+        let mut changed = BTreeSet::new();
+        for key in &self.touched {
+            let now_called = self.cells.resolve(key);
+            for row in both_rows(key) {
+                if now_called != *key {
+                    self.clusters.fold(row, RowKey { cell: now_called, ..row });
+                }
+                let made = self.cells.get(key).and_then(|cell| self.row(model, row, cell, now));
+                if self.rows.set(row, made) {
+                    changed.insert(row);
+                }
+            }
+        }
+        changed
+    }
+
+    /// The row of one party's share of a cell; `None` when it has none.
+    fn row(&self, model: &ClusteringModel, key: RowKey, cell: &Cell, now: Millis) -> Option<Row> {
+        let suspects = self.shares.of(&key.cell);
+        let n_suspects: u64 = suspects.clone().map(|(_, events)| *events).sum::<u64>().min(cell.n);
+        let gate = model.actors.gate;
+        let (events, actors, kin) = match key.party {
+            Party::Everyone if suspects.len() == 0 => (cell.n, SmallSet::of(&cell.actors, gate), None),
+            Party::Everyone => {
+                let shares: BTreeSet<Id> = suspects.filter_map(|(actor, _)| actor_id(actor)).collect();
+                let honest = cell.actors.iter().filter(|id| !shares.contains(id));
+                let few = if cell.actors.is_exact() { SmallSet::exact(honest, gate) } else { SmallSet::many() };
+                (cell.n - n_suspects, few, None)
+            }
+            Party::Suspects => {
+                let kin = suspects.clone().next().and_then(|(actor, _)| self.record.kin(actor, &key.cell));
+                let few = SmallSet::exact(suspects.filter_map(|(actor, _)| actor_id(actor)), gate);
+                (n_suspects, few, kin)
+            }
+        };
+        let weight = cell.minutes.weight(now, long_half_life(model)) * count_f64(events) / count_f64(cell.n.max(1));
+        let CellKey { site, route, .. } = key.cell;
+        (events > 0).then(|| Row { key, site, route, sketch: cell.sketch, actors, weight, kin })
+    }
+
+    /// Clusters the region around changed rows anew; gives the clusters that were or are in it.
+    fn recluster(
+        &mut self,
+        model: &ClusteringModel,
+        changed: &BTreeSet<RowKey>,
+        now: Millis,
+        step: &mut Step,
+    ) -> BTreeSet<ClusterId> {
+        if changed.is_empty() {
+            return BTreeSet::new();
+        }
+        let members = |id: &ClusterId| self.clusters.get(*id).map_or(&[][..], |c| &c.members).iter().copied();
+        let region: Vec<Row> =
+            self.rows.region(changed, |row| self.clusters.of(row), members).into_iter().cloned().collect();
+        step.n_rows_clustered += region.len() as u64;
+        let labels = match catch_unwind(AssertUnwindSafe(|| components(model, &region))) {
+            Ok(Ok(labels)) => labels,
+            Ok(Err(_)) | Err(_) => {
+                step.fallbacks += 1;
+                exact_components(&region)
+            }
+        };
+        let first = |row: &RowKey| self.cells.get(&row.cell).map_or(now, |cell| cell.first);
+        let placed: Vec<Member> =
+            region.iter().map(|row| Member { key: row.key, weight: row.weight, first: first(&row.key) }).collect();
+        let concerned = self.clusters.update(model, changed, &group(&labels, &placed), now);
+        self.restated.extend(&concerned);
+        concerned
+    }
+
+    /// Judges one cluster and tells what changed in its life.
+    fn judge(&mut self, context: &Context, id: ClusterId, now: Millis, step: &mut Step) {
+        let Some(cluster) = self.clusters.get(id).filter(|cluster| cluster.id == id) else {
+            self.end(id, now, step);
+            return;
+        };
+        let judgement = self.judgement(context, cluster);
+        let standing = self.standings.remove(&id);
+        let mut life = standing.as_ref().map(|standing| standing.life.clone()).unwrap_or_default();
+        let mut told = None;
+        if judgement.verdict == Verdict::Hostile || life.open_since.is_some() {
+            let sitting = self.sitting(cluster);
+            let portrait = sitting.draw(&self.names);
+            let word =
+                Word { verdict: judgement.verdict, severity: portrait.severity, last_event: sitting.summary.last };
+            let ordinal = life.next_ordinal;
+            told = life.turn(&context.alerts, word, now).map(|change| (change, ordinal, portrait));
+        }
+        let threshold = f64::from(context.hostility.hostile_at) / 100.0;
+        let standing_now = Standing { judgement, threshold, model: context.version.clone(), life };
+        if let Some((change, ordinal, portrait)) = told {
+            let portrait = complete(cluster, &standing_now, portrait);
+            step.alerts.push(Alert::of(change, &id.to_string(), ordinal, now, portrait));
+        }
+        if standing.as_ref() != Some(&standing_now) {
+            self.restated.insert(id);
+        }
+        self.standings.insert(id, standing_now);
+    }
+
+    /// A cluster that is no more: its open alert, if it had one, is closed.
+    fn end(&mut self, id: ClusterId, now: Millis, step: &mut Step) {
+        let Some(mut standing) = self.standings.remove(&id) else { return };
+        self.restated.insert(id);
+        let ordinal = standing.life.next_ordinal;
+        if !standing.life.absorb(now) {
+            return;
+        }
+        let heir = self.clusters.get(id).map(|heir| heir.id.to_string());
+        let title = heir.as_ref().map_or_else(
+            || "its events are forgotten or spread over other clusters".to_owned(),
+            |heir| format!("it became part of {heir}"),
+        );
+        let portrait = Portrait { title, lineage: heir.into_iter().collect(), ..Portrait::default() };
+        step.alerts.push(Alert::of(Change::Closed, &id.to_string(), ordinal, now, portrait));
+    }
+
+    fn judgement(&self, context: &Context, cluster: &Cluster) -> Judgement {
+        let mut actors: KeyedSet<64> = KeyedSet::default();
+        let mut releases: BTreeMap<u64, u64> = BTreeMap::new();
+        let (mut events, mut first, mut last) = (0, Millis(i64::MAX), Millis(i64::MIN));
+        for (row, cell) in self.cells_of(cluster) {
+            events += self.rows_events(row, cell);
+            first = first.min(cell.first);
+            last = last.max(cell.last);
+            actors.merge(&cell.actors);
+            for (release, n) in cell.releases.iter() {
+                *releases.entry(release).or_default() += n;
+            }
+        }
+        let mut releases: Vec<u64> = releases.into_values().collect();
+        releases.sort_unstable_by(|a, b| b.cmp(a));
+        let suspects = self.suspects_of(cluster);
+        let weighed: Vec<&Weighed> = suspects.iter().filter_map(|a| self.record.current_suspects().get(a)).collect();
+        let view =
+            ClusterView { events, actors: actors.len_estimate(), first, last, releases: &releases, suspects: &weighed };
+        judge_cluster(&context.hostility, &view)
+    }
+
+    fn cells_of<'t>(&'t self, cluster: &'t Cluster) -> impl Iterator<Item = (&'t RowKey, &'t Cell)> {
+        cluster.members.iter().filter_map(|row| Some((row, self.cells.get(&row.cell)?)))
+    }
+
+    fn rows_events(&self, row: &RowKey, cell: &Cell) -> u64 {
+        let suspects: u64 = self.shares.of(&row.cell).map(|(_, events)| *events).sum::<u64>().min(cell.n);
+        if row.party == Party::Suspects { suspects } else { cell.n - suspects }
+    }
+
+    fn suspects_of(&self, cluster: &Cluster) -> BTreeSet<Actor> {
+        let shares = cluster.members.iter().filter(|row| row.party == Party::Suspects);
+        shares.flat_map(|row| self.shares.of(&row.cell)).map(|(actor, _)| *actor).collect()
+    }
+
+    /// Everything that a portrait of the cluster is drawn from. A cluster of suspects is described by what they did.
+    fn sitting(&self, cluster: &Cluster) -> Sitting {
+        let mut sitting = Sitting::default();
+        let suspects = self.suspects_of(cluster);
+        for (row, cell) in self.cells_of(cluster) {
+            sitting.parts.insert(row.cell, self.rows_events(row, cell));
+            if suspects.is_empty() {
+                sitting.summary.merge(cell);
+            }
+        }
+        for summary in suspects.iter().filter_map(|actor| self.record.summary(actor)) {
+            sitting.summary.merge(summary);
+        }
+        sitting
+    }
+
+    /// The portrait of a living cluster, for a report.
+    pub fn portrait(&self, cluster: &Cluster) -> Portrait {
+        let portrait = self.sitting(cluster).draw(&self.names);
+        match self.standings.get(&cluster.id) {
+            Some(standing) => complete(cluster, standing, portrait),
+            None => portrait,
+        }
+    }
+
+    /// The living clusters with their standing.
+    pub fn clusters(&self) -> impl Iterator<Item = (&Cluster, Option<&Standing>)> {
+        self.clusters.clusters().map(|cluster| (cluster, self.standings.get(&cluster.id)))
+    }
+
+    /// Events by minute of a cluster, the earliest first: minutes since the epoch and how many.
+    pub fn timeline(&self, cluster: &Cluster) -> BTreeMap<i64, u64> {
+        let mut minutes: BTreeMap<i64, u64> = BTreeMap::new();
+        let sitting = self.sitting(cluster);
+        for (minute, events) in sitting.summary.minutes.minutes() {
+            *minutes.entry(minute).or_default() += u64::from(events);
+        }
+        minutes
+    }
+
+    /// Where an event with this cell key and sender stands now.
+    pub fn whereabouts(&self, cell: &CellKey, actor: Actor) -> Whereabouts {
+        let cell = self.cells.resolve(cell);
+        let suspect = self.suspect_since.get(&actor).copied();
+        let party = if suspect.is_some() { Party::Suspects } else { Party::Everyone };
+        // A suspect that touched more cells than its ledger has room for stands where the rest of it stands.
+        let elsewhere =
+            || self.shares.cells_of(&actor).find_map(|cell| self.clusters.of(&RowKey { cell: *cell, party }));
+        let Some(id) = self
+            .clusters
+            .of(&RowKey { cell, party })
+            .filter(|_| suspect.is_none() || self.shares.has(&cell, &actor))
+            .or_else(elsewhere)
+        else {
+            return Whereabouts::default();
+        };
+        let Some(standing) = self.standings.get(&id) else {
+            return Whereabouts { cluster: Some(id), ..Whereabouts::default() };
+        };
+        let alerted_at = standing.life.first_opened.map(|at| suspect.map_or(at, |since| at.max(since)));
+        Whereabouts { cluster: Some(id), verdict: standing.judgement.verdict, alerted_at }
+    }
+
+    /// Forgets what has faded, and the names that nobody needs any more.
+    pub fn forget(&mut self, now: Millis) {
+        self.touched.extend(self.cells.forget(now));
+        let mut used: BTreeSet<Id> = BTreeSet::new();
+        for (key, cell) in self.cells.iter() {
+            used.extend([key.tenant, key.service, key.site, key.route]);
+            used.extend(cell.releases.iter().chain(cell.scopes.iter()).chain(cell.agents.iter()).map(|(id, _)| Id(id)));
+            used.extend(cell.classes.iter().map(|(id, _)| Id(id)));
+            used.extend(cell.asns.iter().map(|(asn, _)| asn_name_id(asn)));
+        }
+        self.names.keep(&used);
+    }
+
+    /// After a start: all rows from the cells that were kept.
+    pub(super) fn rebuild(&mut self, model: &ClusteringModel, now: Millis) {
+        self.touched = self.cells.iter().map(|(key, _)| *key).collect();
+        for (actor, cells) in self.record.current_suspects().keys().map(|actor| (*actor, self.record.ledger(actor))) {
+            let mut ledger: BTreeMap<CellKey, u64> = BTreeMap::new();
+            for (cell, touch) in cells {
+                let cell = self.cells.resolve(cell);
+                if self.cells.get(&cell).is_some() {
+                    *ledger.entry(cell).or_default() += u64::from(touch.events);
+                }
+            }
+            self.shares.set(actor, &ledger);
+        }
+        self.refresh_rows(model, now);
+    }
+}
+
+fn complete(cluster: &Cluster, standing: &Standing, portrait: Portrait) -> Portrait {
+    let Judgement { verdict, points, evidence, counter_evidence } = standing.judgement.clone();
+    let lineage = cluster.split_from.iter().chain(&cluster.merged).map(ToString::to_string).collect();
+    let (threshold, model) = (standing.threshold, standing.model.clone());
+    Portrait { verdict, points, threshold, evidence, counter_evidence, lineage, model, ..portrait }
+}
+
+fn both_rows(cell: &CellKey) -> [RowKey; 2] {
+    [Party::Everyone, Party::Suspects].map(|party| RowKey { cell: *cell, party })
+}
+
+fn actor_id(actor: &Actor) -> Option<Id> {
+    match actor {
+        Actor::Token(id) | Actor::Prefix(id) => Some(*id),
+        Actor::Unknown => None,
+    }
+}
+
+fn long_half_life(model: &ClusteringModel) -> i64 {
+    let [_, long] = model.memory.half_life_minutes;
+    i64::from(long) * Millis::MINUTE
+}

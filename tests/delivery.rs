@@ -1,0 +1,492 @@
+//! Delivery from the store to scripted servers: outages, poison, crashes, holds; every alert arrives or is visibly not.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use panicsift::edge::admin::{self, Health, HealthLimits, LaneState, SourceState};
+use panicsift::edge::deliver::{
+    BatchLimits, FileSettings, HttpOutlet, HttpSettings, Lane, LaneError, NdjsonFile, Outlet, PaceLimits, deliver,
+};
+use panicsift::edge::elastic::{ElasticAuth, ElasticSettings, ElasticWire};
+use panicsift::edge::splunk::{SplunkSettings, SplunkWire};
+use panicsift::edge::store::{Fate, Outbox, Store};
+use panicsift::pipeline::alert::{Alert, Change};
+use panicsift::pipeline::event::Checkpoint;
+use panicsift::secret::Secret;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::support::http::{Answer, ScriptedServer};
+use crate::support::{alert, bulk, hec, tls};
+
+/// Prints what the way from the outbox to a receiver in the same process costs (the receiver's own work included):
+/// `cargo test --release --test it -- --ignored --nocapture outbox_rate`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+#[expect(clippy::cast_precision_loss, reason = "a measurement")]
+async fn outbox_rate() {
+    const N: usize = 20_000;
+    let server = ScriptedServer::start(|_, _| hec::reply("success")).await;
+    let mut bench = Bench::new();
+    bench.put_many(N);
+    let started = tokio::time::Instant::now();
+    let path = bench.path();
+    let lane = Lane::new("splunk", &path, splunk(&server.url()));
+    bench.tasks.spawn(deliver(
+        vec![lane],
+        Arc::clone(&bench.health),
+        bench.wakeup.subscribe(),
+        bench.shutdown.subscribe(),
+    ));
+    bench.drained("splunk").await;
+    let rate = N as f64 / started.elapsed().as_secs_f64();
+    println!("{rate:.0} alerts/s in {} requests", server.received().len());
+}
+
+/// Quick enough for a test, slow enough to be seen.
+const PACE: PaceLimits = PaceLimits {
+    delay_min: Duration::from_millis(5),
+    delay_max: Duration::from_millis(40),
+    hold: Duration::from_millis(50),
+};
+
+/// Far more than any of these tests takes; reached only when something hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A store with its delivery running.
+struct Bench {
+    dir: TempDir,
+    store: Store,
+    health: Arc<Health>,
+    wakeup: watch::Sender<u64>,
+    shutdown: watch::Sender<bool>,
+    tasks: JoinSet<Result<(), LaneError>>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store.db")).unwrap();
+        let health = Arc::new(Health::new(HealthLimits::default()));
+        let (wakeup, shutdown) = (watch::Sender::new(0), watch::Sender::new(false));
+        Self { dir, store, health, wakeup, shutdown, tasks: JoinSet::new() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("store.db")
+    }
+
+    fn put(&mut self, alerts: &[Alert]) {
+        self.store.commit(&[], alerts, &Checkpoint::default()).unwrap();
+        self.wakeup.send_modify(|n| *n += 1);
+    }
+
+    /// `n` alerts of as many clusters.
+    fn put_many(&mut self, n: usize) -> Vec<String> {
+        let ids: Vec<String> = (0..n).map(|n| format!("a-{n:03}")).collect();
+        let alerts: Vec<Alert> = ids.iter().map(|id| alert(id, &format!("c-{id}"), Change::Opened)).collect();
+        self.put(&alerts);
+        ids
+    }
+
+    fn run(&mut self, outlets: Vec<(&str, Box<dyn Outlet>)>) {
+        let batch = BatchLimits { alerts_max: 10, ..BatchLimits::default() };
+        let path = self.path();
+        let lanes =
+            outlets.into_iter().map(|(name, outlet)| Lane::new(name, &path, outlet).with_limits(batch, PACE)).collect();
+        let (health, wakeup) = (Arc::clone(&self.health), self.wakeup.subscribe());
+        self.tasks.spawn(deliver(lanes, health, wakeup, self.shutdown.subscribe()));
+    }
+
+    fn lane(&self, name: &str) -> Option<LaneState> {
+        self.health.report().lanes.get(name).map(|lane| lane.state.clone())
+    }
+
+    async fn until(&self, what: &str, done: impl Fn(&Self) -> bool) {
+        let waited = tokio::time::timeout(PATIENCE, async {
+            while !done(self) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        assert!(waited.await.is_ok(), "never: {what}; {:?}", self.health.report());
+    }
+
+    /// Waits until nothing waits for the destination.
+    async fn drained(&self, name: &str) {
+        self.until("drained", |bench| bench.store.n_waiting(name).unwrap() == 0).await;
+    }
+
+    /// Ends delivery as a shutdown does.
+    async fn stop(&mut self) {
+        self.shutdown.send_replace(true);
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.unwrap().unwrap();
+        }
+        self.shutdown.send_replace(false);
+    }
+
+    /// Ends delivery as a crash does: whatever was going on is gone.
+    async fn crash(&mut self) {
+        self.tasks.shutdown().await;
+    }
+
+    fn fate(&self, alert_id: &str) -> (Fate, String, u32) {
+        let mut deliveries = self.store.deliveries_of(alert_id).unwrap();
+        assert_eq!(deliveries.len(), 1, "{alert_id}");
+        deliveries.pop().map(|one| (one.fate, one.detail, one.attempts)).unwrap()
+    }
+}
+
+fn http() -> HttpSettings {
+    HttpSettings { timeout_ms: 5_000, ..HttpSettings::default() }
+}
+
+fn splunk(url: &str) -> Box<dyn Outlet> {
+    splunk_by(url, http())
+}
+
+fn splunk_by(url: &str, http: HttpSettings) -> Box<dyn Outlet> {
+    let settings = SplunkSettings {
+        name: "splunk".to_owned(),
+        url: url.to_owned(),
+        token: Secret::new("t0ken"),
+        index: None,
+        host: None,
+        source: "panicsift".to_owned(),
+        sourcetype: "panicsift:alert".to_owned(),
+        http,
+        batch: BatchLimits::default(),
+    };
+    Box::new(HttpOutlet::new(SplunkWire::new(&settings), &settings.http).unwrap())
+}
+
+fn elastic(url: &str) -> Box<dyn Outlet> {
+    let settings = ElasticSettings {
+        name: "elastic".to_owned(),
+        url: url.to_owned(),
+        data_stream: "logs-panicsift.alert-default".to_owned(),
+        auth: ElasticAuth::None,
+        http: http(),
+        batch: BatchLimits::default(),
+    };
+    Box::new(HttpOutlet::new(ElasticWire::new(&settings), &settings.http).unwrap())
+}
+
+fn file(path: &Path, rotate_bytes: u64) -> Box<dyn Outlet> {
+    Box::new(NdjsonFile::new(&FileSettings { name: "file".to_owned(), path: path.to_owned(), rotate_bytes }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_several_requests_loses_nothing_and_repeats_nothing() {
+    let script = [
+        "server-busy",
+        "internal-error",
+        "bad-gateway",
+        "proxy-page",
+        "not-found",
+        "empty",
+        "shutting-down",
+        "queue-full",
+    ];
+    let (server, index) = hec::start(&script).await;
+    let mut bench = Bench::new();
+    let ids = bench.put_many(25);
+    bench.run(vec![("splunk", splunk(&server.url()))]);
+    bench.drained("splunk").await;
+    bench.stop().await;
+    assert_eq!(index.ids(), ids);
+    let request = &server.received()[0];
+    assert_eq!(request.path, "/services/collector/event");
+    assert_eq!(request.headers["authorization"], "Splunk t0ken");
+    assert_eq!(request.headers["content-encoding"], "gzip");
+    assert_eq!(bench.fate("a-000"), (Fate::Delivered, String::new(), 9));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_there_is_waited_for() {
+    let (server, _) = hec::start(&[]).await;
+    let url = server.url();
+    let address = url.trim_start_matches("http://").parse().unwrap();
+    drop(server);
+    let mut bench = Bench::new();
+    let ids = bench.put_many(3);
+    bench.run(vec![("splunk", splunk(&url))]);
+    bench.until("retrying", |bench| matches!(bench.lane("splunk"), Some(LaneState::Retrying(_)))).await;
+    let (_server, index) = hec::start_at(address, &[]).await;
+    bench.drained("splunk").await;
+    assert_eq!(index.ids(), ids);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poisoned_alert_in_the_middle_costs_itself_alone_and_is_visible() {
+    let index = hec::Index::default();
+    let taken = index.clone();
+    let server = ScriptedServer::start(move |_, request| {
+        let Some(at) = hec::ids(request).iter().position(|id| id == "a-013") else {
+            taken.take(request);
+            return hec::reply("success");
+        };
+        Answer::new(400, format!(r#"{{"text":"Invalid data format","code":6,"invalid-event-number":{at}}}"#))
+    })
+    .await;
+    let mut bench = Bench::new();
+    let mut ids = bench.put_many(25);
+    bench.run(vec![("splunk", splunk(&server.url()))]);
+    bench.drained("splunk").await;
+    ids.retain(|id| id != "a-013");
+    assert_eq!(index.ids(), ids);
+    let (fate, why, _) = bench.fate("a-013");
+    assert_eq!((fate, why.as_str()), (Fate::Refused, "HTTP 400, code 6: Invalid data format"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_hold_the_lane_and_lose_nothing() {
+    for trouble in ["token-disabled", "invalid-token", "incorrect-index", "channel-missing", "redirect"] {
+        let (server, index) = hec::start(&[trouble; 5]).await;
+        let mut bench = Bench::new();
+        let ids = bench.put_many(3);
+        bench.run(vec![("splunk", splunk(&server.url()))]);
+        bench.until("on hold", |bench| matches!(bench.lane("splunk"), Some(LaneState::OnHold(_)))).await;
+        let report = bench.health.report();
+        assert!(report.reasons.iter().any(|reason| reason.starts_with("destination splunk is on hold")), "{report:?}");
+        bench.drained("splunk").await;
+        bench.until("free", |bench| bench.lane("splunk") == Some(LaneState::Idle)).await;
+        assert_eq!(index.ids(), ids, "{trouble}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_too_large_is_split() {
+    let index = hec::Index::default();
+    let taken = index.clone();
+    let server = ScriptedServer::start(move |_, request| {
+        if hec::ids(request).len() > 3 {
+            return Answer::new(413, "<html>413 Request Entity Too Large</html>");
+        }
+        taken.take(request);
+        hec::reply("success")
+    })
+    .await;
+    let mut bench = Bench::new();
+    let ids = bench.put_many(25);
+    bench.run(vec![("splunk", splunk(&server.url()))]);
+    bench.drained("splunk").await;
+    assert_eq!(index.ids(), ids);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_between_delivery_and_its_note_repeats_the_alert_under_the_same_id() {
+    let index = hec::Index::default();
+    let taken = index.clone();
+    let server = ScriptedServer::start(move |n, request| {
+        taken.take(request);
+        Answer { never: n == 0, ..hec::reply("success") }
+    })
+    .await;
+    let mut bench = Bench::new();
+    let ids = bench.put_many(2);
+    bench.run(vec![("splunk", splunk(&server.url()))]);
+    bench.until("taken", |_| !index.ids().is_empty()).await;
+    bench.crash().await;
+    bench.run(vec![("splunk", splunk(&server.url()))]);
+    bench.drained("splunk").await;
+    assert_eq!(index.ids(), [ids.clone(), ids].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_repeats_nothing_where_the_destination_knows_the_id() {
+    let (server, stream) = bulk::start(|_, _| None).await;
+    let mut bench = Bench::new();
+    let ids = bench.put_many(3);
+    bench.run(vec![("elastic", elastic(&server.url()))]);
+    bench.drained("elastic").await;
+    bench.stop().await;
+    // A second name is a second lane that knows nothing of the first: the same requests once more.
+    bench.run(vec![("again", elastic(&server.url()))]);
+    bench.drained("again").await;
+    assert_eq!(stream.ids(), ids);
+    let fates: Vec<Fate> = bench.store.deliveries_of("a-000").unwrap().iter().map(|one| one.fate).collect();
+    assert_eq!(fates, vec![Fate::Repeated, Fate::Delivered]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_of_a_bulk_request_have_each_their_own_fate() {
+    let (server, stream) = bulk::start(|n, id| match id {
+        "a-001" => Some((400, "document_parsing_exception")),
+        "a-002" if n < 3 => Some((500, "exception")),
+        "a-003" if n < 2 => Some((503, "unavailable_shards_exception")),
+        _ => None,
+    })
+    .await;
+    let mut bench = Bench::new();
+    bench.put_many(5);
+    bench.run(vec![("elastic", elastic(&server.url()))]);
+    bench.drained("elastic").await;
+    assert_eq!(stream.ids(), ["a-000", "a-004", "a-003", "a-002"]);
+    let (fate, why, _) = bench.fate("a-001");
+    assert_eq!((fate, why.as_str()), (Fate::Refused, "400 document_parsing_exception: as scripted"));
+    assert_eq!(bench.fate("a-002").2, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_on_the_index_holds_the_lane_and_drops_nothing() {
+    for (status, kind) in [(403, "cluster_block_exception"), (429, "cluster_block_exception"), (404, "index_not_found")]
+    {
+        let (server, stream) = bulk::start(move |n, _| (n < 3).then_some((status, kind))).await;
+        let mut bench = Bench::new();
+        let ids = bench.put_many(4);
+        bench.run(vec![("elastic", elastic(&server.url()))]);
+        bench.until("on hold", |bench| matches!(bench.lane("elastic"), Some(LaneState::OnHold(_)))).await;
+        bench.drained("elastic").await;
+        assert_eq!((stream.ids(), server.received().len()), (ids, 4), "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_changes_of_a_cluster_arrive_in_their_order_whatever_is_retried() {
+    let (server, stream) = bulk::start(|n, id| {
+        let retried = (id == "x-opened" && n < 3) || (id == "y-raised" && n < 5);
+        retried.then_some((503, "unavailable_shards_exception"))
+    })
+    .await;
+    let mut bench = Bench::new();
+    let changes = [("opened", Change::Opened), ("raised", Change::Raised), ("closed", Change::Closed)];
+    let alerts: Vec<Alert> = changes
+        .iter()
+        .flat_map(|(word, change)| ["x", "y"].map(|cluster| alert(&format!("{cluster}-{word}"), cluster, *change)))
+        .collect();
+    bench.put(&alerts);
+    bench.run(vec![("elastic", elastic(&server.url()))]);
+    bench.drained("elastic").await;
+    let arrived = stream.ids();
+    for cluster in ["x", "y"] {
+        let own: Vec<&String> = arrived.iter().filter(|id| id.starts_with(cluster)).collect();
+        assert_eq!(own, changes.map(|(word, _)| format!("{cluster}-{word}")).iter().collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_hangs_holds_up_no_other() {
+    let silent = ScriptedServer::start(|_, _| Answer { never: true, ..Answer::default() }).await;
+    let (server, stream) = bulk::start(|_, _| None).await;
+    let mut bench = Bench::new();
+    let path = bench.dir.path().join("alerts.jsonl");
+    let ids = bench.put_many(25);
+    bench.run(vec![("splunk", splunk(&silent.url())), ("elastic", elastic(&server.url())), ("file", file(&path, 0))]);
+    bench.drained("elastic").await;
+    bench.drained("file").await;
+    assert_eq!(bench.store.n_waiting("splunk").unwrap(), 25);
+    assert_eq!(stream.ids(), ids);
+    let lines = std::fs::read_to_string(&path).unwrap();
+    let written: Vec<String> =
+        lines.lines().map(|line| serde_json::from_str::<Alert>(line).unwrap().alert_id).collect();
+    assert_eq!(written, ids);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_rotated_and_an_unwritable_one_is_waited_for() {
+    let mut bench = Bench::new();
+    let directory = bench.dir.path().join("later");
+    let path = directory.join("alerts.jsonl");
+    let ids = bench.put_many(25);
+    bench.run(vec![("file", file(&path, 1))]);
+    bench.until("retrying", |bench| matches!(bench.lane("file"), Some(LaneState::Retrying(_)))).await;
+    std::fs::create_dir(&directory).unwrap();
+    bench.drained("file").await;
+    let n_lines: usize = ["alerts.jsonl", "alerts.jsonl.1", "alerts.jsonl.2"]
+        .iter()
+        .map(|name| std::fs::read_to_string(directory.join(name)).unwrap().lines().count())
+        .sum();
+    assert_eq!(n_lines, ids.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_are_delivered_as_they_come_and_a_shutdown_finishes_the_request_in_flight() {
+    let (server, index) = hec::start(&[]).await;
+    let mut bench = Bench::new();
+    bench.run(vec![("splunk", splunk(&server.url()))]);
+    for n in 0..5 {
+        bench.put(&[alert(&format!("a-{n}"), "c", Change::Raised)]);
+        bench.drained("splunk").await;
+    }
+    bench.stop().await;
+    assert_eq!(index.ids(), ["a-0", "a-1", "a-2", "a-3", "a-4"]);
+    assert_eq!(Outbox::open(&bench.path(), "splunk").unwrap().n_waiting().unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_trusted_gets_nothing_until_its_authority_is_named() {
+    let url = format!("https://{}", tls::start());
+    let mut bench = Bench::new();
+    bench.put_many(2);
+    bench.run(vec![("splunk", splunk(&url))]);
+    bench.until("on hold", |bench| matches!(bench.lane("splunk"), Some(LaneState::OnHold(_)))).await;
+    let Some(LaneState::OnHold(why)) = bench.lane("splunk") else { panic!("on hold") };
+    assert!(why.starts_with("the server's certificate is not trusted, name a ca_file"), "{why}");
+    bench.stop().await;
+    assert_eq!(bench.store.n_waiting("splunk").unwrap(), 2);
+    let ca_file = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tls/ca.pem"));
+    bench.run(vec![("splunk", splunk_by(&url, HttpSettings { ca_file, ..http() }))]);
+    bench.drained("splunk").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delivery_ends_when_whoever_would_end_it_is_gone() {
+    let (server, index) = hec::start(&[]).await;
+    let mut bench = Bench::new();
+    let ids = bench.put_many(2);
+    bench.run(vec![("splunk", splunk(&server.url()))]);
+    bench.drained("splunk").await;
+    drop(std::mem::replace(&mut bench.shutdown, watch::Sender::new(false)));
+    let ended = tokio::time::timeout(PATIENCE, bench.tasks.join_next()).await;
+    ended.unwrap().unwrap().unwrap().unwrap();
+    assert_eq!(index.ids(), ids);
+}
+
+async fn get(address: std::net::SocketAddr, path: &str) -> (u16, String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await.unwrap();
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_endpoint_tells_what_delivery_does() {
+    let metrics = admin::install_metrics().unwrap();
+    let (server, _) = hec::start(&["token-disabled"; 1_000]).await;
+    let mut bench = Bench::new();
+    bench.put_many(3);
+    // Metrics belong to the process, that is to all tests: the name is this test's own.
+    bench.run(vec![("watched", splunk(&server.url()))]);
+    let listener = admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    assert!(admin::bind(address).await.unwrap_err().to_string().contains("name another address"));
+    let mut endpoint = JoinSet::new();
+    let shutdown = watch::Sender::new(false);
+    endpoint.spawn(admin::serve(listener, Arc::clone(&bench.health), metrics, shutdown.subscribe()));
+    bench.until("on hold", |bench| matches!(bench.lane("watched"), Some(LaneState::OnHold(_)))).await;
+    assert_eq!(get(address, "/livez").await, (200, "alive\n".to_owned()));
+    let (status, body) = get(address, "/readyz").await;
+    let report: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &report["ready"]), (503, &serde_json::Value::Bool(false)));
+    assert_eq!(report["lanes"]["watched"]["state"], "on_hold");
+    assert_eq!(report["lanes"]["watched"]["waiting"], 3);
+    let (status, body) = get(address, "/metrics").await;
+    assert_eq!(status, 200);
+    assert!(body.contains(r#"panicsift_lane_on_hold{destination="watched"} 1"#), "{body}");
+    assert!(body.contains(r#"panicsift_delivery_requests_total{destination="watched",outcome="hold"}"#), "{body}");
+    bench.stop().await;
+    bench.health.turned();
+    bench.health.source(SourceState::Reading(1));
+    bench.health.lane("watched", LaneState::Idle);
+    assert_eq!(get(address, "/readyz").await.0, 200);
+    assert_eq!(get(address, "/").await.0, 404);
+    shutdown.send_replace(true);
+    endpoint.join_next().await.unwrap().unwrap().unwrap();
+}

@@ -1,0 +1,15 @@
+//! Any bytes are decoded or refused with a reason; nothing panics, and a refusal never repeats the record's text.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use panicsift::pipeline::decode::decode;
+use panicsift::pipeline::event::{Millis, Position, RawRecord};
+
+fuzz_target!(|payload: &[u8]| {
+    let position = Position { topic: "fuzz", partition: 0, offset: 0 };
+    let record = RawRecord { position, broker_time: Some(Millis(1_795_000_000_000)), payload };
+    if let Err(refusal) = decode(record) {
+        assert!(refusal.detail.len() <= 400, "{}", refusal.detail);
+        assert!(!refusal.detail.chars().any(char::is_control));
+    }
+});

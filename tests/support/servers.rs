@@ -1,0 +1,106 @@
+//! Real servers, started by the scripts in `tests/servers/` and stopped when the value is dropped.
+//!
+//! Should the test process be killed, a watcher that the script left behind ends the server within a second.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A server that a test may start.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Kafka,
+    OpenSearch,
+    Elasticsearch,
+}
+
+impl Kind {
+    fn script(self) -> &'static str {
+        match self {
+            Self::Kafka => "kafka.sh",
+            Self::OpenSearch => "opensearch.sh",
+            Self::Elasticsearch => "elasticsearch.sh",
+        }
+    }
+}
+
+/// A running server. Its data live in a folder of their own, removed with it.
+pub(crate) struct Server {
+    kind: Kind,
+    folder: tempfile::TempDir,
+    /// `host:port` for Kafka, `http://host:port` for the others.
+    pub(crate) address: String,
+}
+
+impl Server {
+    /// Fetches (the first time), starts and awaits it.
+    pub(crate) fn start(kind: Kind) -> Self {
+        let folder = tempfile::Builder::new().prefix("panicsift-server-").tempdir().unwrap();
+        let address = run(kind, &["start", path(folder.path()), &std::process::id().to_string()]);
+        Self { kind, folder, address }
+    }
+
+    /// SIGKILL, as when the machine is lost.
+    pub(crate) fn kill(&self) {
+        run(self.kind, &["kill", path(self.folder.path())]);
+    }
+
+    /// SIGTERM, and waits.
+    pub(crate) fn stop(&self) {
+        run(self.kind, &["stop", path(self.folder.path())]);
+    }
+
+    /// Starts it again on the same data and address.
+    pub(crate) fn restart(&self) {
+        run(self.kind, &["start", path(self.folder.path()), &std::process::id().to_string()]);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        run(self.kind, &["kill", path(self.folder.path())]);
+        if matches!(self.kind, Kind::Elasticsearch) {
+            run(self.kind, &["clean", path(self.folder.path())]);
+        }
+    }
+}
+
+fn path(folder: &Path) -> &str {
+    folder.to_str().unwrap()
+}
+
+fn run(kind: Kind, arguments: &[&str]) -> String {
+    let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "servers", kind.script()].iter().collect();
+    let output = Command::new(&script).args(arguments).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{} {arguments:?}: {}", script.display(), String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// The address in the environment variable `name`; `None`, loudly, when the test is to be skipped. Where live tests
+/// are a must (`CI_LIVE=1`), a missing address is a failure.
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment which servers there are")]
+pub(crate) fn live_address(name: &str, test: &str) -> Option<String> {
+    if let Ok(address) = std::env::var(name) {
+        assert!(address.contains(':'), "{name} must be host:port, not `{address}`");
+        return Some(address);
+    }
+    assert!(std::env::var("CI_LIVE").as_deref() != Ok("1"), "{name} is not set, but CI_LIVE=1 asks for live tests");
+    say(&format!("SKIPPED: {test} needs {name}=host:port (tests/servers starts one)"));
+    None
+}
+
+/// The test harness swallows what passing tests print, but not what is written to the stream itself.
+fn say(line: &str) {
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
+/// Whether tests may start servers of their own (`PANICSIFT_START_SERVERS=1` or `CI_LIVE=1`); says so loudly if not.
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment which servers there are")]
+pub(crate) fn may_start_servers(test: &str) -> bool {
+    let is_set = |name| std::env::var(name).as_deref() == Ok("1");
+    let may = is_set("PANICSIFT_START_SERVERS") || is_set("CI_LIVE");
+    if !may {
+        say(&format!("SKIPPED: {test} starts servers; allow it with PANICSIFT_START_SERVERS=1"));
+    }
+    may
+}
