@@ -21,7 +21,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::alert::{Evidence, Verdict};
 use super::cell::Cell;
 use super::event::{Id, Millis};
 use super::observation::{Actor, CellKey, Observation};
@@ -34,8 +33,10 @@ pub mod neighbours;
 pub mod normal;
 pub mod observe;
 pub mod reuse;
+pub mod verdict;
 
 pub use model::{HostilityModel, ModelError, Weighed};
+pub use verdict::{ClusterView, Judgement, judge_cluster};
 
 use actors::{Conduct, Touch};
 use evidence::{Facts, Near};
@@ -54,6 +55,10 @@ const DISCOVERY_CENTIBITS: u16 = 300;
 const ODD_CENTIBITS: u16 = 100;
 /// Every actor is weighed anew after this time, touched or not: its neighbours may have changed.
 const SWEEP_MILLIS: i64 = Millis::MINUTE;
+/// Different contents from which conduct is a habit rather than an accident.
+const HABIT_CONTENTS: u32 = 2;
+/// Points of neighbours, in hundredths, that stand for a habit: a campaign of one event an address has only these.
+const COMPANY_CENTIPOINTS: i32 = 50;
 
 /// What is remembered of one actor.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -63,7 +68,8 @@ struct Dossier {
     joined: BTreeSet<Id>,
     /// What it told them last.
     word: Word,
-    suspect: bool,
+    /// While it is suspect: how it stood when the evidence was strongest. That is what an alert tells.
+    strongest: Option<Weighed>,
     /// All its events, for a portrait.
     summary: Cell,
 }
@@ -259,16 +265,25 @@ impl Record {
     fn decide(&mut self, model: &HostilityModel, actor: Actor) {
         let Some(weighed) = self.weigh(model, &actor) else { return };
         let Some(dossier) = self.actors.get_mut(&actor) else { return };
-        let bar = if dossier.suspect { model.clear_at } else { model.suspect_at };
-        let suspect = weighed.centipoints >= bar;
-        if suspect != dossier.suspect {
-            dossier.suspect = suspect;
-            self.changed.insert(actor);
+        let bar = if dossier.strongest.is_some() { model.clear_at } else { model.suspect_at };
+        // One content, once or a thousand times, is an accident unless the company speaks too.
+        let company: i32 = weighed.neighbours.iter().sum();
+        let habit = dossier.conduct.fresh >= HABIT_CONTENTS || company >= COMPANY_CENTIPOINTS;
+        let now = (weighed.centipoints >= bar && (habit || dossier.strongest.is_some())).then_some(weighed);
+        let stronger = match (&now, &dossier.strongest) {
+            (Some(now), Some(before)) => now.centipoints > before.centipoints,
+            (now, before) => now.is_some() != before.is_some(),
+        };
+        if !stronger {
+            return;
         }
-        let before = if suspect { self.suspects.insert(actor, weighed) } else { self.suspects.remove(&actor) };
-        if before.as_ref() != self.suspects.get(&actor) {
-            self.reweighed.insert(actor);
-        }
+        dossier.strongest.clone_from(&now);
+        self.changed.insert(actor);
+        self.reweighed.insert(actor);
+        match now {
+            Some(weighed) => self.suspects.insert(actor, weighed),
+            None => self.suspects.remove(&actor),
+        };
     }
 
     /// Forgets the quietest when there are too many: no suspect before a harmless one, the longest silent first, ties
@@ -281,7 +296,7 @@ impl Record {
             .actors
             .iter()
             .map(|(actor, dossier)| {
-                (dossier.suspect, dossier.word.centipoints.max(0) / 100, dossier.conduct.last, *actor)
+                (dossier.strongest.is_some(), dossier.word.centipoints.max(0) / 100, dossier.conduct.last, *actor)
             })
             .collect();
         order.sort_unstable();
@@ -319,9 +334,9 @@ impl Record {
                 unreadable += 1;
             }
         }
-        let suspects = record.actors.iter().filter(|(_, dossier)| dossier.suspect).map(|(actor, _)| short(*actor));
-        record.trust.distrust(suspects);
-        record.touched = record.actors.iter().filter(|(_, dossier)| dossier.suspect).map(|(actor, _)| *actor).collect();
+        let strongest = |(actor, dossier): (&Actor, &Dossier)| Some((*actor, dossier.strongest.clone()?));
+        record.suspects = record.actors.iter().filter_map(strongest).collect();
+        record.trust.distrust(record.suspects.keys().map(|actor| short(*actor)));
         (record, unreadable)
     }
 
@@ -396,53 +411,5 @@ fn sender(o: &Observation<'_>) -> Sender {
     Sender { actor: short(o.actor), prefix: u16::try_from(prefix >> 48).unwrap_or(0) }
 }
 
-/// What the judge looks at in a cluster: sums over its cells, and the suspects in it.
-#[derive(Debug, Clone, Copy)]
-pub struct ClusterView<'a> {
-    /// Events.
-    pub events: u64,
-    /// Distinct actors.
-    pub actors: u64,
-    /// First event.
-    pub first: Millis,
-    /// Last event.
-    pub last: Millis,
-    /// Events by release, the one with the most first.
-    pub releases: &'a [u64],
-    /// The suspects whose share of cells it is; none for an ordinary cluster.
-    pub suspects: &'a [&'a Weighed],
-}
-
-/// What the judge says of a cluster.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Judgement {
-    /// The word.
-    pub verdict: Verdict,
-    /// Sum of all evidence.
-    pub points: f64,
-    /// What speaks for hostile, the weightiest first.
-    pub evidence: Vec<Evidence>,
-    /// What speaks for the defence, the weightiest first.
-    pub counter_evidence: Vec<Evidence>,
-}
-
-/// Speaks about a cluster. With suspects: the evidence of the one that weighs most, and what their number adds.
-/// Without: an honest fault when many do it, undecided otherwise.
-pub fn judge_cluster(model: &HostilityModel, view: &ClusterView<'_>) -> Judgement {
-    let Some(strongest) = view.suspects.iter().max_by_key(|weighed| weighed.centipoints) else {
-        let crowd = view.actors >= u64::from(model.benign_crowd);
-        let verdict = if crowd { Verdict::Benign } else { Verdict::Undecided };
-        return Judgement { verdict, points: 0.0, evidence: Vec::new(), counter_evidence: Vec::new() };
-    };
-    let mut lines = model.lines(strongest);
-    let suspects = u32::try_from(view.suspects.len()).unwrap_or(u32::MAX);
-    let company = i32::try_from(suspects.ilog2()).unwrap_or(0) * model.company;
-    if company != 0 {
-        lines.push(model::line("company", company, format!("{suspects} suspects do this together")));
-    }
-    let total = strongest.centipoints + company;
-    lines.sort_by(|a, b| b.points.abs().total_cmp(&a.points.abs()).then_with(|| a.name.cmp(&b.name)));
-    let (evidence, counter_evidence) = lines.into_iter().partition(|line| line.points > 0.0);
-    let verdict = if total >= model.hostile_at { Verdict::Hostile } else { Verdict::Undecided };
-    Judgement { verdict, points: f64::from(total) / 100.0, evidence, counter_evidence }
-}
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 //! A [`Fact`] is a number that a person can recompute from counters; the model gives each fact a few bins with points,
 //! each group of facts a cap. The sum is exact (whole hundredths), and what a cap took away is a line of its own.
 
+use serde::{Deserialize, Serialize};
+
 use super::actors::{Aspect, Conduct, FewIds};
 use super::neighbours::{Neighbourhood, Neighbours, Word, cell_place, site_place};
 
@@ -101,7 +103,7 @@ pub const FACTS: [(&str, &str); FACTS_LEN] = [
 ];
 
 /// The facts about one actor.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Facts(pub [f64; FACTS_LEN]);
 
 impl Facts {

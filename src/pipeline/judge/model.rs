@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::pipeline::alert::Evidence;
 
@@ -106,7 +106,7 @@ pub struct HostilityModel {
 }
 
 /// An actor's points, taken apart.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Weighed {
     /// All points, hundredths.
     pub centipoints: i32,
@@ -236,10 +236,11 @@ impl HostilityModel {
         weighed
     }
 
-    /// The points an actor tells its neighbours, clipped, hundredths.
+    /// The points an actor tells its neighbours: those of its own conduct, clipped, none where they are negative (that
+    /// a neighbour is harmless says little; that it is hostile says much), hundredths.
     pub fn word(&self, weighed: &Weighed) -> i32 {
         let clip = hundredths(self.clip);
-        weighed.centipoints.clamp(-clip, clip)
+        weighed.centipoints.clamp(0, clip)
     }
 
     /// The lines of an actor's points: they add up to [`Weighed::centipoints`].

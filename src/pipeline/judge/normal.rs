@@ -23,8 +23,11 @@ use crate::pipeline::observation::Actor;
 const PROFILES_MAX: usize = 8_192;
 /// Things remembered a place, over all categories.
 const THINGS_MAX: usize = 64;
-/// Senders remembered by name a thing: enough to know that two others have it.
-const SENDERS_MAX: usize = 3;
+/// Senders remembered by name a thing: enough to know that three others have it.
+const SENDERS_MAX: usize = 4;
+/// Others that make a thing ordinary whether they are suspect or not: otherwise a bad release, where the first few
+/// look odd, would make suspects of all who follow.
+const ORDINARY_AT: usize = 3;
 /// Others that a place must have seen before it can be surprised: with fewer, "new" only means "early".
 pub const OTHERS_MIN: u32 = 3;
 /// Categories a place keeps apart.
@@ -129,8 +132,19 @@ struct Thing {
 }
 
 impl Thing {
-    fn known_by_others(&self, trust: &Trust, than: Sender) -> usize {
-        self.senders.iter().flatten().filter(|sender| sender.is_other(than) && trust.counts(**sender)).count()
+    fn others(&self, than: Sender) -> impl Iterator<Item = &Sender> {
+        self.senders.iter().flatten().filter(move |sender| sender.is_other(than))
+    }
+
+    fn known_by_others(&self, trust: &Trust, than: Sender) -> bool {
+        self.others(than).any(|sender| trust.counts(*sender)) || self.others(than).count() >= ORDINARY_AT
+    }
+
+    /// Whether two trusted others than its first sender, or enough of any, have it.
+    fn is_ordinary(&self, trust: &Trust) -> bool {
+        let Some(first) = self.senders.first().copied().flatten() else { return false };
+        let trusted = self.others(first).filter(|sender| trust.counts(**sender)).count();
+        trusted >= 2 || self.others(first).count() >= ORDINARY_AT
     }
 
     fn has(&self, who: Sender) -> bool {
@@ -138,7 +152,7 @@ impl Thing {
     }
 
     fn is_shared(&self) -> bool {
-        matches!(self.senders, [Some(first), Some(second), _] if first.is_other(second))
+        matches!(self.senders, [Some(first), Some(second), ..] if first.is_other(second))
     }
 }
 
@@ -189,15 +203,15 @@ impl Profile {
                 let Some(thing) = self.things.get_mut(at) else { return Surprise::default() };
                 let first_time = !thing.has(who);
                 let known = thing.known_by_others(trust, who);
-                if first_time && trust.counts(who) {
+                if first_time {
                     if let Some(free) = thing.senders.iter_mut().find(|sender| sender.is_none()) {
                         *free = Some(who);
                     }
-                    if known >= 1 && thing.is_shared() {
+                    if thing.loan.is_some() && thing.is_ordinary(trust) {
                         refunds.extend(thing.loan.take());
                     }
                 }
-                let centibits = if known > 0 { 0 } else { self.novelty(item.category, who) };
+                let centibits = if known { 0 } else { self.novelty(item.category, who) };
                 Surprise { centibits, first_time }
             }
             Err(at) => {
@@ -210,7 +224,7 @@ impl Profile {
                 }
                 if self.things.len() < THINGS_MAX {
                     let at = at.min(self.things.partition_point(|thing| thing.token < token));
-                    self.things.insert(at, Thing { token, senders: [Some(who), None, None], loan: None });
+                    self.things.insert(at, Thing { token, senders: [Some(who), None, None, None], loan: None });
                 }
                 Surprise { centibits, first_time: true }
             }

@@ -1,0 +1,295 @@
+//! Small worlds: honest customers of one route, and one thing that happens among them.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::normal::{Crowd, Item, Normal, Trust};
+use super::*;
+use crate::pipeline::alert::Verdict;
+use crate::pipeline::classify::{Bucket, Classified, Surface};
+use crate::pipeline::enrich::{AddressKind, Network};
+use crate::pipeline::event::{Position, RecoveryOutcome, ShapeId};
+use crate::pipeline::fingerprint::{FieldTrait, Format, Parse, Sketch, Traits, ValueKind, chars, marks};
+use crate::pipeline::observation::Source;
+
+fn keyed(n: u64) -> Id {
+    let x = n.wrapping_add(0x9E37_79B9_7F4A_7C15).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let x = (x ^ (x >> 31)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    Id(x ^ (x >> 29))
+}
+
+fn field(path: u64, pattern: u64, classes: u16) -> FieldTrait {
+    let pattern = keyed(pattern);
+    FieldTrait { path: keyed(path), kind: ValueKind::Text, size_log2: 4, negative: false, classes, pattern }
+}
+
+/// The event of an ordinary customer: one site, one shape, three fields; contents differ.
+fn honest(who: u64, n: u64, second: i64) -> Observation<'static> {
+    let shape = ShapeId(u128::from(keyed(5).0));
+    let [tenant, service, site, route] = [0, 1, 2, 3].map(keyed);
+    let prefix = keyed(10_000 + who);
+    let letters = chars::LOWER | chars::SPACE;
+    let fields = vec![field(20, 30, letters), field(21, 31 + n % 2, letters), field(22, 33, chars::DIGIT)];
+    Observation {
+        position: Position { topic: "panics", partition: 0, offset: 0 },
+        event_id: Cow::Borrowed("e"),
+        event: keyed(who * 1_000_003 + n),
+        time: Millis(second * Millis::SECOND),
+        clock_replaced: false,
+        cell: CellKey { tenant, service, site, route, shape },
+        actor: Actor::Prefix(prefix),
+        tenant: Cow::Borrowed(""),
+        service: Cow::Borrowed("api"),
+        route: Cow::Borrowed("POST /orders"),
+        site: Arc::from("create (orders.rs)"),
+        release: Some(Cow::Borrowed("1.0")),
+        panic: Arc::new(Classified {
+            class: "option_none".to_owned(),
+            surface: Surface::UnwrapExpect,
+            bucket: Bucket::NeverRetry,
+            secondary: false,
+            masked: String::new(),
+        }),
+        recovery: RecoveryOutcome::Degraded,
+        status: Some(500),
+        source: Source {
+            address: None,
+            address_id: Some(prefix),
+            prefix_id: Some(prefix),
+            kind: AddressKind::Public,
+            network: Network { asn: Some(u32::try_from(who % 50).unwrap()), organisation: None, country: None },
+        },
+        token: None,
+        agent: Some(keyed(40 + who % 5)),
+        agent_family: Some(keyed(40 + who % 5)),
+        agent_name: Cow::Borrowed("app"),
+        media_type: Some(keyed(50)),
+        idempotency: None,
+        attempt: 1,
+        retry_succeeded: None,
+        latency_ms: None,
+        isolate: None,
+        format: Format::Json,
+        coarse: 0,
+        sketch: Sketch([0; 64]),
+        content: keyed(who * 7_919 + n + 1_000_000),
+        traits: Traits { marks: 0, fields, depth: 1, body_log2: 7, parse: Parse::Sound },
+    }
+}
+
+/// What a mutating client sends: every event has another shape, and now and then marks, another site, a broken body.
+fn mutated(who: u64, n: u64, second: i64) -> Observation<'static> {
+    let mut o = honest(who, n, second);
+    o.cell.shape = ShapeId(u128::from(keyed(100_000 + who * 1_000 + n).0));
+    o.cell.site = keyed(2 + (n % 4) * 1_000);
+    o.agent_family = Some(keyed(900 + who));
+    o.traits.marks =
+        [marks::ODD_CODE_POINT, marks::META_MIX, marks::TRAVERSAL, marks::DEEP][usize::try_from(n % 4).unwrap()];
+    o.traits.parse = if n.is_multiple_of(3) { Parse::Broken } else { Parse::Sound };
+    let odd = chars::META_SIGN | chars::CONTROL | u16::try_from(n % 8).unwrap();
+    o.traits.fields = vec![field(20, 500 + n, odd), field(600 + n, 700, odd), field(21, 800 + n, odd)];
+    o
+}
+
+fn model() -> HostilityModel {
+    HostilityModel::builtin().unwrap()
+}
+
+/// Two hours of 60 customers, an event every 20 seconds.
+fn ordinary_day(record: &mut Record, model: &HostilityModel) {
+    for n in 0..360 {
+        record.observe(&honest(u64::try_from(n % 60).unwrap(), u64::try_from(n).unwrap(), n * 20));
+        record.close_epoch(model, Millis(n * 20_000 + 5_000));
+    }
+}
+
+const AFTER: i64 = 7_300;
+
+fn is_suspect(record: &Record, o: &Observation<'_>) -> bool {
+    record.current_suspects().contains_key(&o.actor)
+}
+
+#[test]
+fn ordinary_customers_are_no_suspects() {
+    let (mut record, model) = (Record::default(), model());
+    ordinary_day(&mut record, &model);
+    assert_eq!(record.current_suspects().len(), 0);
+}
+
+#[test]
+fn a_mutating_client_among_customers_is_a_suspect_within_ten_events() {
+    let (mut record, model) = (Record::default(), model());
+    ordinary_day(&mut record, &model);
+    for n in 0..10 {
+        record.observe(&mutated(777, u64::try_from(n).unwrap(), AFTER + n));
+    }
+    record.close_epoch(&model, Millis((AFTER + 10) * 1_000));
+    assert!(is_suspect(&record, &mutated(777, 0, 0)));
+    assert_eq!(record.current_suspects().len(), 1);
+}
+
+#[test]
+fn one_odd_payload_sent_a_thousand_times_is_no_suspect() {
+    let (mut record, model) = (Record::default(), model());
+    ordinary_day(&mut record, &model);
+    for n in 0..1_000 {
+        let mut o = mutated(888, 1, AFTER + n * 30);
+        o.agent_family = honest(888, 0, 0).agent_family;
+        record.observe(&o);
+        record.close_epoch(&model, Millis((AFTER + n * 30) * 1_000 + 5_000));
+        assert!(!is_suspect(&record, &o), "after {n} events");
+    }
+}
+
+#[test]
+fn a_bad_release_that_five_hundred_customers_meet_is_no_attack() {
+    let (mut record, model) = (Record::default(), model());
+    ordinary_day(&mut record, &model);
+    for n in 0..500 {
+        let mut o = honest(u64::try_from(n).unwrap(), 5_000 + u64::try_from(n).unwrap(), AFTER + n);
+        o.cell.site = keyed(4_242);
+        o.release = Some(Cow::Borrowed("1.1"));
+        record.observe(&o);
+        if n % 5 == 4 {
+            record.close_epoch(&model, Millis((AFTER + n) * 1_000));
+        }
+    }
+    assert_eq!(record.current_suspects().len(), 0);
+}
+
+#[test]
+fn secondary_panics_bear_no_evidence() {
+    let (mut record, model) = (Record::default(), model());
+    ordinary_day(&mut record, &model);
+    for n in 0..20 {
+        let mut o = mutated(999, u64::try_from(n).unwrap(), AFTER + n);
+        o.panic = Arc::new(Classified { secondary: true, ..(*o.panic).clone() });
+        record.observe(&o);
+    }
+    record.close_epoch(&model, Millis((AFTER + 20) * 1_000));
+    let actor = mutated(999, 0, 0).actor;
+    let bits = record.actors().find(|(id, _)| **id == actor).map(|(_, conduct)| conduct.centibits());
+    assert_eq!((bits, record.current_suspects().len()), (Some(0), 0));
+}
+
+#[test]
+fn the_first_senders_of_a_service_surprise_nobody() {
+    let mut record = Record::default();
+    record.observe(&mutated(1, 1, 0));
+    record.observe(&mutated(2, 2, 1));
+    assert!(record.actors().all(|(_, conduct)| conduct.centibits() == 0));
+}
+
+#[test]
+fn the_lines_of_a_judgement_add_up_to_its_points() {
+    let (mut record, model) = (Record::default(), model());
+    ordinary_day(&mut record, &model);
+    for n in 0..40 {
+        record.observe(&mutated(770 + u64::try_from(n % 4).unwrap(), u64::try_from(n).unwrap(), AFTER + n));
+    }
+    record.close_epoch(&model, Millis((AFTER + 40) * 1_000));
+    let suspects: Vec<&Weighed> = record.current_suspects().values().collect();
+    assert!(suspects.len() >= 2, "{}", suspects.len());
+    let (first, last) = (Millis(0), Millis(1));
+    let view = ClusterView { events: 40, actors: 4, first, last, releases: &[40], suspects: &suspects };
+    let judgement = judge_cluster(&model, &view);
+    let lines = judgement.evidence.iter().chain(&judgement.counter_evidence);
+    let sum: f64 = lines.map(|line| line.points).sum();
+    assert_eq!(format!("{sum:.2}"), format!("{:.2}", judgement.points));
+    assert_eq!(judgement.verdict, Verdict::Hostile);
+}
+
+#[test]
+fn a_cluster_without_suspects_is_benign_when_many_do_it() {
+    let check = |actors: u64, expected: Verdict| {
+        let view = ClusterView { events: 9, actors, first: Millis(0), last: Millis(1), releases: &[9], suspects: &[] };
+        assert_eq!(judge_cluster(&model(), &view).verdict, expected, "{actors} actors");
+    };
+    check(1, Verdict::Undecided);
+    check(500, Verdict::Benign);
+}
+
+#[test]
+fn floods_of_actors_and_fields_stay_within_bounds_and_spare_suspects() {
+    let (mut record, model) = (Record::default(), model());
+    ordinary_day(&mut record, &model);
+    for n in 0..10 {
+        record.observe(&mutated(777, u64::try_from(n).unwrap(), AFTER + n));
+    }
+    record.close_epoch(&model, Millis((AFTER + 10) * 1_000));
+    for n in 0..12_000 {
+        let mut o = honest(10_000 + n, n, AFTER + 20);
+        o.traits.fields = vec![field(1_000_000 + n, n, chars::LOWER)];
+        record.observe(&o);
+        if n % 1_000 == 999 {
+            record.close_epoch(&model, Millis((AFTER + 30) * 1_000));
+            assert!(record.actors().count() <= ACTORS_MAX);
+        }
+    }
+    assert!(record.normal.len() <= 8_192, "{} places", record.normal.len());
+    assert!(is_suspect(&record, &mutated(777, 0, 0)));
+}
+
+#[test]
+fn a_record_that_was_kept_and_restored_has_the_same_suspects() {
+    let (mut record, model) = (Record::default(), model());
+    ordinary_day(&mut record, &model);
+    for n in 0..10 {
+        record.observe(&mutated(777, u64::try_from(n).unwrap(), AFTER + n));
+    }
+    record.close_epoch(&model, Millis((AFTER + 10) * 1_000));
+    let rows = record.take_dirty();
+    let rows = rows.iter().filter_map(|row| Some((row.kind, row.key.as_slice(), row.value.as_deref()?)));
+    let (restored, unreadable) = Record::restore(rows);
+    assert_eq!(unreadable, 0);
+    assert_eq!(restored.current_suspects(), record.current_suspects());
+    let (none, unreadable) = Record::restore([("actor", &b"?"[..], &b"?"[..])].into_iter());
+    assert_eq!((none.actors().count(), unreadable), (0, 1));
+}
+
+#[test]
+fn what_three_others_send_too_gives_the_points_back() {
+    let (mut normal, trust, place) = (Normal::default(), Trust::default(), keyed(1));
+    let who = |n: u64| Sender { actor: u32::try_from(n).unwrap() * 77_777, prefix: u16::try_from(n).unwrap() };
+    let profile = normal.at(place).unwrap();
+    let mut refunds = Vec::new();
+    for n in 0..20 {
+        profile.weigh(Item { category: 0, token: 1 }, who(n), &trust, &mut refunds);
+        profile.visit(who(n));
+    }
+    let new = Item { category: 0, token: 2 };
+    let surprise = profile.weigh(new, who(50), &trust, &mut refunds);
+    assert!(surprise.first_time && surprise.centibits > 200, "{surprise:?}");
+    profile.lend(new, normal::Loan { actor: Actor::Unknown, sum: 0, centibits: surprise.centibits });
+    for n in 51..54 {
+        profile.weigh(new, who(n), &trust, &mut refunds);
+    }
+    assert_eq!(refunds.iter().map(|loan| loan.centibits).collect::<Vec<_>>(), [surprise.centibits]);
+}
+
+#[test]
+fn a_crowd_counts_everybody_once() {
+    let mut crowd = Crowd::default();
+    for n in 0..80_u64 {
+        crowd.add(u32::try_from(keyed(n % 40).0 >> 32).unwrap());
+    }
+    assert!((28..=55).contains(&crowd.count()), "{}", crowd.count());
+}
+
+#[test]
+fn a_model_with_faults_is_refused_with_every_fault() {
+    let text = include_str!("../../../models/hostility.toml");
+    let check = |from: &str, to: &str, expected: &str| {
+        let changed = text.replacen(from, to, 1);
+        assert_ne!(changed, text, "{from} stands in the model");
+        let error = HostilityModel::parse(&changed).unwrap_err().0;
+        assert!(error.contains(expected), "{error}");
+    };
+    check("suspect_at = 3.0", "suspect_at = nan", "suspect_at");
+    check("name = \"marks\"", "name = \"mask\"", "no such fact");
+    check("name = \"marks\"", "name = \"mask\"", "evidence marks: it must be there");
+    check("name = \"marks\"", "name = \"values\"", "stands twice");
+    check("cuts = [0.4, 1.0, 2.0, 4.0]", "cuts = [4.0, 1.0, 2.0, 0.4]", "rising");
+    check("group = \"novelty\"", "group = \"novel\"", "no cap");
+    check("bias =", "bais =", "bais");
+}
