@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use schemars::generate::SchemaSettings;
 use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
 use super::{FRAMES_MAX, LATENCY_MS_MAX, QUERY_PAIRS_MAX, SCOPES_MAX, SIDE_EFFECTS_MAX};
