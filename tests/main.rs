@@ -9,6 +9,9 @@ mod support;
 /// The binary as a user meets it: help, exit codes, faults, schemas, completions, manual pages, closed pipes.
 #[cfg(test)]
 mod cli;
+/// The published contracts and the demo's data: schemas, types, examples and labels agree.
+#[cfg(test)]
+mod contracts;
 /// Alerts to scripted destinations: outage, poison, order, a crash between delivery and settling.
 #[cfg(test)]
 mod delivery;

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 use super::{FRAMES_MAX, LATENCY_MS_MAX, QUERY_PAIRS_MAX, SCOPES_MAX, SIDE_EFFECTS_MAX};
@@ -20,25 +20,23 @@ pub const DEAD_LETTER_SCHEMA: &str = "dead-letter.v1";
 
 /// The schema of a panic recovery event, as JSON Schema 2020-12.
 pub fn panic_event_schema() -> serde_json::Value {
-    root_schema::<PanicEventRecord>("https://panicsift.dev/schemas/panic-event.v1.json")
+    root_schema::<PanicEventRecord>()
 }
 
 /// The schema of a dead letter, as JSON Schema 2020-12.
 pub fn dead_letter_schema() -> serde_json::Value {
-    root_schema::<DeadLetter>("https://panicsift.dev/schemas/dead-letter.v1.json")
+    root_schema::<DeadLetter>()
 }
 
-fn root_schema<T: JsonSchema>(id: &str) -> serde_json::Value {
+fn root_schema<T: JsonSchema>() -> serde_json::Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    let mut schema: Schema = settings.into_generator().into_root_schema_for::<T>();
-    schema.insert("$id".to_owned(), id.into());
-    schema.to_value()
+    settings.into_generator().into_root_schema_for::<T>().to_value()
 }
 
 /// A panic that a Rust service survived (or did not), with the request that met it. One JSON object a Kafka record, or
 /// a line. Unknown keys are allowed, counted and dropped; `null` counts as absent; of a repeated key the first counts.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
-#[schemars(title = "panic-event.v1")]
+#[schemars(title = "panicsift panic event, version 1")]
 pub struct PanicEventRecord {
     /// Unique id, given by the producer: a record with an id that was seen is a repetition. At most 1024 bytes.
     #[schemars(regex(pattern = r"\S"))]
@@ -240,7 +238,7 @@ pub struct TraceRecord {
 /// A record that was refused: why, where it stood, and its very bytes, so that it can be replayed once the cause is
 /// mended. The bytes are always base64: whatever they are, the letter is one line of printable ASCII around them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[schemars(title = "dead-letter.v1")]
+#[schemars(title = "panicsift dead letter, version 1")]
 pub struct DeadLetter {
     /// Always `dead-letter.v1`.
     #[schemars(extend("const" = DEAD_LETTER_SCHEMA))]
