@@ -183,8 +183,8 @@ async fn a_slow_disk_holds_up_no_other_task_and_a_write_that_nobody_waits_for_en
     let path = folder.path().join("dead.ndjson");
     let mut letters = FileDeadLetters::open(&path, 1 << 30, encode).unwrap();
     let log = Arc::clone(&letters.log);
-    let (slow, is_slow) = std::sync::mpsc::channel();
-    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+    let (slow, is_slow) = std::sync::mpsc::sync_channel(1);
+    let (go_on, may_go_on) = std::sync::mpsc::sync_channel::<()>(1);
     let disk = std::thread::spawn(move || {
         let _held = log.lock().unwrap();
         slow.send(()).unwrap();
