@@ -262,7 +262,7 @@ fn cut(line: &mut Vec<u8>, n_seen: usize) {
 pub struct FileDeadLetters {
     path: PathBuf,
     encode: fn(&Rejection<'_>) -> Vec<u8>,
-    /// Shared with the thread that writes. A write whose caller is gone ends by itself, and the next one waits for it.
+    /// Shared with the thread that writes. A write whose caller is gone still ends, and no other comes into its lines.
     log: Arc<Mutex<Log>>,
 }
 

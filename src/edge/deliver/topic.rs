@@ -38,7 +38,7 @@ impl TopicOutlet {
             Some(client) => client,
             None => match KafkaAlerts::start(&self.settings) {
                 Ok(client) => client,
-                Err(error) => return read(error),
+                Err(error) => return read(&error),
             },
         };
         let client = self.client.insert(client);
@@ -46,7 +46,7 @@ impl TopicOutlet {
             (Ok(()), _) => Reading::Accepted { slow_down: false },
             (Err(error @ ProduceError::TooLarge { .. }), [_]) => Reading::Words(vec![refused(&error)]),
             (Err(ProduceError::TooLarge { .. }), _) => one_by_one(client, &items).await,
-            (Err(error), _) => read(error),
+            (Err(error), _) => read(&error),
         }
     }
 }
@@ -77,7 +77,7 @@ fn refused(error: &ProduceError) -> Word {
     Word::Final(Fate::Refused, words(error.to_string().as_bytes()))
 }
 
-fn read(error: ProduceError) -> Reading {
+fn read(error: &ProduceError) -> Reading {
     let why = words(error.to_string().as_bytes());
     match error {
         ProduceError::Settings { .. } => Reading::Hold { why },

@@ -176,3 +176,28 @@ fn dead_letters_in_a_folder_that_is_not_there_are_an_error_that_names_it() {
     let error = FileDeadLetters::open(Path::new("/nowhere/at/all/dead.ndjson"), 1, encode).err().unwrap();
     assert!(error.to_string().contains("/nowhere/at/all/dead.ndjson"), "{error}");
 }
+
+#[tokio::test]
+async fn a_slow_disk_holds_up_no_other_task_and_a_write_that_nobody_waits_for_ends_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dead.ndjson");
+    let mut letters = FileDeadLetters::open(&path, 1 << 30, encode).unwrap();
+    let log = Arc::clone(&letters.log);
+    let (slow, is_slow) = std::sync::mpsc::sync_channel(1);
+    let (go_on, may_go_on) = std::sync::mpsc::sync_channel::<()>(1);
+    let disk = std::thread::spawn(move || {
+        let _held = log.lock().unwrap();
+        slow.send(()).unwrap();
+        // Ends by itself, so that a write on this thread fails the test below and does not hang it.
+        may_go_on.recv_timeout(Duration::from_secs(5)).is_ok()
+    });
+    is_slow.recv().unwrap();
+    let waited = tokio::time::timeout(Duration::from_millis(50), letters.write(&[letter(1)])).await;
+    assert!(waited.is_err(), "this thread was held up by the disk");
+    go_on.send(()).unwrap();
+    assert!(disk.join().unwrap());
+    letters.write(&[letter(2)]).await.unwrap();
+    let mut lines: Vec<String> = std::fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, ["{\"at\":\"t[0]@1\"}", "{\"at\":\"t[0]@2\"}"]);
+}
