@@ -107,11 +107,11 @@ impl Record {
         conduct.count(o.time);
         let mut centibits = 0;
         if let Some(surprises) = &surprises {
-            for (sum, bits) in surprises.new() {
+            for (sum, bits) in surprises.first_times() {
                 conduct.add_surprise_at(sum, bits);
                 centibits += u32::from(bits);
             }
-            conduct.discoveries += u32::from(surprises.new().any(|(_, bits)| bits >= DISCOVERY_CENTIBITS));
+            conduct.discoveries += u32::from(surprises.first_times().any(|(_, bits)| bits >= DISCOVERY_CENTIBITS));
             conduct.odd += u32::from(surprises.is_odd(ODD_CENTIBITS));
             conduct.marked += u32::from(surprises.is_marked());
         }

@@ -40,7 +40,7 @@ impl Surprises {
     }
 
     /// Aspects with the hundredths of a bit that they are new by.
-    pub fn new(&self) -> impl Iterator<Item = (u8, u16)> + '_ {
+    pub fn first_times(&self) -> impl Iterator<Item = (u8, u16)> + '_ {
         (0..).zip(&self.greatest).filter(|(_, g)| g.surprise.first_time).map(|(at, g)| (at, g.surprise.centibits))
     }
 
