@@ -111,6 +111,10 @@ pub struct Counts {
 }
 
 /// What a cluster looks like: the part that an alert and a report have in common.
+///
+/// `counts.events`, sites, routes, shapes and services are of the events in the cluster. A cluster of suspects is a share
+/// of cells that others use too, so its classes, networks, countries, addresses, agents, scopes, releases, recovery and
+/// examples are those of the suspects over all that they sent, which can be more than the share.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Portrait {
     /// What it is, in a line.

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use panicsift::pipeline::decode::decode;
-use panicsift::pipeline::event::{Millis, Position, RawRecord};
+use panicsift_fuzz::pipeline::decode::decode;
+use panicsift_fuzz::pipeline::event::{Millis, Position, RawRecord};
 
 fuzz_target!(|payload: &[u8]| {
     let position = Position { topic: "fuzz", partition: 0, offset: 0 };

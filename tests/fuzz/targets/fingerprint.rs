@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 
 use libfuzzer_sys::fuzz_target;
-use panicsift::pipeline::event::{PanicEvent, Payload};
-use panicsift::pipeline::fingerprint::{ShapeMemo, fingerprint};
-use panicsift::pipeline::keys::Keys;
+use panicsift_fuzz::pipeline::event::{PanicEvent, Payload};
+use panicsift_fuzz::pipeline::fingerprint::{ShapeMemo, fingerprint};
+use panicsift_fuzz::pipeline::keys::Keys;
 
 const CONTENT_TYPES: [Option<&str>; 9] = [
     None,

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use panicsift::pipeline::neutral;
+use panicsift_fuzz::pipeline::neutral;
 
 fuzz_target!(|text: &str| {
     let line = neutral::line(text, 100);
