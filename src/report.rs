@@ -101,15 +101,19 @@ impl Page<'_> {
 /// A store that is not there or cannot be read, and a cluster id that no cluster, or more than one, has.
 pub fn answer(store: &Path, question: &Question, format: Format, out: &mut dyn Write) -> Result<()> {
     let store = Store::open_read_only(store)?;
-    let mut model = ClusteringModel::builtin()?;
-    // What the service kept is shown as it is: no cap of this process folds it further.
-    model.caps.cells_per_tenant = u32::MAX;
-    model.caps.shapes_per_block = SHAPES_PER_BLOCK_MAX;
-    let (state, n_unreadable) = State::restore(&model, |kind| store.load_state(kind))?;
+    let (state, n_unreadable) = State::restore(&uncapped()?, |kind| store.load_state(kind))?;
     if n_unreadable > 0 {
         tracing::warn!(rows = n_unreadable, "rows of the store could not be read and are left out");
     }
     tell(&state, Some(&store), question, format, out)
+}
+
+/// A model under which what the service kept stays as it is: no cap folds it further, whatever the service's caps were.
+fn uncapped() -> Result<ClusteringModel> {
+    let mut model = ClusteringModel::builtin()?;
+    model.caps.cells_per_tenant = u32::MAX;
+    model.caps.shapes_per_block = SHAPES_PER_BLOCK_MAX;
+    Ok(model)
 }
 
 /// Answers a question from a state; `store` says what became of alerts, where there is one.
@@ -139,4 +143,30 @@ pub fn tell(
 /// `out` cannot be written.
 pub fn list(state: &State, selection: Selection, format: Format, out: &mut dyn Write) -> Result<()> {
     tell(state, None, &Question::List(selection), format, out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::uncapped;
+    use crate::pipeline::cell::testing::{event, key};
+    use crate::pipeline::cells::{CellLimits, Cells};
+
+    #[test]
+    fn cells_that_a_service_folded_are_shown_as_it_kept_them() {
+        let check = |services: u64, sites: u64, shapes: u64| {
+            let limits = CellLimits { shapes_per_block_max: 4, cells_per_tenant_max: 100, ..CellLimits::default() };
+            let mut cells = Cells::new(limits);
+            for n in 0..services * sites * shapes {
+                cells.add(&event(n, key(n % services, n / services % sites, 0, n / services / sites)));
+            }
+            let kept = || cells.iter().map(|(key, cell)| (*key, cell.clone()));
+            let restored = Cells::restore(uncapped().unwrap().cell_limits(), kept());
+            assert!(restored.iter().map(|(key, _)| *key).eq(kept().map(|(key, _)| key)), "{services} {sites} {shapes}");
+        };
+        check(1, 2, 3);
+        check(1, 1, 50);
+        check(2, 60, 3);
+        check(1, 200, 1);
+        check(40, 3, 2);
+    }
 }

@@ -208,12 +208,14 @@ fn the_list_is_the_same_as_table_json_and_csv() {
     assert!(csv.starts_with("cluster,tenant,verdict,points,threshold,severity,events,"), "{csv}");
     assert_eq!(records(&csv).iter().map(|row| row[0].as_str()).collect::<Vec<_>>(), ids);
     let table = shelf.ask(&["list"]);
-    let shown: Vec<_> = table.lines().filter(|line| line.starts_with("c-")).map(|line| &line[..18]).collect();
+    let shown: Vec<_> =
+        table.lines().filter(|line| line.starts_with("c-")).filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(shown, ids[..20]);
     assert!(table.lines().all(|line| line.chars().count() <= 120), "{table}");
     let last = table.lines().last().unwrap();
-    assert!(last.starts_with(&format!("20 of {} clusters; ask next: panicsift report explain {}", ids.len(), ids[0])));
-    assert!(last.ends_with("--limit N for more"), "{last}");
+    let expected =
+        format!("20 of {} clusters (--limit N for more); ask next: panicsift report explain {}", ids.len(), ids[0]);
+    assert_eq!(last, expected);
 }
 
 #[test]
@@ -256,7 +258,10 @@ fn an_explanation_adds_up_to_the_last_digit() {
     assert_eq!(sum, points);
     let lines = records(&shelf.ask(&["explain", &cluster, "--format", "csv"]));
     let (total, lines) = lines.split_last().unwrap();
-    let hundredths = |text: &str| (text.parse::<f64>().unwrap() * 100.0).round() as i64;
+    let hundredths = |text: &str| -> i64 {
+        let points: f64 = text.parse().unwrap();
+        format!("{points:.2}").replace('.', "").parse().unwrap()
+    };
     assert!(lines.len() > 5, "{lines:?}");
     let mut running = 0;
     for line in lines {
@@ -330,7 +335,8 @@ fn a_cluster_is_shown_with_its_members_its_times_and_its_alerts() {
 fn the_beginning_of_an_id_is_enough_where_it_is_the_only_one() {
     let shelf = Shelf::new();
     let cluster = shelf.hostile_cluster();
-    for typed in [&cluster[..12], &cluster[2..12], &cluster.to_uppercase()] {
+    let beginning: String = cluster.chars().take(12).collect();
+    for typed in [&beginning, beginning.trim_start_matches("c-"), &cluster.to_uppercase()] {
         assert_eq!(shelf.json(&["explain", typed])["cluster"], cluster.as_str(), "{typed}");
     }
     let fault = shelf.refused(&["show", "c-"]);

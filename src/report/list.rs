@@ -137,13 +137,12 @@ fn last_line(memory: Memory<'_>, selection: Selection, ranked: &[Ranked<'_>], n_
     };
     let n_shown = ranked.len().min(limit);
     let kind = selection.verdict.map(|verdict| format!(" {}", verdict.name())).unwrap_or_default();
-    let of_all = if ranked.len() == n_all { String::new() } else { format!(" (of {n_all} in all)") };
-    let next = match memory.store {
-        Some(_) => format!("ask next: panicsift report explain {0}, report show {0}", first.cluster.id),
-        None => "--json tells all of them".to_owned(),
-    };
-    let more = if n_shown < ranked.len() && memory.store.is_some() { ", report list --limit N for more" } else { "" };
-    format!("{n_shown} of {}{kind} clusters{of_all}; {next}{more}", ranked.len())
+    let told = format!("{n_shown} of {}{kind} clusters", ranked.len());
+    if memory.store.is_none() {
+        return format!("{told}; --json tells all of them");
+    }
+    let more = if n_shown < ranked.len() { " (--limit N for more)" } else { "" };
+    format!("{told}{more}; ask next: panicsift report explain {}", first.cluster.id)
 }
 
 #[cfg(test)]

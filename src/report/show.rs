@@ -158,6 +158,12 @@ fn for_people(memory: Memory<'_>, full: &Full, page: &mut Page<'_>) -> Result<()
         portrait.counts.addresses,
         full.members
     ))?;
+    let n_of_senders: u64 = portrait.recovery.iter().map(|outcome| outcome.events).sum();
+    if n_of_senders > portrait.counts.events {
+        page.line(&format!(
+            "times, networks and what follows from senders count all {n_of_senders} events of its suspects"
+        ))?;
+    }
     page.line("")?;
     for line in full.timeline.lines() {
         page.line(line)?;
@@ -194,7 +200,7 @@ fn alerts(full: &Full, page: &mut Page<'_>) -> Result<()> {
 
 fn alert_line(alert: &Told) -> String {
     let Told { change, at, severity, alert_id, cluster, .. } = alert;
-    format!("{} at {at}, severity {}, id {alert_id}, cluster {cluster}", change.name(), severity.name())
+    format!("{} at {at}, {}, id {alert_id}, of {cluster}", change.name(), severity.name())
 }
 
 fn answer_line(answer: &Answered) -> String {
