@@ -111,7 +111,7 @@ mod tests {
         }
         let timeline = Timeline::of(&minutes);
         // The first minutes lie more than an hour before the newest.
-        assert_eq!(timeline.by_minute, [Bucket { at: "1970-01-01T01:30:00Z".to_owned(), events: 1 }]);
+        assert_eq!(timeline.by_minute, [Bucket { at: "1970-01-01T01:30:00.000Z".to_owned(), events: 1 }]);
         assert_eq!(timeline.by_hour.iter().map(|bucket| bucket.events).collect::<Vec<_>>(), [3, 1]);
         assert_eq!(
             timeline.lines(),
