@@ -230,22 +230,22 @@ pub enum Question {
     List(Selection),
     /// Show one cluster: timeline, members, networks, scopes, shapes, sites, releases
     Show {
-        /// The cluster's id, or the beginning of it
+        /// The cluster's id, or the beginning of it; an id that became part of another cluster is followed
         cluster: String,
     },
     /// Add up why a cluster got its verdict
     Explain {
-        /// The cluster's id, or the beginning of it
+        /// The cluster's id, or the beginning of it; an id that became part of another cluster is followed
         cluster: String,
     },
-    /// Write out all clusters with all they hold
+    /// Write out all clusters with all they hold: JSON, one object a line, or CSV, one row a cluster
     Export(Selection),
 }
 
 /// Which clusters are meant.
 #[derive(Debug, Clone, Args)]
 pub struct Selection {
-    /// Most clusters to tell [default: 20 for list, all for export]
+    /// Most clusters to tell [default: 20 for list as a table, else all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
     /// Only clusters with this verdict

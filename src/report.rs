@@ -1,25 +1,37 @@
 //! The cluster report: questions to the store, answered as a table, JSON or CSV.
 //!
 //! Reads the store only; never writes. The forms of an answer are in [`sheet`]; what a cluster looks like is the
-//! pipeline's portrait of it, the same that an alert carries.
+//! pipeline's portrait of it, the same that an alert carries, drawn for the clusters that are told and no others. A
+//! replay asks the same questions of its state, without a store and so without what became of alerts.
+//!
+//! Every text is one printable, bounded line. Costs what restoring the state costs (read once, seconds for the largest)
+//! and some tens of microseconds a cluster.
 
+mod explain;
+mod export;
+mod find;
+mod list;
 pub mod sheet;
+mod show;
+mod timeline;
 
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use serde_json::Value;
 
 use crate::edge::store::Store;
-use crate::pipeline::alert::{Portrait, Verdict};
+use crate::pipeline::alert::Verdict;
 use crate::pipeline::cluster::ClusteringModel;
-use crate::pipeline::cluster::identity::Cluster;
 use crate::pipeline::state::State;
-use crate::pipeline::tenant::Tenant;
-use sheet::Sheet;
 
-/// Clusters that `list` tells unless another number is asked for.
-const LISTED_USUALLY: usize = 20;
+/// Width of a table in columns where standard output is no terminal: what most screens and mail programs show.
+const COLUMNS_ELSEWHERE: u16 = 120;
+
+/// The largest cap on the shapes of a place that a model may have. (Not more: the number of services that stand for
+/// themselves is the cap on cells divided by this.)
+const SHAPES_PER_BLOCK_MAX: u32 = 1_024;
 
 /// Form of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -27,7 +39,7 @@ pub enum Format {
     /// For people
     #[default]
     Table,
-    /// For machines
+    /// For machines; one object a line for export
     Json,
     /// For spreadsheets
     Csv,
@@ -55,11 +67,32 @@ pub enum Question {
     Export(Selection),
 }
 
-/// A cluster with its portrait.
-struct Ranked<'s> {
-    tenant: &'s Tenant,
-    cluster: &'s Cluster,
-    portrait: Portrait,
+/// What is asked of: the state, and the store that it comes from, if there is one.
+#[derive(Clone, Copy)]
+struct Memory<'s> {
+    state: &'s State,
+    store: Option<&'s Store>,
+}
+
+/// Where an answer goes, and in which form.
+struct Page<'o> {
+    format: Format,
+    out: &'o mut dyn Write,
+}
+
+impl Page<'_> {
+    fn line(&mut self, text: &str) -> Result<()> {
+        Ok(writeln!(self.out, "{text}")?)
+    }
+
+    fn object(&mut self, value: &Value) -> Result<()> {
+        Ok(writeln!(self.out, "{value:#}")?)
+    }
+
+    fn sheet(&mut self, sheet: &sheet::Sheet) -> Result<()> {
+        let width = terminal_size::terminal_size_of(std::io::stdout()).map_or(COLUMNS_ELSEWHERE, |(width, _)| width.0);
+        Ok(self.out.write_all(sheet.render(self.format, Some(width)).as_bytes())?)
+    }
 }
 
 /// Answers a question from the store at `store`, to `out`.
@@ -68,62 +101,72 @@ struct Ranked<'s> {
 /// A store that is not there or cannot be read, and a cluster id that no cluster, or more than one, has.
 pub fn answer(store: &Path, question: &Question, format: Format, out: &mut dyn Write) -> Result<()> {
     let store = Store::open_read_only(store)?;
-    let mut model = ClusteringModel::builtin()?;
-    // What the service kept is shown as it is: no cap of this process folds it further.
-    model.caps.cells_per_tenant = u32::MAX;
-    let (state, n_unreadable) = State::restore(&model, |kind| store.load_state(kind))?;
+    let (state, n_unreadable) = State::restore(&uncapped()?, |kind| store.load_state(kind))?;
     if n_unreadable > 0 {
         tracing::warn!(rows = n_unreadable, "rows of the store could not be read and are left out");
     }
+    tell(&state, Some(&store), question, format, out)
+}
+
+/// A model under which what the service kept stays as it is: no cap folds it further, whatever the service's caps were.
+fn uncapped() -> Result<ClusteringModel> {
+    let mut model = ClusteringModel::builtin()?;
+    model.caps.cells_per_tenant = u32::MAX;
+    model.caps.shapes_per_block = SHAPES_PER_BLOCK_MAX;
+    Ok(model)
+}
+
+/// Answers a question from a state; `store` says what became of alerts, where there is one.
+///
+/// # Errors
+/// As [`answer`].
+pub fn tell(
+    state: &State,
+    store: Option<&Store>,
+    question: &Question,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let memory = Memory { state, store };
+    let page = &mut Page { format, out };
     match question {
-        Question::List(selection) => list(&state, *selection, format, out),
-        Question::Show(_) | Question::Explain(_) | Question::Export(_) => bail!("not yet"),
+        Question::List(selection) => list::list(memory, *selection, page),
+        Question::Show(cluster) => show::show(memory, &find::find(state, cluster)?, page),
+        Question::Explain(cluster) => explain::explain(&find::find(state, cluster)?, page),
+        Question::Export(selection) => export::export(memory, *selection, page),
     }
 }
 
-/// Ranks the clusters of a state: hostile ones first, then by points, then by events.
+/// Ranks the clusters of a state that has no store: hostile ones first, then by points, then by events.
+///
+/// # Errors
+/// `out` cannot be written.
 pub fn list(state: &State, selection: Selection, format: Format, out: &mut dyn Write) -> Result<()> {
-    let mut sheet =
-        Sheet::new(&["cluster", "verdict", "points", "severity", "events", "addresses", "last_event", "title"]);
-    let ranked = ranked(state, selection);
-    let n_all = ranked.len();
-    for Ranked { cluster, portrait, .. } in ranked.into_iter().take(selection.limit.unwrap_or(LISTED_USUALLY)) {
-        sheet.push(vec![
-            cluster.id.to_string().into(),
-            portrait.verdict.name().into(),
-            portrait.points.into(),
-            portrait.severity.name().into(),
-            portrait.counts.events.into(),
-            portrait.counts.addresses.into(),
-            portrait.last_event.into(),
-            portrait.title.into(),
-        ]);
-    }
-    out.write_all(sheet.render(format, None).as_bytes())?;
-    if format == Format::Table {
-        writeln!(out, "{n_all} clusters")?;
-    }
-    Ok(())
+    tell(state, None, &Question::List(selection), format, out)
 }
 
-fn ranked(state: &State, selection: Selection) -> Vec<Ranked<'_>> {
-    let all = state.tenants().flat_map(|(_, tenant)| tenant.clusters().map(move |(cluster, _)| (tenant, cluster)));
-    let mut ranked: Vec<Ranked<'_>> = all
-        .map(|(tenant, cluster)| Ranked { tenant, cluster, portrait: tenant.portrait(cluster) })
-        .filter(|ranked| selection.verdict.is_none_or(|wanted| ranked.portrait.verdict == wanted))
-        .collect();
-    let order = |verdict| match verdict {
-        Verdict::Hostile => 0,
-        Verdict::Undecided => 1,
-        Verdict::Benign => 2,
-    };
-    ranked.sort_by(|a, b| {
-        let (left, right) = (&a.portrait, &b.portrait);
-        order(left.verdict)
-            .cmp(&order(right.verdict))
-            .then(right.points.total_cmp(&left.points))
-            .then(right.counts.events.cmp(&left.counts.events))
-            .then(a.cluster.id.cmp(&b.cluster.id))
-    });
-    ranked
+#[cfg(test)]
+mod tests {
+    use super::uncapped;
+    use crate::pipeline::cell::testing::{event, key};
+    use crate::pipeline::cells::{CellLimits, Cells};
+
+    #[test]
+    fn cells_that_a_service_folded_are_shown_as_it_kept_them() {
+        let check = |services: u64, sites: u64, shapes: u64| {
+            let limits = CellLimits { shapes_per_block_max: 4, cells_per_tenant_max: 100, ..CellLimits::default() };
+            let mut cells = Cells::new(limits);
+            for n in 0..services * sites * shapes {
+                cells.add(&event(n, key(n % services, n / services % sites, 0, n / services / sites)));
+            }
+            let kept = || cells.iter().map(|(key, cell)| (*key, cell.clone()));
+            let restored = Cells::restore(uncapped().unwrap().cell_limits(), kept());
+            assert!(restored.iter().map(|(key, _)| *key).eq(kept().map(|(key, _)| key)), "{services} {sites} {shapes}");
+        };
+        check(1, 2, 3);
+        check(1, 1, 50);
+        check(2, 60, 3);
+        check(1, 200, 1);
+        check(40, 3, 2);
+    }
 }

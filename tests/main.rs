@@ -18,6 +18,9 @@ mod delivery;
 /// The embedded broker: every record once, over a restart in the middle.
 #[cfg(test)]
 mod mock_broker;
+/// The cluster report over a store and after a replay: its forms, its sums, what a sender chose in it.
+#[cfg(test)]
+mod report;
 /// The house rules that no lint holds: layers, doors, sizes, headers, names.
 #[cfg(test)]
 mod tidy;

@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("report", &["config", "edge", "pipeline"]),
     ("edge", &["config", "pipeline", "secret"]),
     ("pipeline", &[]),
-    ("config", &["secret"]),
+    ("config", &["pipeline", "secret"]),
     ("secret", &[]),
 ];
 

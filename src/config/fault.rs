@@ -5,8 +5,10 @@
 
 use std::fmt;
 
-/// Longest piece of the file that a fault quotes.
-const QUOTED_CHARS_MAX: usize = 60;
+use crate::pipeline::neutral;
+
+/// Longest piece of the file that a fault quotes, in bytes: enough to find it, and a line stays a line.
+const QUOTED_BYTES_MAX: usize = 80;
 
 /// One step of a key path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,19 +149,7 @@ impl Faults {
 
 /// Text of the file, fit to be shown: one line, printable, bounded.
 pub(super) fn plain(text: &str) -> String {
-    let mut shown: String =
-        text.chars().take(QUOTED_CHARS_MAX).map(|c| if printable(c) { c } else { '\u{fffd}' }).collect();
-    if text.chars().nth(QUOTED_CHARS_MAX).is_some() {
-        shown.push('…');
-    }
-    shown
-}
-
-/// Letters, digits, signs and plain spaces; no control, no direction marks, no invisible characters.
-fn printable(c: char) -> bool {
-    let hidden = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
-    !c.is_control() && !hidden
+    neutral::line(text, QUOTED_BYTES_MAX).into_owned()
 }
 
 /// The name among `known` that `name` was most likely meant to be: at most a third of its letters differ.
@@ -205,7 +195,7 @@ mod tests {
         let check = |segments: &[&str], expected: &str| assert_eq!(path(segments).to_string(), expected);
         check(&["destination", "1", "url"], "destination[1].url");
         check(&["source", "librdkafka", "enable.auto.commit"], "source.librdkafka.\"enable.auto.commit\"");
-        check(&["a\u{1b}[31m"], "\"a\u{fffd}[31m\"");
+        check(&["a\u{1b}[31m"], "\"a\\u{1b}[31m\"");
         check(&[""], "\"\"");
     }
 
@@ -228,8 +218,8 @@ mod tests {
     #[test]
     fn quoted_text_is_one_bounded_printable_line() {
         let shown = plain(&format!("a\n\u{202e}b{}", "c".repeat(1_000)));
-        assert_eq!(shown.chars().count(), QUOTED_CHARS_MAX + 1);
-        assert!(shown.starts_with("a\u{fffd}\u{fffd}b"), "{shown}");
+        assert_eq!(shown.len(), QUOTED_BYTES_MAX);
+        assert!(shown.starts_with("a\\u{a}\\u{202e}b"), "{shown}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::alert::{Alert, Change, Portrait, Verdict};
 use super::cell::{Cell, text_id};
 use super::cells::{CellLimits, Cells};
-use super::cluster::identity::{Assignments, Cluster, ClusterId, Member, group};
+use super::cluster::identity::{Alias, Assignments, Cluster, ClusterId, Member, group};
 use super::cluster::{ClusteringModel, Party, Row, RowKey, SmallSet, components, exact_components};
 use super::event::{Id, Millis};
 use super::judge::{ClusterView, Judgement, Record, Weighed, judge_cluster};
@@ -24,7 +24,7 @@ use super::names::Names;
 use super::observation::{Actor, CellKey, Observation};
 use super::portrait::{Sitting, asn_name_id};
 use super::rows::Rows;
-use super::sample::{KeyedSet, count_f64};
+use super::sample::{KeyedSet, Minutes, count_f64};
 use super::shares::Shares;
 use super::{Context, Step};
 
@@ -326,14 +326,20 @@ impl Tenant {
         self.clusters.clusters().map(|cluster| (cluster, self.standings.get(&cluster.id)))
     }
 
-    /// Events by minute of a cluster, the earliest first: minutes since the epoch and how many.
-    pub fn timeline(&self, cluster: &Cluster) -> BTreeMap<i64, u64> {
-        let mut minutes: BTreeMap<i64, u64> = BTreeMap::new();
-        let sitting = self.sitting(cluster);
-        for (minute, events) in sitting.summary.minutes.minutes() {
-            *minutes.entry(minute).or_default() += u64::from(events);
-        }
-        minutes
+    /// Ids of clusters that became part of a living one, and where each leads.
+    pub fn aliases(&self) -> impl Iterator<Item = (ClusterId, Alias)> {
+        self.clusters.aliases()
+    }
+
+    /// Events of a living cluster, as its portrait counts them, without drawing it.
+    pub fn n_events(&self, cluster: &Cluster) -> u64 {
+        self.cells_of(cluster).map(|(row, cell)| self.rows_events(row, cell)).sum()
+    }
+
+    /// When the events of a living cluster happened: by minute over the last hour before the newest, by hour over the
+    /// last 48 hours.
+    pub fn timeline(&self, cluster: &Cluster) -> Minutes {
+        self.sitting(cluster).summary.minutes
     }
 
     /// Where an event with this cell key and sender stands now.
@@ -375,7 +381,8 @@ impl Tenant {
     /// After a start: all rows from the cells that were kept.
     pub(super) fn rebuild(&mut self, model: &ClusteringModel, now: Millis) {
         self.touched = self.cells.iter().map(|(key, _)| *key).collect();
-        for (actor, cells) in self.record.current_suspects().keys().map(|actor| (*actor, self.record.ledger(actor))) {
+        // The judge weighs at the next epoch; until then a suspect is who was one when the rows were kept.
+        for (actor, cells) in self.suspect_since.keys().map(|actor| (*actor, self.record.ledger(actor))) {
             let mut ledger: BTreeMap<CellKey, u64> = BTreeMap::new();
             for (cell, touch) in cells {
                 let cell = self.cells.resolve(cell);

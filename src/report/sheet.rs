@@ -4,10 +4,26 @@
 //! no formulas in CSV (a leading `'` keeps spreadsheets from computing). The cost is linear in the cells; who asks for a
 //! sheet bounds its rows.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{
+    CellAlignment, ColumnConstraint, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle,
+};
 use serde_json::{Map, Value};
 
 use super::Format;
+use crate::pipeline::neutral;
+
+/// Longest text of one cell, in bytes: a list of twenty names of 200 bytes with their counts fits.
+const CELL_BYTES_MAX: usize = 8_192;
+
+/// From this width on all columns but the last are as wide as their content, and the last one wraps; on a narrower
+/// screen every column gives way.
+const ROOMY_COLUMNS: u16 = 100;
+
+/// A line under the head, and no other: what is copied from the screen is text.
+const STYLE: TableStyle = TableStyle::new()
+    .header_lines(ContentLineStyle::none().junction(' '))
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .content_lines(ContentLineStyle::none().junction(' '));
 
 /// One value of a row.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +85,7 @@ impl Cell {
     fn json(&self) -> Value {
         match self {
             Self::Empty => Value::Null,
-            Self::Text(text) => Value::from(text.as_str()),
+            Self::Text(text) => Value::from(printable(text)),
             Self::Count(count) => Value::from(*count),
             Self::Measure(measure) => Value::from(*measure),
         }
@@ -93,7 +109,7 @@ pub struct Sheet {
 }
 
 impl Sheet {
-    /// A sheet without rows. Column names are keys in JSON: `snake_case`.
+    /// A sheet without rows. Column names are keys in JSON: `snake_case`. The last column is the one whose texts wrap.
     pub fn new(columns: &[&str]) -> Self {
         Self { columns: columns.iter().map(|&name| name.to_owned()).collect(), rows: Vec::new() }
     }
@@ -102,6 +118,11 @@ impl Sheet {
     pub fn push(&mut self, mut row: Vec<Cell>) {
         row.resize(self.columns.len(), Cell::Empty);
         self.rows.push(row);
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// The sheet in a form; `width` is that of the screen in columns, for tables (`None`: as wide as needed).
@@ -123,7 +144,7 @@ impl Sheet {
 
     fn table(&self, width: Option<u16>) -> String {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_style(STYLE).set_content_arrangement(ContentArrangement::Dynamic);
         if let Some(width) = width {
             table.set_width(width);
         }
@@ -134,7 +155,14 @@ impl Sheet {
                 comfy_table::Cell::new(cell.shown()).set_alignment(side)
             }));
         }
-        format!("{table}\n")
+        let n_fixed = self.columns.len().saturating_sub(1);
+        for (at, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, 1));
+            if at < n_fixed && width.is_some_and(|width| width >= ROOMY_COLUMNS) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
+        format!("{}\n", table.trim_fmt())
     }
 
     fn csv(&self) -> String {
@@ -149,14 +177,9 @@ impl Sheet {
     }
 }
 
-/// One line without control, direction and invisible characters.
+/// One printable line, bounded.
 pub fn printable(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
-    };
-    text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
+    neutral::line(text, CELL_BYTES_MAX).into_owned()
 }
 
 /// A text that no spreadsheet takes for a formula.
@@ -202,7 +225,7 @@ mod tests {
         check("=HYPERLINK(\"x\")", "\"'=HYPERLINK(\"\"x\"\")\"");
         check(" @sum", "' @sum");
         check("a,b", "\"a,b\"");
-        check("a\r\nb", "a\u{fffd}\u{fffd}b");
+        check("a\r\nb", "a\\u{d}\\u{a}b");
     }
 
     #[test]

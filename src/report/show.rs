@@ -1,0 +1,284 @@
+//! `show`: one cluster with all that is known of it.
+//!
+//! Reads the portrait, the timeline, and from the store the alerts of the cluster and of those that became part of it,
+//! with what became of each at every destination. Lists are bounded by the portrait, alerts by [`ALERTS_MAX`].
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::find::Found;
+use super::sheet::{Cell, Sheet, printable};
+use super::timeline::Timeline;
+use super::{Format, Memory, Page};
+use crate::pipeline::alert::{Change, Counted, Portrait, Severity};
+use crate::pipeline::cluster::identity::Cluster;
+use crate::pipeline::event::Millis;
+use crate::pipeline::tenant::Tenant;
+
+/// Alerts of one cluster that are told, the newest: a life has a handful.
+const ALERTS_MAX: usize = 50;
+
+/// A cluster with all that is known of it.
+#[derive(Serialize)]
+pub(super) struct Full {
+    pub(super) cluster: String,
+    /// The id that was asked for, where it is an alias.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias: Option<String>,
+    /// First event of the rows that named it (RFC 3339).
+    born: String,
+    /// Rows (cells, or suspects' shares of cells) that it consists of.
+    members: usize,
+    #[serde(flatten)]
+    pub(super) portrait: Portrait,
+    timeline: Timeline,
+    /// Alerts, the oldest first.
+    alerts: Vec<Told>,
+}
+
+/// An alert and what became of it.
+#[derive(Serialize)]
+struct Told {
+    alert_id: String,
+    cluster: String,
+    change: Change,
+    ordinal: u32,
+    at: String,
+    severity: Severity,
+    /// One for each destination that has given its answer; others still wait for it.
+    deliveries: Vec<Answered>,
+}
+
+/// A destination's answer.
+#[derive(Serialize)]
+struct Answered {
+    destination: String,
+    fate: &'static str,
+    detail: String,
+    attempts: u32,
+    /// Wall clock (RFC 3339).
+    at: String,
+}
+
+impl Full {
+    /// Gathers what is known of a cluster.
+    pub(super) fn of(memory: Memory<'_>, tenant: &Tenant, cluster: &Cluster) -> Result<Self> {
+        Ok(Self {
+            cluster: cluster.id.to_string(),
+            alias: None,
+            born: cluster.born.to_string(),
+            members: cluster.members.len(),
+            portrait: tenant.portrait(cluster),
+            timeline: Timeline::of(&tenant.timeline(cluster)),
+            alerts: told(memory, cluster)?,
+        })
+    }
+}
+
+fn told(memory: Memory<'_>, cluster: &Cluster) -> Result<Vec<Told>> {
+    let Some(store) = memory.store else { return Ok(Vec::new()) };
+    let mut alerts = Vec::new();
+    for id in std::iter::once(cluster.id).chain(cluster.merged.iter().copied()) {
+        alerts.extend(store.alerts_of(&id.to_string())?);
+    }
+    alerts.sort_by(|a, b| (&a.at, a.ordinal, &a.cluster).cmp(&(&b.at, b.ordinal, &b.cluster)));
+    let surplus = alerts.len().saturating_sub(ALERTS_MAX);
+    let mut told = Vec::new();
+    for alert in alerts.into_iter().skip(surplus) {
+        let answers = store.deliveries_of(&alert.alert_id)?;
+        let deliveries = answers.into_iter().map(|answer| Answered {
+            destination: printable(&answer.destination),
+            fate: answer.fate.name(),
+            detail: printable(&answer.detail),
+            attempts: answer.attempts,
+            at: Millis(answer.at_ms).to_string(),
+        });
+        told.push(Told {
+            alert_id: alert.alert_id,
+            cluster: alert.cluster,
+            change: alert.change,
+            ordinal: alert.ordinal,
+            at: alert.at,
+            severity: alert.portrait.severity,
+            deliveries: deliveries.collect(),
+        });
+    }
+    Ok(told)
+}
+
+/// Tells all about one cluster.
+pub(super) fn show(memory: Memory<'_>, found: &Found<'_>, page: &mut Page<'_>) -> Result<()> {
+    let mut full = Full::of(memory, found.tenant, found.cluster)?;
+    full.alias = found.alias.map(|id| id.to_string());
+    match page.format {
+        Format::Table => {
+            if let Some(alias) = found.alias_line() {
+                page.line(&alias)?;
+            }
+            for_people(memory, &full, page)
+        }
+        Format::Json => page.object(&serde_json::to_value(&full)?),
+        Format::Csv => {
+            let mut sheet = Sheet::new(&["part", "events", "name"]);
+            scalars(&full, &mut sheet);
+            lists(&full.portrait, &mut sheet, false);
+            for (part, buckets) in [("minute", &full.timeline.by_minute), ("hour", &full.timeline.by_hour)] {
+                for bucket in buckets {
+                    sheet.push(vec![part.into(), bucket.events.into(), bucket.at.as_str().into()]);
+                }
+            }
+            for alert in &full.alerts {
+                sheet.push(vec!["alert".into(), Cell::Empty, alert_line(alert).into()]);
+                for answer in &alert.deliveries {
+                    sheet.push(vec!["delivery".into(), Cell::Empty, answer_line(answer).into()]);
+                }
+            }
+            page.sheet(&sheet)
+        }
+    }
+}
+
+fn for_people(memory: Memory<'_>, full: &Full, page: &mut Page<'_>) -> Result<()> {
+    let portrait = &full.portrait;
+    page.line(&format!(
+        "{}: {}, {:.2} points (hostile from {:.2} on), severity {}",
+        full.cluster,
+        portrait.verdict.name(),
+        portrait.points,
+        portrait.threshold,
+        portrait.severity.name()
+    ))?;
+    page.line(&printable(&portrait.title))?;
+    page.line(&format!(
+        "{} events from {} to {}, {} actors, {} addresses, {} members",
+        portrait.counts.events,
+        portrait.first_event,
+        portrait.last_event,
+        portrait.counts.actors,
+        portrait.counts.addresses,
+        full.members
+    ))?;
+    let n_of_senders: u64 = portrait.recovery.iter().map(|outcome| outcome.events).sum();
+    if n_of_senders > portrait.counts.events {
+        page.line(&format!(
+            "times, networks and what follows from senders count all {n_of_senders} events of its suspects"
+        ))?;
+    }
+    page.line("")?;
+    for line in full.timeline.lines() {
+        page.line(line)?;
+    }
+    page.line("")?;
+    let mut sheet = Sheet::new(&["by", "events", "name"]);
+    lists(portrait, &mut sheet, true);
+    page.sheet(&sheet)?;
+    page.line("")?;
+    if !portrait.lineage.is_empty() {
+        page.line(&format!("lineage: {}", printable(&portrait.lineage.join(", "))))?;
+    }
+    if memory.store.is_some() {
+        alerts(full, page)?;
+    }
+    page.line(&format!("ask next: panicsift report explain {}", full.cluster))
+}
+
+fn alerts(full: &Full, page: &mut Page<'_>) -> Result<()> {
+    if full.alerts.is_empty() {
+        return page.line("no alert was told of it");
+    }
+    for alert in &full.alerts {
+        page.line(&format!("alert {}", alert_line(alert)))?;
+        for answer in &alert.deliveries {
+            page.line(&format!("  {}", answer_line(answer)))?;
+        }
+        if alert.deliveries.is_empty() {
+            page.line("  no destination has answered yet")?;
+        }
+    }
+    Ok(())
+}
+
+fn alert_line(alert: &Told) -> String {
+    let Told { change, at, severity, alert_id, cluster, .. } = alert;
+    format!("{} at {at}, {}, id {alert_id}, of {cluster}", change.name(), severity.name())
+}
+
+fn answer_line(answer: &Answered) -> String {
+    let Answered { destination, fate, detail, attempts, at } = answer;
+    let words = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+    format!("{destination}: {fate} at {at} after {attempts} request(s){words}")
+}
+
+/// What there is one of.
+fn scalars(full: &Full, sheet: &mut Sheet) {
+    let portrait = &full.portrait;
+    let mut put = |part: &str, text: &str| sheet.push(vec![part.into(), Cell::Empty, text.into()]);
+    put("cluster", &full.cluster);
+    if let Some(alias) = &full.alias {
+        put("alias", alias);
+    }
+    put("title", &portrait.title);
+    put("verdict", portrait.verdict.name());
+    put("points", &portrait.points.to_string());
+    put("threshold", &portrait.threshold.to_string());
+    put("severity", portrait.severity.name());
+    put("first_event", &portrait.first_event);
+    put("last_event", &portrait.last_event);
+    put("born", &full.born);
+    put("model", &portrait.model);
+    sheet.push(vec!["events".into(), portrait.counts.events.into(), Cell::Empty]);
+}
+
+/// The lists of a portrait by their names, as texts with counts.
+pub(super) fn named_lists(portrait: &Portrait) -> Vec<(&'static str, Vec<Counted>)> {
+    let tenant = Some(portrait.tenant.clone()).filter(|tenant| !tenant.is_empty());
+    let tenant = tenant.map(|name| Counted { name, events: portrait.counts.events });
+    let networks = portrait.networks.iter().map(|network| Counted {
+        name: match (network.asn, &network.organisation) {
+            (Some(asn), Some(organisation)) => format!("AS{asn} {organisation}"),
+            (Some(asn), None) => format!("AS{asn}"),
+            (None, Some(organisation)) => organisation.clone(),
+            (None, None) => "not in the tables".to_owned(),
+        },
+        events: network.events,
+    });
+    vec![
+        ("tenant", tenant.into_iter().collect()),
+        ("service", portrait.services.clone()),
+        ("network", networks.collect()),
+        ("country", portrait.countries.clone()),
+        ("scope", portrait.token_scopes.clone()),
+        ("shape", portrait.shapes.clone()),
+        ("site", portrait.sites.clone()),
+        ("route", portrait.routes.clone()),
+        ("class", portrait.classes.clone()),
+        ("release", portrait.releases.clone()),
+        ("agent", portrait.agents.clone()),
+        ("recovery", portrait.recovery.clone()),
+    ]
+}
+
+/// The lists of a portrait as rows; `once`: what a row is about stands on the first of its kind alone.
+fn lists(portrait: &Portrait, sheet: &mut Sheet, once: bool) {
+    let mut before = "";
+    let mut put = |part: &'static str, events: Cell, name: String| {
+        let told = if once && part == before { "" } else { part };
+        before = part;
+        sheet.push(vec![told.into(), events, name.into()]);
+    };
+    for (part, counted) in named_lists(portrait) {
+        for Counted { name, events } in counted {
+            put(part, events.into(), name);
+        }
+    }
+    for address in &portrait.addresses {
+        put("address (sample)", Cell::Text(String::new()), address.clone());
+    }
+    for example in &portrait.examples {
+        let name = format!("{} at {} {} {}", example.event_id, example.topic, example.partition, example.offset);
+        put("example", Cell::Text(String::new()), name);
+    }
+    for id in portrait.lineage.iter().filter(|_| !once) {
+        put("lineage", Cell::Empty, id.clone());
+    }
+}
