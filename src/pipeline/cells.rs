@@ -69,6 +69,8 @@ pub struct Cells {
     limits: CellLimits,
     by_key: BTreeMap<CellKey, Cell>,
     dirty: HashSet<CellKey>,
+    /// Keys from and to which cells were folded since they were asked for.
+    folded: BTreeSet<CellKey>,
     services: BTreeMap<Id, Service>,
     service_level: u8,
     halvings: u8,
@@ -192,6 +194,11 @@ impl Cells {
         keys.sort_unstable();
         let cells = &self.by_key;
         keys.into_iter().map(move |key| (key, cells.get(&key)))
+    }
+
+    /// The keys that were folded, or took a folded cell in, since the last call.
+    pub fn take_folded(&mut self) -> BTreeSet<CellKey> {
+        std::mem::take(&mut self.folded)
     }
 
     /// All cells by ascending key.
@@ -377,6 +384,7 @@ impl Cells {
             if let Some(cell) = self.by_key.remove(key) {
                 self.dirty.insert(*key);
                 self.dirty.insert(target);
+                self.folded.extend([*key, target]);
                 let into = self.by_key.entry(target).or_default();
                 let fold = into.fold;
                 into.merge(&cell);

@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::alert::{Counted, Counts, Example, NetworkCount, Portrait, Severity};
-use super::cell::{Cell, country_letters};
-use super::event::{Id, RecoveryOutcome, ShapeId};
+use super::cell::{Cell, IDS_KEPT, country_letters};
+use super::event::{Id, Millis, RecoveryOutcome, ShapeId};
 use super::names::Names;
 use super::observation::CellKey;
+use super::sample::KeyedSet;
 
 /// Entries of one list in an alert.
 const LISTED_MAX: usize = 20;
@@ -21,6 +22,49 @@ const EVENTS_MEDIUM: u64 = 50;
 const EVENTS_HIGH: u64 = 500;
 /// Addresses from which on a campaign counts as distributed.
 const ADDRESSES_MEDIUM: u64 = 10;
+
+/// What severity is read from: a portrait's outline, without the lists that only a told alert needs.
+#[derive(Debug, Default)]
+pub struct Impact {
+    /// Events of the cluster.
+    pub events: u64,
+    /// Latest event of its summaries.
+    pub last: Option<Millis>,
+    lost: u64,
+    addresses: KeyedSet<IDS_KEPT>,
+}
+
+impl Impact {
+    /// Adds a summary, but for its events: a cluster may hold a share of them.
+    pub fn add(&mut self, summary: &Cell) {
+        self.last = self.last.max(Some(summary.last));
+        self.lost += lost(summary);
+        self.addresses.merge(&summary.addresses);
+    }
+
+    /// How much it matters, as in the portrait.
+    pub fn severity(&self) -> Severity {
+        severity(self.events, self.lost, self.addresses.len_estimate())
+    }
+}
+
+/// Faults that left their boundary.
+fn lost(summary: &Cell) -> u64 {
+    summary.recovered(RecoveryOutcome::Escaped) + summary.recovered(RecoveryOutcome::Aborted)
+}
+
+/// Impact alone: how much, how wide, and whether the fault left its boundary.
+fn severity(events: u64, lost: u64, addresses: u64) -> Severity {
+    if lost > 0 && events >= EVENTS_HIGH {
+        Severity::Critical
+    } else if lost > 0 || events >= EVENTS_HIGH {
+        Severity::High
+    } else if events >= EVENTS_MEDIUM || addresses >= ADDRESSES_MEDIUM {
+        Severity::Medium
+    } else {
+        Severity::Low
+    }
+}
 
 /// What a portrait is drawn from.
 #[derive(Debug, Default)]
@@ -39,7 +83,7 @@ impl Sitting {
         let counts = self.counts();
         Portrait {
             title: self.title(names, counts),
-            severity: self.severity(counts),
+            severity: severity(counts.events, lost(summary), counts.addresses),
             first_event: summary.first.to_string(),
             last_event: summary.last.to_string(),
             counts,
@@ -81,7 +125,7 @@ impl Sitting {
         let first = routes.next().map_or_else(|| "an unknown route".to_owned(), |route| route.name);
         let more = counts.routes.saturating_sub(1);
         let elsewhere = if more == 0 { String::new() } else { format!(" and {}", plural(more, "other route")) };
-        let minutes = self.summary.last.since(self.summary.first) / super::event::Millis::MINUTE;
+        let minutes = self.summary.last.since(self.summary.first) / Millis::MINUTE;
         format!(
             "{}{} on {first}{elsewhere}: {}, {}, {} in {}",
             plural(counts.addresses, "address"),
@@ -91,20 +135,6 @@ impl Sitting {
             plural(counts.sites, "site"),
             plural(u64::try_from(minutes).unwrap_or(0) + 1, "minute"),
         )
-    }
-
-    /// Impact alone: how much, how wide, and whether the fault left its boundary.
-    fn severity(&self, counts: Counts) -> Severity {
-        let lost = self.summary.recovered(RecoveryOutcome::Escaped) + self.summary.recovered(RecoveryOutcome::Aborted);
-        if lost > 0 && counts.events >= EVENTS_HIGH {
-            Severity::Critical
-        } else if lost > 0 || counts.events >= EVENTS_HIGH {
-            Severity::High
-        } else if counts.events >= EVENTS_MEDIUM || counts.addresses >= ADDRESSES_MEDIUM {
-            Severity::Medium
-        } else {
-            Severity::Low
-        }
     }
 
     fn by(&self, name: impl Fn(&CellKey) -> String) -> Vec<Counted> {

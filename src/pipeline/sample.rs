@@ -39,6 +39,10 @@ impl<const K: usize> KeyedSet<K> {
     /// Adds all of another set.
     pub fn merge(&mut self, other: &Self) {
         for id in &other.smallest {
+            // They ascend: from here on none has room.
+            if self.smallest.len() >= K && self.smallest.last().is_none_or(|last| *last <= *id) {
+                break;
+            }
             self.insert(*id);
         }
     }

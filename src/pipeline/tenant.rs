@@ -22,7 +22,7 @@ use super::judge::{ClusterView, Judgement, Record, Weighed, judge_cluster};
 use super::life::{Life, Word};
 use super::names::Names;
 use super::observation::{Actor, CellKey, Observation};
-use super::portrait::{Sitting, asn_name_id};
+use super::portrait::{Impact, Sitting, asn_name_id};
 use super::rows::Rows;
 use super::sample::{KeyedSet, Minutes, count_f64};
 use super::shares::Shares;
@@ -65,6 +65,8 @@ pub struct Tenant {
     shares: Shares,
     rows: Rows,
     touched: BTreeSet<CellKey>,
+    /// What was last said of the clusters that are hostile or have an open alert; a memo, made anew after a start.
+    words: BTreeMap<ClusterId, Word>,
     /// Clusters whose rows are to be stored.
     pub(super) restated: BTreeSet<ClusterId>,
     /// Suspects whose rows are to be stored.
@@ -105,12 +107,17 @@ impl Tenant {
 
     /// Closes an epoch at event time `now`.
     pub fn close(&mut self, context: &Context, now: Millis, step: &mut Step) {
+        self.touched.extend(self.cells.take_folded());
         self.weigh_suspects(context, now);
         let changed = self.refresh_rows(&context.clustering, now);
         let mut concerned = self.recluster(&context.clustering, &changed, now, step);
         let touched = std::mem::take(&mut self.touched);
         concerned.extend(touched.iter().flat_map(both_rows).filter_map(|row| self.clusters.of(&row)));
-        concerned.extend(self.standings.iter().filter(|(_, s)| s.life.open_since.is_some()).map(|(id, _)| *id));
+        let waiting = self
+            .standings
+            .iter()
+            .filter(|(id, standing)| standing.life.open_since.is_some() && !self.stays(context, **id, standing, now));
+        concerned.extend(waiting.map(|(id, _)| *id));
         for id in concerned {
             self.judge(context, id, now, step);
         }
@@ -213,6 +220,16 @@ impl Tenant {
         concerned
     }
 
+    /// Whether an open cluster without news stays as it is: judging it again would say the same and tell nothing.
+    fn stays(&self, context: &Context, id: ClusterId, standing: &Standing, now: Millis) -> bool {
+        let Some(word) = self.words.get(&id) else { return false };
+        let mut life = standing.life.clone();
+        standing.model == context.version
+            && standing.threshold.total_cmp(&threshold(context)).is_eq()
+            && life.turn(&context.alerts, *word, now).is_none()
+            && life == standing.life
+    }
+
     /// Judges one cluster and tells what changed in its life.
     fn judge(&mut self, context: &Context, id: ClusterId, now: Millis, step: &mut Step) {
         let Some(cluster) = self.clusters.get(id).filter(|cluster| cluster.id == id) else {
@@ -224,17 +241,17 @@ impl Tenant {
         let mut life = standing.as_ref().map(|standing| standing.life.clone()).unwrap_or_default();
         let mut told = None;
         if judgement.verdict == Verdict::Hostile || life.open_since.is_some() {
-            let sitting = self.sitting(cluster);
-            let portrait = sitting.draw(&self.names);
-            let word =
-                Word { verdict: judgement.verdict, severity: portrait.severity, last_event: sitting.summary.last };
+            let impact = self.impact(cluster);
+            let last_event = impact.last.unwrap_or(Millis(i64::MIN));
+            let word = Word { verdict: judgement.verdict, severity: impact.severity(), last_event };
             let ordinal = life.next_ordinal;
-            told = life.turn(&context.alerts, word, now).map(|change| (change, ordinal, portrait));
+            told = life.turn(&context.alerts, word, now).map(|change| (change, ordinal, self.sitting(cluster)));
+            self.words.insert(id, word);
         }
-        let threshold = f64::from(context.hostility.hostile_at) / 100.0;
-        let standing_now = Standing { judgement, threshold, model: context.version.clone(), life };
-        if let Some((change, ordinal, portrait)) = told {
-            let portrait = complete(cluster, &standing_now, portrait);
+        let (threshold, model) = (threshold(context), context.version.clone());
+        let standing_now = Standing { judgement, threshold, model, life };
+        if let Some((change, ordinal, sitting)) = told {
+            let portrait = complete(cluster, &standing_now, sitting.draw(&self.names));
             step.alerts.push(Alert::of(change, &id.to_string(), ordinal, now, portrait));
         }
         if standing.as_ref() != Some(&standing_now) {
@@ -245,6 +262,7 @@ impl Tenant {
 
     /// A cluster that is no more: its open alert, if it had one, is closed.
     fn end(&mut self, id: ClusterId, now: Millis, step: &mut Step) {
+        self.words.remove(&id);
         let Some(mut standing) = self.standings.remove(&id) else { return };
         self.restated.insert(id);
         let ordinal = standing.life.next_ordinal;
@@ -294,6 +312,20 @@ impl Tenant {
     fn suspects_of(&self, cluster: &Cluster) -> BTreeSet<Actor> {
         let shares = cluster.members.iter().filter(|row| row.party == Party::Suspects);
         shares.flat_map(|row| self.shares.of(&row.cell)).map(|(actor, _)| *actor).collect()
+    }
+
+    /// What the cluster's severity is read from: of the same summaries as [`Tenant::sitting`].
+    fn impact(&self, cluster: &Cluster) -> Impact {
+        let mut impact = Impact::default();
+        let suspects = self.suspects_of(cluster);
+        for (row, cell) in self.cells_of(cluster) {
+            impact.events += self.rows_events(row, cell);
+            if suspects.is_empty() {
+                impact.add(cell);
+            }
+        }
+        suspects.iter().filter_map(|actor| self.record.summary(actor)).for_each(|summary| impact.add(summary));
+        impact
     }
 
     /// Everything that a portrait of the cluster is drawn from. A cluster of suspects is described by what they did.
@@ -401,6 +433,11 @@ fn complete(cluster: &Cluster, standing: &Standing, portrait: Portrait) -> Portr
     let lineage = cluster.split_from.iter().chain(&cluster.merged).map(ToString::to_string).collect();
     let (threshold, model) = (standing.threshold, standing.model.clone());
     Portrait { verdict, points, threshold, evidence, counter_evidence, lineage, model, ..portrait }
+}
+
+/// Points that make a cluster hostile.
+fn threshold(context: &Context) -> f64 {
+    f64::from(context.hostility.hostile_at) / 100.0
 }
 
 fn both_rows(cell: &CellKey) -> [RowKey; 2] {

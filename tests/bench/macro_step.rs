@@ -1,0 +1,100 @@
+//! The macro step: rows into clusters, at the cap of 8,192 cells and on what an attacker would send.
+//!
+//! `cargo bench --bench macro_step`; on a busy machine read the column `fastest`. `components` is the clustering by
+//! itself; `close_epoch` is all that the end of an epoch does when every cell of a tenant is new.
+
+#[cfg(test)]
+mod fixture;
+
+/// `cfg(test)` tells the linter that this is no part of the program.
+#[cfg(test)]
+mod macro_step {
+    use divan::Bencher;
+    use panicsift::pipeline::cluster::{ClusteringModel, Party, Row, RowKey, SmallSet, components};
+    use panicsift::pipeline::event::{Id, Millis, Position, RawRecord, ShapeId};
+    use panicsift::pipeline::fingerprint::Sketch;
+    use panicsift::pipeline::observation::{Actor, CellKey, Observation};
+    use panicsift::pipeline::sample::mix;
+    use panicsift::pipeline::tenant::Tenant;
+    use panicsift::pipeline::{Memos, Step, examine};
+
+    use super::fixture;
+
+    /// A row of a block with a sketch of its own.
+    fn row(number: u64, n_blocks: u64, actors: impl IntoIterator<Item = u64>) -> Row {
+        let block = number % n_blocks;
+        let mut sketch = [0_u8; 64];
+        for (slot, word) in sketch.chunks_exact_mut(8).zip(0_u64..) {
+            slot.copy_from_slice(&mix(number * 8 + word).to_le_bytes());
+        }
+        let id = |n: u64| Id(mix(n) >> 1);
+        let shape = ShapeId(u128::from(mix(number)));
+        let cell = CellKey { tenant: id(1), service: id(2), site: id(1_000 + block), route: id(2_000 + block), shape };
+        Row {
+            key: RowKey { cell, party: Party::Everyone },
+            site: cell.site,
+            route: cell.route,
+            sketch: Sketch(sketch),
+            actors: SmallSet::exact(actors.into_iter().map(id), 8),
+            weight: 1.0,
+            kin: None,
+        }
+    }
+
+    /// `n` of `among` actors, drawn for a row.
+    fn drawn(number: u64, n: u64, among: u64) -> impl Iterator<Item = u64> {
+        (0..n).map(move |i| 5_000 + mix(number * 64 + i) % among)
+    }
+
+    fn clustered(bencher: Bencher<'_, '_>, rows: impl Iterator<Item = Row>) {
+        let (model, rows): (_, Vec<Row>) = (ClusteringModel::builtin().unwrap(), rows.collect());
+        bencher.bench_local(|| components(&model, &rows).unwrap());
+    }
+
+    #[divan::bench]
+    fn components_of_one_source_with_8192_shapes_over_128_blocks(bencher: Bencher<'_, '_>) {
+        clustered(bencher, (0..8_192).map(|n| row(n, 128, [1])));
+    }
+
+    #[divan::bench]
+    fn components_of_5600_mixed_cells(bencher: Bencher<'_, '_>) {
+        clustered(bencher, (0..5_600).map(|n| row(n, 70, drawn(n, mix(n) % 12, 300))));
+    }
+
+    #[divan::bench]
+    fn components_of_8192_sets_of_8_actors_of_their_own(bencher: Bencher<'_, '_>) {
+        clustered(bencher, (0..8_192).map(|n| row(n, 128, drawn(n, 8, 1 << 40))));
+    }
+
+    #[divan::bench]
+    fn components_of_8192_sets_of_8_of_20_actors(bencher: Bencher<'_, '_>) {
+        clustered(bencher, (0..8_192).map(|n| row(n, 128, drawn(n, 8, 20))));
+    }
+
+    /// One source sends 8,192 shapes over 128 sites and routes within an epoch.
+    #[divan::bench(sample_count = 20)]
+    fn close_epoch_of_8192_new_cells(bencher: Bencher<'_, '_>) {
+        let (context, lines) = (fixture::context(), fixture::lines());
+        let position = Position { topic: "events", partition: 0, offset: 0 };
+        let record = RawRecord { position, broker_time: None, payload: &lines[0] };
+        let seen = examine(&context, &mut Memos::default(), record).unwrap();
+        let flooded = || {
+            let mut tenant = Tenant::new(context.clustering.cell_limits());
+            for number in 0..8_192 {
+                let Row { key, sketch, .. } = row(number, 128, []);
+                let (event, actor) = (Id(mix(number)), Actor::Prefix(Id(7)));
+                tenant.observe(&Observation { event, actor, cell: key.cell, sketch, ..seen.clone() });
+            }
+            tenant
+        };
+        bencher.with_inputs(flooded).bench_local_refs(|tenant| {
+            let mut step = Step::default();
+            tenant.close(&context, Millis(seen.time.0 + 5_000), &mut step);
+            step
+        });
+    }
+}
+
+fn main() {
+    divan::main();
+}
