@@ -89,7 +89,7 @@ fn write_store() -> Written {
             batch.push(Position { topic: "panics", partition: 3, offset }, None, event.as_bytes());
         }
         let seen: Vec<_> = batch.iter().map(|record| examine(&context, &mut memos, record).unwrap()).collect();
-        let step = fold(&context, &mut state, &seen, None);
+        let step = fold(&context, &mut state, seen, None);
         store.commit(&step.rows, &step.alerts, &Checkpoint::default()).unwrap();
     }
     let step = state.close_last(&context);

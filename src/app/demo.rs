@@ -159,7 +159,9 @@ fn tables(dir: &Path) -> Result<Tables> {
         std::fs::write(path, bytes).with_context(|| path.display().to_string())?;
     }
     let (tables, faults) = Tables::open(Some(&asn), Some(&country));
-    faults.iter().for_each(|fault| tracing::warn!(error = %fault, "an address table is absent"));
+    for fault in faults {
+        tracing::warn!(error = %fault, "an address table is absent");
+    }
     Ok(tables)
 }
 

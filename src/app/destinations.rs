@@ -84,16 +84,13 @@ fn auth(login: &ElasticLogin) -> ElasticAuth {
     match login {
         ElasticLogin::None => ElasticAuth::None,
         ElasticLogin::ApiKey(key) => ElasticAuth::ApiKey(key.clone()),
-        ElasticLogin::Basic { user, password } => {
-            ElasticAuth::Basic { user: user.clone(), password: password.clone() }
-        }
+        ElasticLogin::Basic { user, password } => ElasticAuth::Basic { user: user.clone(), password: password.clone() },
     }
 }
 
 /// The consumer of the input topics.
 pub(super) fn consumer(settings: &KafkaSourceSettings) -> ConsumerSettings {
-    let mut consumer =
-        ConsumerSettings::new(settings.brokers.clone(), settings.topics.clone(), settings.group.clone());
+    let mut consumer = ConsumerSettings::new(settings.brokers.clone(), settings.topics.clone(), settings.group.clone());
     consumer.offset_reset = match settings.offset_reset {
         OffsetReset::Error => kafka::OffsetReset::Error,
         OffsetReset::Earliest => kafka::OffsetReset::Earliest,

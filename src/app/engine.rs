@@ -10,8 +10,8 @@ use anyhow::{Context as _, bail};
 use tokio::sync::watch;
 
 use crate::config::DeadLetterSettings;
-use crate::edge::store::Store;
 use crate::edge::admin::{self, BatchCounts};
+use crate::edge::store::Store;
 use crate::edge::{DeadLetters, Pull, Source};
 use crate::pipeline::event::{Batch, Checkpoint, Millis, Rejection};
 use crate::pipeline::observation::Observation;

@@ -64,7 +64,9 @@ pub struct ReplayOptions {
 /// A file that cannot be read or written, or a model with a fault. An address table that is absent is a warning.
 pub async fn replay(options: ReplayOptions, out: &mut (dyn Write + Send)) -> Result<()> {
     let (tables, faults) = Tables::open(options.tables.asn.as_deref(), options.tables.country.as_deref());
-    faults.iter().for_each(|fault| tracing::warn!(error = %fault, "an address table is absent"));
+    for fault in faults {
+        tracing::warn!(error = %fault, "an address table is absent");
+    }
     let keys = Keys::derive(options.privacy_key.as_ref().map_or(REPLAY_SECRET, |key| key.expose().as_bytes()));
     let context = judgement::context(keys, tables, &options.models, &options.clustering, &options.alerts)?;
 
@@ -129,8 +131,7 @@ impl<'c> Run<'c> {
             }
         }
         let n_seen = seen.len();
-        let waiting: Vec<Whereabout> =
-            self.whereabouts.iter().flat_map(|_| seen.iter().map(Whereabout::of)).collect();
+        let waiting: Vec<Whereabout> = self.whereabouts.iter().flat_map(|_| seen.iter().map(Whereabout::of)).collect();
         let step = fold(self.context, &mut self.state, seen, None);
         self.n_duplicate += step.duplicates.len() as u64;
         self.n_observed += (n_seen - step.duplicates.len()) as u64;

@@ -24,7 +24,7 @@ use crate::edge::admin::{self, Health, HealthLimits, SourceState};
 use crate::edge::deliver::{self, Lane};
 use crate::edge::kafka::ConsumerSettings;
 use crate::edge::kafka::source::{KafkaSource, SourceWatch};
-use crate::edge::kafka::status::Brokers;
+use crate::edge::kafka::status::{Brokers, PartitionStatus};
 use crate::edge::store::Store;
 use crate::edge::tables::Tables;
 use crate::pipeline::Context;
@@ -53,10 +53,11 @@ pub async fn run(settings: Settings) -> Result<()> {
     let keys = key::keys(settings.privacy_key.as_ref(), &settings.state.path, &mut store)?;
     let health = Arc::new(Health::new(health_limits(&settings.limits)));
     let (tables, faults) = Tables::open(settings.tables.asn.as_deref(), settings.tables.country.as_deref());
-    faults.iter().for_each(|fault| tracing::warn!(error = %fault, "an address table is absent"));
+    for fault in faults {
+        tracing::warn!(error = %fault, "an address table is absent");
+    }
     let reload = Reload::new(&settings, keys.clone(), tables.clone(), &health);
-    let context =
-        judgement::context(keys, tables, &settings.models, &settings.clustering, &settings.alerts)?;
+    let context = judgement::context(keys, tables, &settings.models, &settings.clustering, &settings.alerts)?;
     let dead_letters = DeadLetterSink::open(&settings)?;
     let wiring = Wiring {
         consumer: destinations::consumer(&settings.source),
@@ -180,7 +181,12 @@ impl Service {
         delivery.spawn(deliver::deliver(lanes, Arc::clone(&health), alerts, lanes_stopped));
         let stop_source = engine.source.stop_handle();
         let outcome = {
-            let looping = run_loop(&mut engine, &health, &lane_names, Bounds { ends, outbox_alerts_max: limits.outbox_alerts_max });
+            let looping = run_loop(
+                &mut engine,
+                &health,
+                &lane_names,
+                Bounds { ends, outbox_alerts_max: limits.outbox_alerts_max },
+            );
             tokio::pin!(looping, stop);
             let mut stopped = false;
             let mut failed = None;
@@ -283,7 +289,7 @@ async fn await_room(
 
 fn tell_source(health: &Health, watch: &SourceWatch) {
     let status = watch.status();
-    health.lag(status.partitions.iter().map(|partition| partition.lag()).sum());
+    health.lag(status.partitions.iter().map(PartitionStatus::lag).sum());
     health.source(match (status.brokers, status.partitions.len()) {
         (Brokers::Down, _) => SourceState::Waiting("no broker answers".to_owned()),
         (_, 0) => SourceState::Waiting("no partition is assigned".to_owned()),

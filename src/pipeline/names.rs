@@ -35,7 +35,7 @@ impl Names {
 
     /// The text of `id`, or its digits.
     pub fn text(&self, id: Id) -> String {
-        self.texts.get(&id).map_or_else(|| id.to_string(), |text| text.to_string())
+        self.texts.get(&id).map_or_else(|| id.to_string(), ToString::to_string)
     }
 
     /// Whether `id` is known.

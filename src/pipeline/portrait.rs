@@ -79,7 +79,7 @@ impl Sitting {
     /// The cluster's lists, counts and severity; verdict, evidence and lineage are the caller's to add.
     pub fn draw(&self, names: &Names) -> Portrait {
         let summary = &self.summary;
-        let named = |id: u64| names.text(Id(id));
+        let text = |id: u64| names.text(Id(id));
         let counts = self.counts();
         Portrait {
             title: self.title(names, counts),
@@ -92,13 +92,13 @@ impl Sitting {
             sites: self.by(|key| names.text(key.site)),
             routes: self.by(|key| names.text(key.route)),
             shapes: self.by(|key| key.shape.to_string()),
-            classes: listed(summary.classes.iter().map(|(id, n)| (named(id), n))),
+            classes: listed(summary.classes.iter().map(|(id, n)| (text(id), n))),
             networks: self.networks(names),
             countries: listed(summary.countries.iter().filter_map(|(code, n)| Some((country(code)?, n)))),
             addresses: summary.shown.values().map(ToString::to_string).collect(),
-            agents: listed(summary.agents.iter().map(|(id, n)| (named(id), n))),
-            token_scopes: listed(summary.scopes.iter().map(|(id, n)| (named(id), n))),
-            releases: listed(summary.releases.iter().map(|(id, n)| (named(id), n))),
+            agents: listed(summary.agents.iter().map(|(id, n)| (text(id), n))),
+            token_scopes: listed(summary.scopes.iter().map(|(id, n)| (text(id), n))),
+            releases: listed(summary.releases.iter().map(|(id, n)| (text(id), n))),
             recovery: self.recovery(),
             examples: self.examples(),
             ..Portrait::default()

@@ -187,7 +187,7 @@ impl Tenant {
         };
         let weight = cell.minutes.weight(now, long_half_life(model)) * count_f64(events) / count_f64(cell.n.max(1));
         let CellKey { site, route, .. } = key.cell;
-        (events > 0).then(|| Row { key, site, route, sketch: cell.sketch, actors, weight, kin })
+        (events > 0).then_some(Row { key, site, route, sketch: cell.sketch, actors, weight, kin })
     }
 
     /// Clusters the region around changed rows anew; gives the clusters that were or are in it.
@@ -205,13 +205,11 @@ impl Tenant {
         let region: Vec<Row> =
             self.rows.region(changed, |row| self.clusters.of(row), members).into_iter().cloned().collect();
         step.n_rows_clustered += region.len() as u64;
-        let labels = match catch_unwind(AssertUnwindSafe(|| components(model, &region))) {
-            Ok(Ok(labels)) => labels,
-            Ok(Err(_)) | Err(_) => {
-                step.fallbacks += 1;
-                exact_components(&region)
-            }
-        };
+        let clustered = catch_unwind(AssertUnwindSafe(|| components(model, &region)));
+        let labels = clustered.ok().and_then(Result::ok).unwrap_or_else(|| {
+            step.fallbacks += 1;
+            exact_components(&region)
+        });
         let first = |row: &RowKey| self.cells.get(&row.cell).map_or(now, |cell| cell.first);
         let placed: Vec<Member> =
             region.iter().map(|row| Member { key: row.key, weight: row.weight, first: first(&row.key) }).collect();

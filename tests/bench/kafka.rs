@@ -78,7 +78,7 @@ mod kafka {
                 checkpoint.advance(record.position);
                 seen.push(examine(context, &mut memos, record).unwrap());
             }
-            let step = fold(context, &mut state, &seen, None);
+            let step = fold(context, &mut state, seen, None);
             assert!(step.duplicates.is_empty());
             store.commit(&step.rows, &step.alerts, &checkpoint).unwrap();
             source.commit(&checkpoint).unwrap();
