@@ -192,7 +192,6 @@ impl ReplayArgs {
             inputs: self.inputs,
             assignments: self.assignments,
             alerts_out: self.alerts,
-            json: self.json,
             ..ReplayOptions::default()
         };
         if let Some(settings) = settings {

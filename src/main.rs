@@ -74,7 +74,9 @@ fn replay(args: ReplayArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
     let settings = args.config.as_deref().map(Settings::load).transpose()?;
     start_log(output, settings.as_ref().map(|settings| settings.log).unwrap_or_default());
     let key = args.key_file.as_deref().map(config::read_key_file).transpose()?;
-    runtime()?.block_on(app::replay(args.options(settings, key), out))
+    let format = if args.json { report::Format::Json } else { report::Format::Table };
+    let state = runtime()?.block_on(app::replay(args.options(settings, key)))?;
+    report::list(&state, report::Selection::default(), format, out)
 }
 
 fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {

@@ -164,7 +164,7 @@ fn modules_import_only_what_their_layer_may() {
             ("edge/admin/health.rs", "use crate::edge::deliver::Lane;"),
             ("report.rs", "use crate::edge::kafka::Consumer;"),
             ("report/sheet.rs", "use crate::app::run;"),
-            ("config.rs", "use crate::pipeline::event::Event;"),
+            ("config.rs", "use crate::edge::store::Store;"),
             ("main.rs", "use panicsift::{app, edge};"),
             ("main.rs", "use panicsift::pipeline::event;"),
             ("novelty.rs", "fn f() {}"),

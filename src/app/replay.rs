@@ -25,7 +25,6 @@ use crate::pipeline::keys::Keys;
 use crate::pipeline::observation::{Actor, CellKey, Observation};
 use crate::pipeline::state::State;
 use crate::pipeline::{Context, Memos, Step, examine, fold};
-use crate::report;
 use crate::secret::Secret;
 
 /// The secret of a replay without a key file. Files have no service whose names must stay secret, and a replay must
@@ -44,8 +43,6 @@ pub struct ReplayOptions {
     pub assignments: Option<PathBuf>,
     /// Where to write one line for each alert.
     pub alerts_out: Option<PathBuf>,
-    /// Whether the clusters are printed as JSON.
-    pub json: bool,
     /// Key of the names; `None`: a fixed key, since files have no service.
     pub privacy_key: Option<Secret>,
     /// Address tables.
@@ -58,11 +55,11 @@ pub struct ReplayOptions {
     pub alerts: AlertSettings,
 }
 
-/// Puts files through the pipeline; clusters are printed to `out`.
+/// Puts files through the pipeline and gives the state at their end, for the report.
 ///
 /// # Errors
 /// A file that cannot be read or written, or a model with a fault. An address table that is absent is a warning.
-pub async fn replay(options: ReplayOptions, out: &mut (dyn Write + Send)) -> Result<()> {
+pub async fn replay(options: ReplayOptions) -> Result<State> {
     let (tables, faults) = Tables::open(options.tables.asn.as_deref(), options.tables.country.as_deref());
     for fault in faults {
         tracing::warn!(error = %fault, "an address table is absent");
@@ -82,7 +79,7 @@ pub async fn replay(options: ReplayOptions, out: &mut (dyn Write + Send)) -> Res
     let step = run.state.close_last(&context);
     run.tell(&step)?;
     bar.clear();
-    run.finish(&options, out)
+    run.finish(&options)
 }
 
 /// A replay under way.
@@ -153,7 +150,7 @@ impl<'c> Run<'c> {
         Ok(())
     }
 
-    fn finish(mut self, options: &ReplayOptions, out: &mut (dyn Write + Send)) -> Result<()> {
+    fn finish(mut self, options: &ReplayOptions) -> Result<State> {
         if let Some(file) = &mut self.alerts {
             file.flush()?;
         }
@@ -167,8 +164,7 @@ impl<'c> Run<'c> {
             alerts = self.n_alerts,
             "the replay is done"
         );
-        let format = if options.json { report::Format::Json } else { report::Format::Table };
-        report::list(&self.state, report::Selection::default(), format, out)
+        Ok(self.state)
     }
 }
 
