@@ -25,10 +25,11 @@
 //! Cost: an event to a known cell is one search among 8,192 keys; folding is linear in what it folds.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::cell::{Cell, Fold};
 use super::event::{Id, Millis, ShapeId};
+use super::keys::IdSet;
 use super::observation::{CellKey, Observation};
 
 pub mod bounds;
@@ -68,7 +69,7 @@ struct Service {
 pub struct Cells {
     limits: CellLimits,
     by_key: BTreeMap<CellKey, Cell>,
-    dirty: HashSet<CellKey>,
+    dirty: IdSet<CellKey>,
     /// Keys from and to which cells were folded since they were asked for.
     folded: BTreeSet<CellKey>,
     services: BTreeMap<Id, Service>,
@@ -101,7 +102,12 @@ impl Cells {
     /// Counts an event; gives the key of the cell where it landed.
     pub fn add(&mut self, event: &Observation<'_>) -> CellKey {
         // An exact cell that exists stands for itself, whatever the levels are.
-        let key = if self.by_key.contains_key(&event.cell) { event.cell } else { self.resolve(&event.cell) };
+        if let Some(cell) = self.by_key.get_mut(&event.cell) {
+            cell.add(event);
+            self.dirty.insert(event.cell);
+            return event.cell;
+        }
+        let key = self.resolve(&event.cell);
         self.dirty.insert(key);
         match self.by_key.entry(key) {
             Entry::Occupied(mut cell) => {

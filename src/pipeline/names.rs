@@ -4,9 +4,10 @@
 //! in. Bounded: at [`NAMES_MAX`] nothing new is taken until [`Names::keep`] has dropped what nobody refers to any more,
 //! and an id without a text is shown as its digits.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use super::event::Id;
+use super::keys::IdMap;
 use super::state::StateRow;
 
 /// Most texts that are kept for one tenant (at 200 bytes each some 13 MB; ordinary deployments need hundreds).
@@ -18,7 +19,7 @@ pub const NAME_BYTES_MAX: usize = 200;
 /// Texts by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
-    texts: HashMap<Id, Box<str>>,
+    texts: IdMap<Id, Box<str>>,
     dirty: BTreeSet<Id>,
 }
 

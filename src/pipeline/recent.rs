@@ -4,9 +4,10 @@
 //! event ids (keyed 64-bit hashes) are remembered in order of arrival. An event that comes again after more than
 //! that many others counts twice; the limit is stated because a limit there must be. About 24 bytes an event.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use super::event::Id;
+use super::keys::IdSet;
 use super::state::StateRow;
 
 /// Events that are remembered (some 6 MB; at 1,000 events a second over four minutes, at a usual 10 over seven hours).
@@ -18,7 +19,7 @@ const CHUNK: usize = 1 << 10;
 /// The last event ids, oldest first.
 #[derive(Debug, Clone, Default)]
 pub struct Recent {
-    seen: HashSet<Id>,
+    seen: IdSet<Id>,
     order: VecDeque<Id>,
     /// Number of ids that ever went through; the place of the newest.
     n_total: u64,

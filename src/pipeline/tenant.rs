@@ -19,6 +19,7 @@ use super::cluster::identity::{Alias, Assignments, Cluster, ClusterId, Member, g
 use super::cluster::{ClusteringModel, Party, Row, RowKey, SmallSet, components, exact_components};
 use super::event::{Id, Millis};
 use super::judge::{ClusterView, Judgement, Record, Weighed, judge_cluster};
+use super::keys::IdSet;
 use super::life::{Life, Word};
 use super::names::Names;
 use super::observation::{Actor, CellKey, Observation};
@@ -64,7 +65,8 @@ pub struct Tenant {
     pub(super) suspect_since: BTreeMap<Actor, Millis>,
     shares: Shares,
     rows: Rows,
-    touched: BTreeSet<CellKey>,
+    /// Cells that changed since the last epoch.
+    touched: IdSet<CellKey>,
     /// What was last said of the clusters that are hostile or have an open alert; a memo, made anew after a start.
     words: BTreeMap<ClusterId, Word>,
     /// Clusters whose rows are to be stored.
@@ -107,11 +109,16 @@ impl Tenant {
 
     /// Closes an epoch at event time `now`.
     pub fn close(&mut self, context: &Context, now: Millis, step: &mut Step) {
-        self.touched.extend(self.cells.take_folded());
+        // A cluster with cells that are gone is judged anew.
+        for row in self.cells.take_folded().iter().flat_map(both_rows) {
+            if let Some(id) = self.clusters.of(&row) {
+                self.words.remove(&id);
+            }
+        }
         self.weigh_suspects(context, now);
-        let changed = self.refresh_rows(&context.clustering, now);
+        let touched = self.take_touched();
+        let changed = self.refresh_rows(&context.clustering, &touched, now);
         let mut concerned = self.recluster(&context.clustering, &changed, now, step);
-        let touched = std::mem::take(&mut self.touched);
         concerned.extend(touched.iter().flat_map(both_rows).filter_map(|row| self.clusters.of(&row)));
         let waiting = self
             .standings
@@ -121,6 +128,10 @@ impl Tenant {
         for id in concerned {
             self.judge(context, id, now, step);
         }
+    }
+
+    fn take_touched(&mut self) -> BTreeSet<CellKey> {
+        std::mem::take(&mut self.touched).into_iter().collect()
     }
 
     /// Asks the judge whom it suspects, and notes their shares of cells.
@@ -149,9 +160,9 @@ impl Tenant {
     }
 
     /// Makes the rows of all touched cells anew; gives those around which clusters may have changed.
-    fn refresh_rows(&mut self, model: &ClusteringModel, now: Millis) -> BTreeSet<RowKey> {
+    fn refresh_rows(&mut self, model: &ClusteringModel, touched: &BTreeSet<CellKey>, now: Millis) -> BTreeSet<RowKey> {
         let mut changed = BTreeSet::new();
-        for key in &self.touched {
+        for key in touched {
             let now_called = self.cells.resolve(key);
             for row in both_rows(key) {
                 if now_called != *key {
@@ -422,7 +433,9 @@ impl Tenant {
             }
             self.shares.set(actor, &ledger);
         }
-        self.refresh_rows(model, now);
+        let touched = std::mem::take(&mut self.touched).into_iter().collect();
+        self.refresh_rows(model, &touched, now);
+        self.touched = touched.into_iter().collect();
     }
 }
 

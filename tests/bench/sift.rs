@@ -4,6 +4,15 @@
 //! everything that an event costs but the closing of epochs (see `macro_step`): both on memos, cells and records that
 //! know the kinds of events, as they do after the first minutes of a service; `first_sight` begins with nothing. The
 //! benchmarks below them are the parts of `whole`.
+//!
+//! Memory is watched from outside: `replay` over a million events with ids of their own, its resident MiB once a second.
+//!
+//! ```sh
+//! zcat tests/data/demo/events.jsonl.gz | awk '{ sub(/^{"event_id":"[^"]*/, ""); rest[NR] = $0 }
+//!   END { while (n < 1e6) for (i = 1; i <= NR; i++) print "{\"event_id\":\"" n++ rest[i] }' |
+//!   target/release/panicsift replay - >/dev/null & pid=$!
+//! while kill -0 $pid 2>/dev/null; do awk '/VmRSS/ { print int($2 / 1024) }' /proc/$pid/status; sleep 1; done
+//! ```
 
 #[cfg(test)]
 mod fixture;

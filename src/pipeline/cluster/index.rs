@@ -47,6 +47,8 @@ pub struct StarIndex {
     twins: HashMap<u32, Vec<u32>>,
     /// By block: the firsts.
     firsts: Vec<Vec<u32>>,
+    /// Distance from which on rows are not near.
+    eps: f64,
 }
 
 impl StarIndex {
@@ -59,6 +61,7 @@ impl StarIndex {
             first_of: (0..).take(rows.len()).collect(),
             twins: HashMap::new(),
             firsts: Vec::new(),
+            eps,
         };
         index.add_blocks(rows);
         let representatives = index.add_equal_sets(rows);
@@ -120,23 +123,35 @@ impl StarIndex {
     }
 
     fn add_near_sets(&mut self, representatives: &[(u32, u64, &[Id])], eps: f64) {
+        let mut n_sets: HashMap<u64, u32> = HashMap::new();
+        for id in representatives.iter().flat_map(|(_, seed, ids)| ids.iter().map(|id| mix(id.0 ^ *seed))) {
+            *n_sets.entry(id).or_default() += 1;
+        }
+        let is_shared = |hash: &u64| n_sets.get(hash).is_some_and(|n| *n > 1);
         let mut subsets: Vec<(u64, u8, u32)> = Vec::new();
         for (number, seed, ids) in representatives {
             let (n_ids, mut hashes) = (u8::try_from(ids.len()).unwrap_or(u8::MAX), [0_u64; ACTORS_MAX]);
             for (hash, id) in hashes.iter_mut().zip(*ids) {
                 *hash = mix(id.0 ^ seed);
             }
-            let whole = hashes.iter().fold(*seed, |sum, hash| sum.wrapping_add(*hash));
+            let members = hashes.get_mut(..ids.len()).unwrap_or_default();
+            // Whoever is in this set alone is in no subset that it shares: those come first, and all are left out.
+            members.sort_unstable_by_key(|hash| (is_shared(hash), *hash));
+            let n_alone = members.iter().take_while(|hash| !is_shared(hash)).count();
+            let whole = members.iter().fold(*seed, |sum, hash| sum.wrapping_add(*hash));
             let reach = |left_out: u8| f64::from(left_out) < eps * f64::from(n_ids);
-            subsets.push((whole, 0, *number));
-            if !reach(1) {
+            if n_alone == 0 {
+                subsets.push((whole, 0, *number));
+            }
+            if !reach(1) || n_alone > 2 {
                 continue;
             }
-            let members = hashes.iter().take(ids.len());
-            for (i, one) in members.clone().enumerate() {
-                subsets.push((whole.wrapping_sub(*one), 1, *number));
+            for (i, one) in members.iter().enumerate().take(if n_alone == 0 { ACTORS_MAX } else { 1 }) {
+                if n_alone < 2 {
+                    subsets.push((whole.wrapping_sub(*one), 1, *number));
+                }
                 if reach(2) {
-                    let rest = members.clone().skip(i + 1);
+                    let rest = members.iter().skip(i + 1).take(if n_alone < 2 { ACTORS_MAX } else { 1 });
                     subsets.extend(rest.map(|two| (whole.wrapping_sub(*one).wrapping_sub(*two), 2, *number)));
                 }
             }
@@ -202,12 +217,26 @@ impl NearestNeighbour for StarIndex {
         if batch.ncols() == 0 {
             return Err(BuildError::ZeroDimension);
         }
-        Ok(Box::new(Search { index: self.clone(), rows: batch.view(), distance: dist_fn }))
+        let mut near = vec![Vec::new(); batch.nrows()];
+        for row in 0..batch.nrows() {
+            for other in self.candidates(row).map(at).filter(|other| row < *other && *other < batch.nrows()) {
+                let distance = dist_fn.distance(batch.row(row), batch.row(other));
+                if distance < F::cast(self.eps) {
+                    for (from, to) in [(row, other), (other, row)] {
+                        if let Some(list) = near.get_mut(from) {
+                            list.push((to, distance));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(Box::new(Search { near, rows: batch.view(), distance: dist_fn }))
     }
 }
 
 struct Search<'a, F: Float, D> {
-    index: StarIndex,
+    /// By row: the others within the reach of the index, each pair measured once; some may be named twice.
+    near: Vec<Vec<(usize, F)>>,
     rows: ArrayView2<'a, F>,
     distance: D,
 }
@@ -230,18 +259,14 @@ impl<F: Float, D: Distance<F>> NearestNeighbourIndex<F> for Search<'_, F, D> {
         Ok(all.into_iter().take(k).map(|(_, number)| (self.rows.row(number), number)).collect())
     }
 
+    /// The row itself and its near ones; `range` is the index's own eps or less.
     fn within_range(&self, point: ArrayView1<'_, F>, range: F) -> Result<Vec<(ArrayView1<'_, F>, usize)>, NnError> {
         if point.len() != self.rows.ncols() {
             return Err(NnError::WrongDimension);
         }
-        let row = point.first().and_then(F::to_usize).unwrap_or(usize::MAX);
-        Ok(self
-            .index
-            .candidates(row)
-            .map(at)
-            .filter(|other| *other < self.rows.nrows())
-            .filter(|other| self.distance.distance(point.reborrow(), self.rows.row(*other)) < range)
-            .map(|other| (self.rows.row(other), other))
-            .collect())
+        let row = point.first().and_then(F::to_usize).filter(|row| *row < self.rows.nrows());
+        let near = row.and_then(|row| self.near.get(row)).into_iter().flatten();
+        let within = near.filter(|(_, distance)| *distance < range).map(|(other, _)| *other);
+        Ok(row.into_iter().chain(within).map(|other| (self.rows.row(other), other)).collect())
     }
 }
