@@ -85,14 +85,34 @@ impl Page<'_> {
         Ok(writeln!(self.out, "{text}")?)
     }
 
+    /// A sentence, broken at spaces where it is longer than the page is wide.
+    fn words(&mut self, text: &str) -> Result<()> {
+        let width = usize::from(width());
+        let mut line = String::new();
+        for word in text.split(' ') {
+            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+                self.line(&std::mem::take(&mut line))?;
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        self.line(&line)
+    }
+
     fn object(&mut self, value: &Value) -> Result<()> {
         Ok(writeln!(self.out, "{value:#}")?)
     }
 
     fn sheet(&mut self, sheet: &sheet::Sheet) -> Result<()> {
-        let width = terminal_size::terminal_size_of(std::io::stdout()).map_or(COLUMNS_ELSEWHERE, |(width, _)| width.0);
-        Ok(self.out.write_all(sheet.render(self.format, Some(width)).as_bytes())?)
+        Ok(self.out.write_all(sheet.render(self.format, Some(width())).as_bytes())?)
     }
+}
+
+/// Columns of the screen, or what fits most.
+fn width() -> u16 {
+    terminal_size::terminal_size_of(std::io::stdout()).map_or(COLUMNS_ELSEWHERE, |(width, _)| width.0)
 }
 
 /// Answers a question from the store at `store`, to `out`.

@@ -131,7 +131,7 @@ fn for_people(found: &Found<'_>, portrait: &Portrait, account: &Account<'_>, pag
         page.line(&alias)?;
     }
     page.line(&format!("{} is {}", found.cluster.id, portrait.verdict.name()))?;
-    page.line(&super::sheet::printable(&portrait.title))?;
+    page.words(&super::sheet::printable(&portrait.title))?;
     page.line("")?;
     if !account.lines.is_empty() {
         page.sheet(&sheet(account))?;

@@ -148,7 +148,7 @@ fn for_people(memory: Memory<'_>, full: &Full, page: &mut Page<'_>) -> Result<()
         portrait.threshold,
         portrait.severity.name()
     ))?;
-    page.line(&printable(&portrait.title))?;
+    page.words(&printable(&portrait.title))?;
     page.line(&format!(
         "{} events from {} to {}, {} actors, {} addresses, {} members",
         portrait.counts.events,
