@@ -115,11 +115,12 @@ impl Tenant {
                 self.words.remove(&id);
             }
         }
-        self.weigh_suspects(context, now);
+        let reweighed = self.weigh_suspects(context, now);
         let touched = self.take_touched();
         let changed = self.refresh_rows(&context.clustering, &touched, now);
         let mut concerned = self.recluster(&context.clustering, &changed, now, step);
         concerned.extend(touched.iter().flat_map(both_rows).filter_map(|row| self.clusters.of(&row)));
+        concerned.extend(reweighed.iter().filter_map(|row| self.clusters.of(row)));
         let waiting = self
             .standings
             .iter()
@@ -134,8 +135,10 @@ impl Tenant {
         std::mem::take(&mut self.touched).into_iter().collect()
     }
 
-    /// Asks the judge whom it suspects, and notes their shares of cells.
-    fn weigh_suspects(&mut self, context: &Context, now: Millis) {
+    /// Asks the judge whom it suspects, and notes their shares of cells; gives the rows that hold a share of a suspect
+    /// who was weighed anew.
+    fn weigh_suspects(&mut self, context: &Context, now: Millis) -> BTreeSet<RowKey> {
+        let mut reweighed = BTreeSet::new();
         let weighed = self.record.close_epoch(&context.hostility, now);
         for actor in weighed {
             let suspect = self.record.current_suspects().contains_key(&actor);
@@ -151,12 +154,13 @@ impl Tenant {
                         *ledger.entry(cell).or_default() += u64::from(touch.events);
                     }
                 }
-                self.touched.extend(ledger.keys());
+                reweighed.extend(ledger.keys().map(|cell| RowKey { cell: *cell, party: Party::Suspects }));
             } else {
                 self.suspect_since.remove(&actor);
             }
             self.touched.extend(self.shares.set(actor, &ledger));
         }
+        reweighed
     }
 
     /// Makes the rows of all touched cells anew; gives those around which clusters may have changed.
