@@ -18,12 +18,13 @@ use tokio::task::JoinSet;
 
 use super::destinations::DeadLetterSink;
 use super::engine::{Fates, RefusedShare};
+use super::judgement::{self, Rhythm};
+use super::key;
 use super::service::{Service, Wiring};
 use super::time_order::event_time;
-use super::{judgement, key};
 use crate::config::{
-    AlertSettings, ClusteringSettings, DeadLetterPlace, DeadLetterSettings, DestinationKind, DestinationSettings,
-    LimitSettings, ModelSettings,
+    AlertSettings, DeadLetterPlace, DeadLetterSettings, DestinationKind, DestinationSettings, LimitSettings,
+    ModelSettings,
 };
 use crate::edge::admin::{Health, HealthLimits};
 use crate::edge::kafka::embedded::{EmbeddedBroker, N_PARTITIONS, Outgoing};
@@ -72,13 +73,8 @@ pub async fn demo(dir: Option<PathBuf>) -> Result<Demo> {
     let mut store = Store::open(&store_path)?;
     let keys = key::keys(None, &store_path, &mut store)?;
     let tables = tables(&dir)?;
-    let context = judgement::context(
-        keys,
-        tables,
-        &ModelSettings::default(),
-        &ClusteringSettings::default(),
-        &AlertSettings::default(),
-    )?;
+    let context =
+        judgement::context(keys, tables, &ModelSettings::default(), &Rhythm::default(), &AlertSettings::default())?;
     let broker = EmbeddedBroker::start()?;
     broker.create_topic(TOPIC, N_PARTITIONS)?;
     let (_context, contexts) = watch::channel(Arc::new(context));

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -19,12 +20,21 @@ use crate::pipeline::judge::HostilityModel;
 use crate::pipeline::keys::Keys;
 use crate::pipeline::life::AlertPolicy;
 
+/// When is clustered, and for how long is remembered.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rhythm {
+    /// Epochs.
+    pub(super) clustering: ClusteringSettings,
+    /// How long a silent cell is kept; the clustering model's word when absent.
+    pub(super) retention: Option<Duration>,
+}
+
 /// Puts a context together.
 pub(super) fn context(
     keys: Keys,
     tables: Tables,
     models: &ModelSettings,
-    clustering: &ClusteringSettings,
+    rhythm: &Rhythm,
     alerts: &AlertSettings,
 ) -> Result<Context> {
     let panics = match text(models.panics.as_deref())? {
@@ -47,7 +57,10 @@ pub(super) fn context(
         None => HostilityModel::builtin(),
     }
     .context("the hostility model (models.hostility)")?;
-    clusters.epoch_secs = u32::try_from(clustering.epoch.as_secs()).unwrap_or(u32::MAX);
+    clusters.epoch_secs = u32::try_from(rhythm.clustering.epoch.as_secs()).unwrap_or(u32::MAX);
+    if let Some(retention) = rhythm.retention {
+        clusters.memory.forget_after_hours = u32::try_from(retention.as_secs() / 3_600).unwrap_or(u32::MAX);
+    }
     if let Some(points) = alerts.threshold {
         hostility.set_hostile_at(points);
     }
@@ -70,11 +83,11 @@ fn version(panics: &PanicModel, scopes: &ScopeModel, clusters: &ClusteringModel,
 
 /// The settings over the defaults.
 fn policy(settings: &AlertSettings) -> AlertPolicy {
-    let millis = |time: std::time::Duration| i64::try_from(time.as_millis()).unwrap_or(Millis::DAY);
+    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(Millis::DAY);
     let usual = AlertPolicy::default();
     AlertPolicy {
+        raise_millis: settings.cooldown.map_or(usual.raise_millis, millis),
         cooldown_millis: settings.cooldown.map_or(usual.cooldown_millis, millis),
         quiet_millis: settings.quiet.map_or(usual.quiet_millis, millis),
-        ..usual
     }
 }

@@ -10,8 +10,8 @@ use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::judgement;
-use crate::config::{AlertSettings, ClusteringSettings, ModelSettings, Settings};
+use super::judgement::{self, Rhythm};
+use crate::config::{AlertSettings, ModelSettings, Settings};
 use crate::edge::admin::Health;
 use crate::edge::tables::Tables;
 use crate::pipeline::Context;
@@ -22,7 +22,7 @@ pub(super) struct Reload {
     keys: Keys,
     tables: Tables,
     models: ModelSettings,
-    clustering: ClusteringSettings,
+    rhythm: Rhythm,
     alerts: AlertSettings,
     check_interval: Duration,
     health: Arc<Health>,
@@ -34,7 +34,7 @@ impl Reload {
             keys,
             tables,
             models: settings.models.clone(),
-            clustering: settings.clustering.clone(),
+            rhythm: Rhythm { clustering: settings.clustering.clone(), retention: Some(settings.state.retention) },
             alerts: settings.alerts.clone(),
             check_interval: settings.tables.check_interval,
             health: Arc::clone(health),
@@ -93,6 +93,6 @@ impl Reload {
 
     fn context(&self) -> Result<Context> {
         let (keys, tables) = (self.keys.clone(), self.tables.clone());
-        judgement::context(keys, tables, &self.models, &self.clustering, &self.alerts)
+        judgement::context(keys, tables, &self.models, &self.rhythm, &self.alerts)
     }
 }

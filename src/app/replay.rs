@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
-use super::judgement;
+use super::judgement::{self, Rhythm};
 use super::time_order::TimeOrder;
 use crate::config::{AlertSettings, ClusteringSettings, ModelSettings, TableSettings};
 use crate::edge::files::{FileSource, Progress};
@@ -64,8 +64,9 @@ pub async fn replay(options: ReplayOptions) -> Result<State> {
     for fault in faults {
         tracing::warn!(error = %fault, "an address table is absent");
     }
+    let rhythm = Rhythm { clustering: options.clustering.clone(), retention: None };
     let keys = Keys::derive(options.privacy_key.as_ref().map_or(REPLAY_SECRET, |key| key.expose().as_bytes()));
-    let context = judgement::context(keys, tables, &options.models, &options.clustering, &options.alerts)?;
+    let context = judgement::context(keys, tables, &options.models, &rhythm, &options.alerts)?;
 
     let files = options.inputs.iter().map(|input| FileSource::open(std::slice::from_ref(input)));
     let files = files.collect::<Result<Vec<_>, _>>()?;

@@ -17,8 +17,9 @@ use tokio::task::JoinSet;
 
 use super::destinations::{self, DeadLetterSink};
 use super::engine::{Engine, Fates, RefusedShare, Turn};
+use super::judgement::{self, Rhythm};
 use super::reload::Reload;
-use super::{judgement, key, wall_clock};
+use super::{key, wall_clock};
 use crate::config::{DestinationSettings, LimitSettings, Settings};
 use crate::edge::admin::{self, Health, HealthLimits, SourceState};
 use crate::edge::deliver::{self, Lane};
@@ -57,7 +58,8 @@ pub async fn run(settings: Settings) -> Result<()> {
         tracing::warn!(error = %fault, "an address table is absent");
     }
     let reload = Reload::new(&settings, keys.clone(), tables.clone(), &health);
-    let context = judgement::context(keys, tables, &settings.models, &settings.clustering, &settings.alerts)?;
+    let rhythm = Rhythm { clustering: settings.clustering.clone(), retention: Some(settings.state.retention) };
+    let context = judgement::context(keys, tables, &settings.models, &rhythm, &settings.alerts)?;
     let dead_letters = DeadLetterSink::open(&settings)?;
     let wiring = Wiring {
         consumer: destinations::consumer(&settings.source),

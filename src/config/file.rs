@@ -189,7 +189,7 @@ pub(in crate::config) struct StateFile {
 
 impl Default for StateFile {
     fn default() -> Self {
-        Self { path: "/var/lib/panicsift/panicsift.db".to_owned(), retention_hours: 720 }
+        Self { path: "/var/lib/panicsift/panicsift.db".to_owned(), retention_hours: 48 }
     }
 }
 

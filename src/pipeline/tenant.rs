@@ -109,13 +109,8 @@ impl Tenant {
 
     /// Closes an epoch at event time `now`.
     pub fn close(&mut self, context: &Context, now: Millis, step: &mut Step) {
-        // A cluster with cells that are gone is judged anew.
-        for row in self.cells.take_folded().iter().flat_map(both_rows) {
-            if let Some(id) = self.clusters.of(&row) {
-                self.words.remove(&id);
-            }
-        }
-        let reweighed = self.weigh_suspects(context, now);
+        let displaced = self.take_folded();
+        let reweighed = self.weigh_suspects(context, displaced, now);
         let touched = self.take_touched();
         let changed = self.refresh_rows(&context.clustering, &touched, now);
         let mut concerned = self.recluster(&context.clustering, &changed, now, step);
@@ -135,25 +130,44 @@ impl Tenant {
         std::mem::take(&mut self.touched).into_iter().collect()
     }
 
-    /// Asks the judge whom it suspects, and notes their shares of cells; gives the rows that hold a share of a suspect
-    /// who was weighed anew.
-    fn weigh_suspects(&mut self, context: &Context, now: Millis) -> BTreeSet<RowKey> {
+    /// Looks after cells that were folded since the last epoch: their rows are made anew, their clusters judged anew.
+    /// Gives the suspects whose shares are to be found under other keys now.
+    fn take_folded(&mut self) -> BTreeSet<Actor> {
+        let folded: Vec<CellKey> = self.cells.take_folded().into_iter().collect();
+        for id in folded.iter().flat_map(both_rows).filter_map(|row| self.clusters.of(&row)) {
+            self.words.remove(&id);
+        }
+        let displaced = folded.iter().flat_map(|cell| self.shares.of(cell)).map(|(actor, _)| *actor).collect();
+        self.touched.extend(folded);
+        displaced
+    }
+
+    /// Events of an actor by the cells that hold them now.
+    fn ledger(&self, actor: Actor) -> BTreeMap<CellKey, u64> {
+        let mut ledger: BTreeMap<CellKey, u64> = BTreeMap::new();
+        for (cell, touch) in self.record.ledger(&actor) {
+            let cell = self.cells.resolve(cell);
+            if self.cells.get(&cell).is_some() {
+                *ledger.entry(cell).or_default() += u64::from(touch.events);
+            }
+        }
+        ledger
+    }
+
+    /// Asks the judge whom it suspects, and notes their shares of cells (of `displaced` ones, too); gives the rows that
+    /// hold a share of a suspect who was weighed anew.
+    fn weigh_suspects(&mut self, context: &Context, displaced: BTreeSet<Actor>, now: Millis) -> BTreeSet<RowKey> {
         let mut reweighed = BTreeSet::new();
-        let weighed = self.record.close_epoch(&context.hostility, now);
+        let mut weighed = self.record.close_epoch(&context.hostility, now);
+        weighed.extend(displaced);
         for actor in weighed {
             let suspect = self.record.current_suspects().contains_key(&actor);
-            let mut ledger: BTreeMap<CellKey, u64> = BTreeMap::new();
+            let ledger = if suspect { self.ledger(actor) } else { BTreeMap::new() };
             if suspect != self.suspect_since.contains_key(&actor) {
                 self.changed_suspects.insert(actor);
             }
             if suspect {
                 self.suspect_since.entry(actor).or_insert(now);
-                for (cell, touch) in self.record.ledger(&actor) {
-                    let cell = self.cells.resolve(cell);
-                    if self.cells.get(&cell).is_some() {
-                        *ledger.entry(cell).or_default() += u64::from(touch.events);
-                    }
-                }
                 reweighed.extend(ledger.keys().map(|cell| RowKey { cell: *cell, party: Party::Suspects }));
             } else {
                 self.suspect_since.remove(&actor);
@@ -427,14 +441,9 @@ impl Tenant {
     pub(super) fn rebuild(&mut self, model: &ClusteringModel, now: Millis) {
         self.touched = self.cells.iter().map(|(key, _)| *key).collect();
         // The judge weighs at the next epoch; until then a suspect is who was one when the rows were kept.
-        for (actor, cells) in self.suspect_since.keys().map(|actor| (*actor, self.record.ledger(actor))) {
-            let mut ledger: BTreeMap<CellKey, u64> = BTreeMap::new();
-            for (cell, touch) in cells {
-                let cell = self.cells.resolve(cell);
-                if self.cells.get(&cell).is_some() {
-                    *ledger.entry(cell).or_default() += u64::from(touch.events);
-                }
-            }
+        let suspects: Vec<Actor> = self.suspect_since.keys().copied().collect();
+        for actor in suspects {
+            let ledger = self.ledger(actor);
             self.shares.set(actor, &ledger);
         }
         let touched = std::mem::take(&mut self.touched).into_iter().collect();
