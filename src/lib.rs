@@ -14,7 +14,7 @@
 //!
 //! 1. `source.next()`: the next records. The loop asks only when nothing is in flight, so a rebalance is answered the
 //!    moment it asks, and nothing has to be drained.
-//! 2. [`pipeline::examine`]: each record becomes an [observation](pipeline::observation::Observation), or a refusal with
+//! 2. [`pipeline::examine()`]: each record becomes an [observation](pipeline::observation::Observation), or a refusal with
 //!    its reason. A fault of ours costs the record that met it.
 //! 3. `seen + refused + covered == batch`, asserted: every record has one named fate.
 //! 4. [`pipeline::fold`]: observations go into cells, actors and the learned normal; when an epoch of event time is
@@ -41,7 +41,7 @@
 //! # Who knows what
 //!
 //! `main → cli, app, report, config`; `app → edge, pipeline, config`; `report → edge::store, pipeline`;
-//! `edge → pipeline`; `pipeline → pipeline`. Each heavy crate has one door: rdkafka in `edge::kafka`, linfa in
+//! `edge → pipeline`; `config → pipeline` (to neutralise what it quotes); `pipeline → pipeline`. Each heavy crate has one door: rdkafka in `edge::kafka`, linfa in
 //! `pipeline::cluster`, maxminddb in `edge::tables`, SQLite in `edge::store`, the HTTP client in `edge::deliver`.
 //! `tests/tidy.rs` holds these.
 

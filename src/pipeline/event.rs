@@ -4,7 +4,7 @@
 //! the wire's JSON is known to [`super::decode`] alone, a destination's JSON to that destination alone.
 //!
 //! Borrowing: a [`Batch`] owns the bytes of its records in one arena; [`RawRecord`], [`PanicEvent`] and
-//! [`Observation`] borrow from it, so that an ordinary record costs no allocation on its way to a cell.
+//! [`Observation`](super::observation::Observation) borrow from it, so that an ordinary record costs no allocation on its way to a cell.
 //!
 //! Never here: a clock, a disk, a payload's value beyond the life of its batch.
 

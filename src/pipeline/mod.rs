@@ -1,4 +1,4 @@
-//! The pure core: what one record says ([`examine`]) and what a batch changes ([`fold`]).
+//! The pure core: what one record says ([`examine()`]) and what a batch changes ([`fold`]).
 //!
 //! Everything under this module is a function of its arguments: no clock, disk, network, environment, task, metric or
 //! log. Time is passed in, effects are returned. That is what makes replay exact, proof possible and the panic fence
