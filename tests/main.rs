@@ -34,3 +34,6 @@ mod kafka_live;
 /// The scripts that start and stop the real servers.
 #[cfg(test)]
 mod servers_live;
+/// The whole service as a user runs it, on Apache Kafka: stop, start, rebalance, kill, every record once.
+#[cfg(test)]
+mod service_live;

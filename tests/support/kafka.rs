@@ -82,6 +82,56 @@ pub(crate) async fn produce(brokers: &str, topic: &str, n_partitions: i32, value
     }
 }
 
+/// A record to be sent.
+pub(crate) struct Sent {
+    pub(crate) partition: i32,
+    /// Its time, in milliseconds since 1970.
+    pub(crate) time: i64,
+    pub(crate) value: Vec<u8>,
+}
+
+/// Appends records with times of their own, large ones too.
+pub(crate) async fn produce_at(brokers: &str, topic: &str, records: &[Sent]) {
+    let producer: FutureProducer =
+        client(brokers).set("linger.ms", "5").set("message.max.bytes", "8388608").create().unwrap();
+    let mut sent = Vec::new();
+    for Sent { partition, time, value } in records {
+        let record = FutureRecord::<(), [u8]>::to(topic).partition(*partition).timestamp(*time).payload(value);
+        sent.push(producer.send_result(record).map_err(|(error, _)| error).unwrap());
+    }
+    for delivery in sent {
+        delivery.await.unwrap().map_err(|(error, _)| error).unwrap();
+    }
+}
+
+/// A member of a group that reads and neither decides nor commits anything.
+pub(crate) struct Bystander(BaseConsumer);
+
+impl Bystander {
+    /// Joins; it has partitions only after some [`Bystander::turn`]s.
+    pub(crate) fn join(brokers: &str, topic: &str, group: &str) -> Self {
+        let consumer: BaseConsumer = client(brokers)
+            .set("group.id", group)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", "6000")
+            .set("heartbeat.interval.ms", "500")
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "earliest")
+            .create()
+            .unwrap();
+        consumer.subscribe(&[topic]).unwrap();
+        Self(consumer)
+    }
+
+    /// Polls once; the partitions that it holds.
+    pub(crate) fn turn(&self) -> Vec<i32> {
+        if let Some(record) = self.0.poll(Duration::from_millis(50)) {
+            drop(record.unwrap());
+        }
+        self.0.assignment().unwrap().elements().iter().map(|element| element.partition()).collect()
+    }
+}
+
 /// Commits an offset for a group from outside.
 pub(crate) fn commit_for(brokers: &str, group: &str, topic: &str, partition: i32, next: i64) {
     let consumer: BaseConsumer = client(brokers).set("group.id", group).create().unwrap();

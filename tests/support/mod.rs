@@ -5,6 +5,7 @@ pub(crate) mod hec;
 pub(crate) mod http;
 pub(crate) mod kafka;
 pub(crate) mod servers;
+pub(crate) mod service;
 pub(crate) mod tls;
 
 use panicsift::pipeline::alert::{Alert, Change};

@@ -1,0 +1,341 @@
+//! The whole service as a user runs it: the built program with a configuration file, on a real Apache Kafka when
+//! `PANICSIFT_TEST_KAFKA=host:port` names one (`tests/servers/kafka.sh start DIR` gives one).
+//!
+//! What is checked is what can be seen from outside: exit code, metrics, committed offsets, the store's report, the
+//! dead letter topic, and what each destination holds.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use panicsift::edge::store::Store;
+use panicsift::pipeline::decode::contract::DeadLetter;
+use panicsift::pipeline::event::{Millis, Reason};
+use serde_json::{Value, json};
+
+use crate::support::hec;
+use crate::support::kafka::{Bystander, Sent, create_topic, produce_at, read_back, unique};
+use crate::support::servers::live_address;
+use crate::support::service::{Fates, PAYLOAD_CANARY, Place, TOKEN_CANARY, in_turn, panicsift, recent_events};
+
+/// The server, or a return from the test with a loud line.
+macro_rules! server_or_skip {
+    ($variable:literal, $test:literal) => {
+        match live_address($variable, $test) {
+            Some(address) => address,
+            None => return,
+        }
+    };
+}
+
+/// A record for each way to be refused, and its reason.
+fn bad_records() -> Vec<(Reason, Vec<u8>)> {
+    let mut large = br#"{"event_id":"large","request":{"payload":""#.to_vec();
+    large.resize(3 << 19, b'x');
+    vec![
+        (Reason::NotJson, b"<html>502 Bad Gateway</html>".to_vec()),
+        (Reason::WrongType, br#"{"event_id":["a"],"ts":1,"service":null}"#.to_vec()),
+        (Reason::Empty, Vec::new()),
+        (Reason::TooLarge, large),
+        (Reason::NotUtf8, b"{\"event_id\":\"\xff\xfe\"}".to_vec()),
+    ]
+}
+
+/// Puts the bad records among the good ones, the same number of records apart; their reasons by offset.
+fn strew(records: &mut Vec<Sent>, bad: &[(Reason, Vec<u8>)]) -> Vec<(i64, Reason, Vec<u8>)> {
+    let apart = records.len() / bad.len();
+    let mut strewn = Vec::new();
+    for (n, (reason, value)) in bad.iter().enumerate() {
+        let at = n * apart + 1;
+        let time = records[at].time;
+        records.insert(at, Sent { partition: 0, time, value: value.clone() });
+        strewn.push((i64::try_from(at).unwrap(), *reason, value.clone()));
+    }
+    strewn
+}
+
+/// Position, reason and bytes of all dead letters, in the order of the offsets.
+fn dead_letters(place: &Place) -> Vec<(i64, Reason, Vec<u8>)> {
+    let letter = |stored: &[u8]| {
+        let letter: DeadLetter = serde_json::from_slice(stored).unwrap();
+        (letter.offset, letter.reason, letter.payload().unwrap())
+    };
+    let stored = read_back(&place.brokers, &place.dead_letters);
+    let mut letters: Vec<_> = stored.iter().map(|stored| letter(&stored.value)).collect();
+    letters.sort_by_key(|letter| letter.0);
+    letters
+}
+
+fn ids<'a>(alerts: impl IntoIterator<Item = &'a Value>) -> Vec<String> {
+    let mut ids: Vec<_> = alerts.into_iter().map(|alert| alert["alert_id"].as_str().unwrap().to_owned()).collect();
+    ids.sort();
+    ids
+}
+
+/// A server of documents, and the data stream that a test has there.
+struct Documents {
+    client: reqwest::Client,
+    url: String,
+    stream: String,
+}
+
+impl Documents {
+    /// Creates the index template of the stream.
+    async fn new(url: &str, stream: &str) -> Self {
+        // Another test may have installed it.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let it = Self { client, url: url.to_owned(), stream: stream.to_owned() };
+        let template = json!({
+            "index_patterns": [stream],
+            "data_stream": {},
+            "priority": 500,
+            "template": {"settings": {"number_of_replicas": 0}}
+        });
+        it.ask(reqwest::Method::PUT, &format!("_index_template/{stream}"), template.to_string()).await;
+        it
+    }
+
+    async fn ask(&self, method: reqwest::Method, path: &str, body: String) -> Value {
+        let request = self.client.request(method, format!("{}/{path}", self.url)).body(body);
+        let reply = request.header("content-type", "application/json").send().await.unwrap();
+        let (status, body) = (reply.status(), reply.text().await.unwrap());
+        assert!(status.is_success(), "{path}: {status} {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    /// Ids of the alerts in the stream, in order.
+    async fn ids(&self) -> Vec<String> {
+        let stream = &self.stream;
+        self.ask(reqwest::Method::POST, &format!("{stream}/_refresh"), String::new()).await;
+        let found =
+            self.ask(reqwest::Method::POST, &format!("{stream}/_search"), json!({"size": 1_000}).to_string()).await;
+        ids(found["hits"]["hits"].as_array().unwrap().iter().map(|hit| &hit["_source"]["panicsift"]))
+    }
+}
+
+/// The five kinds of destinations of a test.
+struct Destinations {
+    hec: hec::Index,
+    _splunk: crate::support::http::ScriptedServer,
+    topic: String,
+    documents: [Documents; 2],
+    toml: String,
+}
+
+impl Destinations {
+    async fn new(brokers: &str, [opensearch, elasticsearch]: [&str; 2]) -> Self {
+        let topic = unique("alerts");
+        create_topic(brokers, &topic, 1, &[]).await;
+        let (splunk, hec) = hec::start(&[]).await;
+        let stream = unique("logs-panicsift.service").to_ascii_lowercase();
+        let documents = [Documents::new(opensearch, &stream).await, Documents::new(elasticsearch, &stream).await];
+        let toml = format!(
+            r#"
+[[destination]]
+kind = "kafka"
+name = "topic"
+topic = "{topic}"
+[[destination]]
+kind = "splunk"
+name = "splunk"
+url = "{}"
+token = {{ file = "privacy-key" }}
+[[destination]]
+kind = "elastic"
+name = "opensearch"
+url = "{opensearch}"
+data_stream = "{stream}"
+[[destination]]
+kind = "elastic"
+name = "elasticsearch"
+url = "{elasticsearch}"
+data_stream = "{stream}"
+"#,
+            splunk.url()
+        );
+        Self { hec, _splunk: splunk, topic, documents, toml }
+    }
+
+    /// What each of them holds, with its name.
+    async fn held(&self, place: &Place) -> Vec<(&'static str, Vec<String>)> {
+        let in_topic = read_back(&place.brokers, &self.topic);
+        let in_topic: Vec<Value> =
+            in_topic.iter().map(|stored| serde_json::from_slice(&stored.value).unwrap()).collect();
+        let mut in_splunk = self.hec.ids();
+        in_splunk.sort();
+        let [opensearch, elasticsearch] = &self.documents;
+        vec![
+            ("file", ids(&place.alerts())),
+            ("topic", ids(&in_topic)),
+            ("splunk", in_splunk),
+            ("opensearch", opensearch.ids().await),
+            ("elasticsearch", elasticsearch.ids().await),
+        ]
+    }
+}
+
+/// Ids of the alerts that a replay of the same events raises under the same configuration.
+fn replayed(place: &Place, events: &[(Millis, String)]) -> Vec<String> {
+    let (input, out) = (place.path("events.jsonl"), place.path("replayed.jsonl"));
+    let lines: Vec<&str> = events.iter().map(|(_, event)| event.as_str()).collect();
+    std::fs::write(&input, lines.join("\n")).unwrap();
+    let config = place.config();
+    let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    panicsift(&["replay", &path(&input), "--alerts", &path(&out), "--config", &path(&config)]);
+    let alerts: Vec<Value> =
+        std::fs::read_to_string(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    ids(&alerts)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn live_service_decides_each_record_once_and_tells_each_destination_the_same_alerts() {
+    const NAME: &str = "live_service_decides_each_record_once_and_tells_each_destination_the_same_alerts";
+    let Some(brokers) = live_address("PANICSIFT_TEST_KAFKA", NAME) else { return };
+    let Some(opensearch) = live_address("PANICSIFT_TEST_OPENSEARCH", NAME) else { return };
+    let Some(elasticsearch) = live_address("PANICSIFT_TEST_ELASTICSEARCH", NAME) else { return };
+    let destinations = Destinations::new(&brokers, [&opensearch, &elasticsearch]).await;
+    let place = Place::new(&brokers, 1, 500, &destinations.toml).await;
+    let events = recent_events(1_000);
+    let (first, more) = events.split_at(600);
+    let expected = replayed(&place, first);
+    assert!(expected.len() >= 3, "the slice holds a hostile campaign: {expected:?}");
+
+    let mut records = in_turn(first, 1);
+    let bad = strew(&mut records, &bad_records());
+    let n_records = i64::try_from(records.len()).unwrap();
+    produce_at(&brokers, &place.topic, &records).await;
+    let mut service = place.start();
+    service.ready().await;
+    service.wait("to the end of the topic", |_| place.committed() == [Some(n_records)]).await;
+    service.all_clustered(&place, 600).await;
+    let n_told = expected.len() as u64 * 5;
+    service.wait("to tell all alerts", |it| it.metrics().sum("panicsift_deliveries_total") == n_told).await;
+    let fates = Fates { observed: 600, rejected: 5, ..Fates::default() };
+    assert_eq!(service.metrics().fates(), fates);
+    for reason in bad.iter().map(|(_, reason, _)| reason.name()) {
+        assert_eq!(service.metrics().sum(&format!("panicsift_rejections_total{{reason=\"{reason}\"}}")), 1);
+    }
+    assert_eq!(service.stop().await, Some(0));
+
+    assert_eq!(place.committed(), [Some(n_records)]);
+    assert_eq!(dead_letters(&place), bad);
+    for (name, held) in destinations.held(&place).await {
+        assert_eq!(held, expected, "{name}");
+    }
+    let alerts = place.alerts();
+    assert!(alerts.iter().any(|alert| alert["verdict"] == "hostile" && alert["change"] == "opened"), "{alerts:?}");
+    assert_no_canary(&place);
+
+    // Again on the same store: nothing is decided twice, and it goes on with what comes.
+    let mut service = place.start();
+    service.ready().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(service.metrics().fates().decided(), 0, "nothing new has come");
+    produce_at(&brokers, &place.topic, &in_turn(more, 1)).await;
+    service.wait("to the end of the topic", |_| place.committed() == [Some(n_records + 400)]).await;
+    assert_eq!(service.metrics().fates(), Fates { observed: 400, ..Fates::default() });
+    service.all_clustered(&place, 1_000).await;
+    assert_eq!(service.stop().await, Some(0));
+    assert_eq!(dead_letters(&place), bad, "no dead letter twice");
+    let held = destinations.held(&place).await;
+    let (_, in_file) = &held[0];
+    assert_eq!(in_file.iter().collect::<BTreeSet<_>>().len(), in_file.len(), "no alert twice");
+    assert!(expected.iter().all(|id| in_file.contains(id)));
+    for (name, ids) in &held {
+        assert_eq!(ids, in_file, "{name}");
+    }
+    assert_no_canary(&place);
+}
+
+/// Neither the alerts nor the store hold a word of a payload or the token's value.
+fn assert_no_canary(place: &Place) {
+    for name in ["alerts.jsonl", "store.db", "store.db-wal", "log"] {
+        let text = std::fs::read(place.path(name)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        for canary in [PAYLOAD_CANARY, TOKEN_CANARY] {
+            assert!(!text.contains(canary), "{canary} in {name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn live_service_reads_two_partitions_to_their_ends_over_two_runs() {
+    let brokers =
+        server_or_skip!("PANICSIFT_TEST_KAFKA", "live_service_reads_two_partitions_to_their_ends_over_two_runs");
+    let place = Place::new(&brokers, 2, 500, "").await;
+    let events = recent_events(600);
+    for (run, part) in events.chunks(300).enumerate() {
+        produce_at(&brokers, &place.topic, &in_turn(part, 2)).await;
+        let mut service = place.start();
+        let end = Some(150 * (i64::try_from(run).unwrap() + 1));
+        service.wait("to the ends of the topic", |_| place.committed() == [end, end]).await;
+        assert_eq!(service.metrics().fates(), Fates { observed: 300, ..Fates::default() });
+        service.all_clustered(&place, 300 * (run as u64 + 1)).await;
+        assert_eq!(service.stop().await, Some(0));
+    }
+    let alerts = ids(&place.alerts());
+    assert_eq!(alerts.iter().collect::<BTreeSet<_>>().len(), alerts.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn live_service_decides_each_record_once_through_a_rebalance() {
+    let brokers = server_or_skip!("PANICSIFT_TEST_KAFKA", "live_service_decides_each_record_once_through_a_rebalance");
+    let place = Place::new(&brokers, 2, 20, "").await;
+    let events = recent_events(700);
+    let (before, rest) = events.split_at(300);
+    let (during, after) = rest.split_at(300);
+    produce_at(&brokers, &place.topic, &in_turn(before, 2)).await;
+    let mut service = place.start();
+    service.wait("to begin", |it| it.metrics().fates().decided() >= 20).await;
+
+    let bystander = Bystander::join(&brokers, &place.topic, &place.group);
+    let mut taken = Vec::new();
+    for _ in 0..600 {
+        taken = bystander.turn();
+        if taken.len() == 1 {
+            break;
+        }
+    }
+    assert_eq!(taken.len(), 1, "the bystander got its share");
+    produce_at(&brokers, &place.topic, &in_turn(during, 2)).await;
+    let kept = usize::from(taken == [0]);
+    service
+        .wait("to the end of what is left to it", |_| {
+            assert_eq!(bystander.turn(), taken);
+            place.committed()[kept] == Some(300)
+        })
+        .await;
+    assert!(service.metrics().fates().decided() < 600, "the bystander's share is not decided");
+    drop(bystander);
+    produce_at(&brokers, &place.topic, &in_turn(after, 2)).await;
+    service.wait("to the ends of the topic", |_| place.committed() == [Some(350), Some(350)]).await;
+    let fates = service.metrics().fates();
+    assert_eq!((fates.observed, fates.duplicate, fates.rejected), (700, 0, 0));
+    service.all_clustered(&place, 700).await;
+    assert_eq!(service.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn live_service_decides_each_record_once_when_it_is_killed_in_the_middle() {
+    let brokers = server_or_skip!(
+        "PANICSIFT_TEST_KAFKA",
+        "live_service_decides_each_record_once_when_it_is_killed_in_the_middle"
+    );
+    let place = Place::new(&brokers, 2, 20, "").await;
+    produce_at(&brokers, &place.topic, &in_turn(&recent_events(600), 2)).await;
+    let mut service = place.start();
+    service.wait("to the middle", |it| it.metrics().fates().observed >= 100).await;
+    service.kill();
+    // What the store holds is decided, whatever the killed one's metrics said last.
+    let checkpoint = Store::open_read_only(&place.store()).unwrap().load_checkpoint().unwrap();
+    let n_before: i64 = (0..2).filter_map(|partition| checkpoint.next_offset(&place.topic, partition)).sum();
+    let n_before = u64::try_from(n_before).unwrap();
+    assert!((100..600).contains(&n_before), "{n_before} of 600 records were decided before the kill");
+
+    let mut service = place.start();
+    service.wait("to the ends of the topic", |_| place.committed() == [Some(300), Some(300)]).await;
+    let fates = service.metrics().fates();
+    assert_eq!((fates.observed, fates.duplicate, fates.rejected), (600 - n_before, 0, 0));
+    service.all_clustered(&place, 600).await;
+    assert_eq!(service.stop().await, Some(0));
+}
