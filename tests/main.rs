@@ -6,6 +6,9 @@
 #[cfg(test)]
 mod support;
 
+/// Every kind of bad input beside good records: named with its place, and the good ones are processed.
+#[cfg(test)]
+mod bad_input;
 /// The binary as a user meets it: help, exit codes, faults, schemas, completions, manual pages, closed pipes.
 #[cfg(test)]
 mod cli;
@@ -21,6 +24,9 @@ mod mock_broker;
 /// The cluster report over a store and after a replay: its forms, its sums, what a sender chose in it.
 #[cfg(test)]
 mod report;
+/// The whole path on the demo's events: exactness over order, restart and crash, alerts' lives, secrets, the demo.
+#[cfg(test)]
+mod story;
 /// The house rules that no lint holds: layers, doors, sizes, headers, names.
 #[cfg(test)]
 mod tidy;

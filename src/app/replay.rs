@@ -4,7 +4,7 @@
 //! clock, no network. Memory is that of the state: what the event lines need later (event id, cell, sender) waits in a
 //! temporary file beside the output.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -134,8 +134,16 @@ impl<'c> Run<'c> {
         self.n_duplicate += step.duplicates.len() as u64;
         self.n_observed += (n_seen - step.duplicates.len()) as u64;
         if let Some(spill) = &mut self.whereabouts {
-            let repeated: BTreeSet<_> = step.duplicates.iter().cloned().collect();
-            spill.take(waiting.into_iter().filter(|event| !repeated.contains(&event.position)))?;
+            // A file that is given twice has each place twice, and one of the two counts.
+            let mut repeated: BTreeMap<&(String, i32, i64), u64> = BTreeMap::new();
+            step.duplicates.iter().for_each(|place| *repeated.entry(place).or_default() += 1);
+            spill.take(waiting.into_iter().filter(|event| match repeated.get_mut(&event.position) {
+                Some(n) if *n > 0 => {
+                    *n -= 1;
+                    false
+                }
+                _ => true,
+            }))?;
         }
         self.tell(&step)
     }

@@ -25,6 +25,10 @@ const FORGET_EVERY_MILLIS: i64 = Millis::HOUR;
 /// An event this far ahead of all others does not move the epoch by itself: one broken clock must not close them all.
 const AHEAD_MILLIS: i64 = Millis::DAY;
 
+/// The years from 2000 to 2199: events of other times have a broken clock, however many they are, and never move the
+/// epoch. (Moved to the year 9999 it would never end: nobody would be judged any more, and all cells would be forgotten.)
+const CREDIBLE: std::ops::Range<Millis> = Millis(946_684_800_000)..Millis(7_258_118_400_000);
+
 /// One row of the state that a batch changed; the store keeps rows and does not know what they mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateRow {
@@ -104,9 +108,12 @@ impl State {
         self.tenants.entry(id).or_insert_with(|| Tenant::new(limits)).observe(o);
     }
 
-    /// Closes the epochs that end at or before `time`. However long nothing happened, two closings say all: one at the
+    /// Closes the epochs that end at or before `time`, if that is a time at all. However long nothing happened, two closings say all: one at the
     /// end of the epoch that had events, one now.
     pub(super) fn close_epochs(&mut self, context: &Context, time: Millis, step: &mut Step) {
+        if !CREDIBLE.contains(&time) {
+            return;
+        }
         let length = i64::from(context.clustering.epoch_secs.max(1)) * Millis::SECOND;
         let start = Millis(time.0.div_euclid(length).saturating_mul(length));
         let Some(open) = self.clock.epoch else {

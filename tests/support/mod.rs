@@ -4,6 +4,7 @@ pub(crate) mod bulk;
 pub(crate) mod hec;
 pub(crate) mod http;
 pub(crate) mod kafka;
+pub(crate) mod replay;
 pub(crate) mod servers;
 pub(crate) mod service;
 pub(crate) mod tls;

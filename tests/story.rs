@@ -1,0 +1,563 @@
+//! The whole path on the demo's events: as a library, as `replay`, as `demo`.
+//!
+//! What is promised of it holds here: the same input gives the same output, however it is packed, cut and interleaved;
+//! each event counts once; a restart and a crash change nothing; alerts have a life that adds up; no value of a payload
+//! and no token is in anything that is kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, LazyLock};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use panicsift::edge::store::Store;
+use panicsift::edge::tables::Tables;
+use panicsift::pipeline::alert::Alert;
+use panicsift::pipeline::classify::PanicModel;
+use panicsift::pipeline::cluster::ClusteringModel;
+use panicsift::pipeline::enrich::ScopeModel;
+use panicsift::pipeline::event::{Batch, Checkpoint, Position};
+use panicsift::pipeline::judge::HostilityModel;
+use panicsift::pipeline::keys::Keys;
+use panicsift::pipeline::life::AlertPolicy;
+use panicsift::pipeline::state::State;
+use panicsift::pipeline::{Context, Memos, Step, examine, fold};
+use panicsift::report::{self, Format, Question, Selection};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::replay::{Replayed, demo, demo_lines, json_lines, replay};
+
+/// Events of most tests: an alert is opened, raised and closed among them.
+const N_EVENTS: usize = 1_700;
+
+static LINES: LazyLock<Vec<String>> = LazyLock::new(|| demo_lines(N_EVENTS));
+
+/// The replay that others are compared with: of a plain file called `events`.
+static PLAIN: LazyLock<Replayed> = LazyLock::new(|| {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path(), "events", &LINES);
+    replay(dir.path(), &["events"], b"")
+});
+
+fn written(dir: &Path, name: &str, lines: &[impl AsRef<str>]) {
+    let lines: String = lines.iter().map(|line| format!("{}\n", line.as_ref())).collect();
+    std::fs::write(dir.join(name), lines).unwrap();
+}
+
+/// Alerts or clusters without the places of their examples, which differ with the files' names.
+fn placeless(text: &str) -> Vec<Value> {
+    let mut objects = json_lines(text);
+    for example in objects.iter_mut().flat_map(|object| object["examples"].as_array_mut().unwrap()) {
+        for place in ["topic", "partition", "offset"] {
+            example[place].take();
+        }
+    }
+    objects
+}
+
+// ---------------------------------------------------------------------------------------------------- determinism
+
+#[test]
+fn the_same_events_give_the_same_bytes_however_they_are_packed() {
+    let plain = &*PLAIN;
+    assert_eq!(plain.code, Some(0), "{}", plain.err);
+    assert!(json_lines(&plain.alerts).len() >= 3, "too few alerts to compare: {}", plain.alerts);
+    assert_eq!(plain.count("observed"), N_EVENTS as u64);
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut packed = GzEncoder::new(File::create(dir.path().join("events")).unwrap(), Compression::fast());
+    packed.write_all((LINES.join("\n") + "\n").as_bytes()).unwrap();
+    packed.finish().unwrap();
+    let gzip = replay(dir.path(), &["events"], b"");
+    assert_eq!((&gzip.out, &gzip.alerts), (&plain.out, &plain.alerts));
+    assert_eq!(gzip.assignments, plain.assignments);
+}
+
+#[test]
+fn a_second_run_and_standard_input_give_the_same() {
+    let plain = &*PLAIN;
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path(), "events", &LINES);
+    let again = replay(dir.path(), &["events"], b"");
+    assert_eq!((&again.out, &again.alerts), (&plain.out, &plain.alerts));
+    assert_eq!(again.assignments, plain.assignments);
+
+    let piped = replay(dir.path(), &["-"], LINES.join("\n").as_bytes());
+    assert_eq!((&piped.out, &piped.assignments), (&plain.out, &plain.assignments));
+    assert_eq!(placeless(&piped.alerts), placeless(&plain.alerts));
+}
+
+#[test]
+fn two_files_in_either_order_give_what_one_gives() {
+    let dir = tempfile::tempdir().unwrap();
+    let (odd, even): (Vec<_>, Vec<_>) = (0..).zip(LINES.iter()).partition(|(at, _)| at % 3 == 0);
+    written(dir.path(), "a", &odd.into_iter().map(|(_, line)| line).collect::<Vec<_>>());
+    written(dir.path(), "b", &even.into_iter().map(|(_, line)| line).collect::<Vec<_>>());
+    for inputs in [["a", "b"], ["b", "a"]] {
+        let both = replay(dir.path(), &inputs, b"");
+        assert_eq!((&both.out, &both.assignments), (&PLAIN.out, &PLAIN.assignments), "{inputs:?}");
+        assert_eq!(placeless(&both.alerts), placeless(&PLAIN.alerts), "{inputs:?}");
+    }
+}
+
+#[test]
+fn each_event_has_one_line_and_a_repeated_one_counts_once() {
+    let event_id = |line: &String| serde_json::from_str::<Value>(line).unwrap()["event_id"].as_str().unwrap().to_owned();
+    let expected: BTreeSet<String> = LINES.iter().map(event_id).collect();
+    let ids = PLAIN.ids();
+    assert_eq!(ids.len(), N_EVENTS);
+    assert_eq!(ids.into_iter().collect::<BTreeSet<_>>(), expected);
+
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path(), "events", &LINES);
+    written(dir.path(), "copy", &LINES);
+    for inputs in [["events", "copy"], ["events", "events"]] {
+        let twice = replay(dir.path(), &inputs, b"");
+        assert_eq!((twice.count("observed"), twice.count("duplicate")), (N_EVENTS as u64, N_EVENTS as u64));
+        assert_eq!(twice.assignments, PLAIN.assignments, "{inputs:?}");
+        assert_eq!((&twice.out, &twice.alerts), (&PLAIN.out, &PLAIN.alerts), "{inputs:?}");
+    }
+}
+
+#[test]
+fn what_the_lines_say_of_an_event_is_what_the_clusters_say() {
+    let clusters = alerts_by_cluster(&json_lines(&PLAIN.alerts));
+    let mut covered = 0;
+    for line in PLAIN.assigned() {
+        let cluster = line["cluster"].as_str().unwrap_or_else(|| panic!("{line} stands nowhere"));
+        if let Some(alerted_at) = line["alerted_at"].as_str() {
+            covered += 1;
+            let opened = clusters.get(cluster).unwrap_or_else(|| panic!("{line}: no alert"))[0]["at"].as_str().unwrap();
+            assert!(opened <= alerted_at, "{line} was covered before {opened}");
+        } else {
+            assert!(!clusters.contains_key(cluster) || line["verdict"] != "hostile", "{line} is covered by an alert");
+        }
+    }
+    assert!(covered > 20, "only {covered} events are covered by an alert");
+}
+
+// ---------------------------------------------------------------------------------------------------- as a library
+
+fn context() -> Context {
+    let (tables, faults) = Tables::open(Some(&demo("asn.mmdb")), Some(&demo("country.mmdb")));
+    assert!(faults.is_empty(), "{faults:?}");
+    Context {
+        keys: Keys::derive(b"a secret of the tests"),
+        panics: PanicModel::builtin().unwrap(),
+        scopes: ScopeModel::builtin().unwrap(),
+        clustering: ClusteringModel::builtin().unwrap(),
+        hostility: HostilityModel::builtin().unwrap(),
+        alerts: AlertPolicy::default(),
+        lookup: Arc::new(tables),
+        version: "models of the tests".to_owned(),
+    }
+}
+
+/// The pipeline with its state.
+struct Pipeline {
+    context: Context,
+    state: State,
+    memos: Memos,
+}
+
+impl Pipeline {
+    fn new() -> Self {
+        let context = context();
+        let state = State::new(&context.clustering);
+        Self { context, state, memos: Memos::default() }
+    }
+
+    fn restored(store: &Store) -> Self {
+        let context = context();
+        let (state, n_unreadable) = State::restore(&context.clustering, |kind| store.load_state(kind)).unwrap();
+        assert_eq!(n_unreadable, 0);
+        Self { context, state, memos: Memos::default() }
+    }
+
+    fn take(&mut self, batch: &Batch) -> Step {
+        let seen = batch.iter().map(|record| examine(&self.context, &mut self.memos, record).unwrap()).collect();
+        fold(&self.context, &mut self.state, seen, None)
+    }
+
+    /// Takes events in batches of 200, one partition, offsets from `first`.
+    fn take_all(&mut self, first: i64, lines: &[String], mut then: impl FnMut(Step)) {
+        let mut offset = first;
+        for part in lines.chunks(200) {
+            let mut batch = Batch::default();
+            for line in part {
+                batch.push(Position { topic: "panics", partition: 0, offset }, None, line.as_bytes());
+                offset += 1;
+            }
+            then(self.take(&batch));
+        }
+    }
+
+    fn exported(&self) -> String {
+        exported(&self.state)
+    }
+}
+
+fn exported(state: &State) -> String {
+    let mut out = Vec::new();
+    report::tell(state, None, &Question::Export(Selection::default()), Format::Json, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+/// The records of one batch, as `n_partitions` that are read one after another give them.
+fn interleaved(lines: &[String], n_partitions: usize) -> Batch {
+    let mut batch = Batch::default();
+    for partition in (0..n_partitions).rev() {
+        for (offset, line) in (0..).zip(lines.iter().skip(partition).step_by(n_partitions)) {
+            let partition = i32::try_from(partition).unwrap();
+            batch.push(Position { topic: "panics", partition, offset }, None, line.as_bytes());
+        }
+    }
+    batch
+}
+
+/// Within a batch: batches are cut elsewhere when there are more partitions, and the epochs that a batch closes are
+/// closed before the next one is seen.
+#[test]
+fn the_number_of_partitions_changes_no_cluster() {
+    let mut found = Vec::new();
+    for n_partitions in [1, 3, 8] {
+        let mut pipeline = Pipeline::new();
+        let mut alerts = Vec::new();
+        for part in LINES.chunks(850) {
+            alerts.extend(pipeline.take(&interleaved(part, n_partitions)).alerts);
+        }
+        alerts.extend(pipeline.state.close_last(&pipeline.context).alerts);
+        let alerts: Vec<String> = alerts.iter().map(|alert| serde_json::to_string(alert).unwrap()).collect();
+        found.push((n_partitions, placeless(&pipeline.exported()), placeless(&alerts.join("\n"))));
+    }
+    let [(_, clusters, alerts), others @ ..] = &found[..] else { panic!() };
+    assert!(clusters.len() > 20 && alerts.len() >= 3, "{} clusters, {} alerts", clusters.len(), alerts.len());
+    for (n_partitions, other_clusters, other_alerts) in others {
+        assert_eq!(other_clusters, clusters, "{n_partitions} partitions");
+        assert_eq!(other_alerts, alerts, "{n_partitions} partitions");
+    }
+}
+
+fn store_in(dir: &TempDir) -> (PathBuf, Store) {
+    let path = dir.path().join("state.db");
+    let store = Store::open(&path).unwrap();
+    (path, store)
+}
+
+/// Cells, members, counts, verdicts and points, evidence, lists and alerts: all of it is the same, since what the judge
+/// remembers of senders and of the normal is stored with the batch that changed it.
+#[test]
+fn a_restart_in_the_middle_changes_no_cluster_and_no_alert() {
+    let (before, after) = LINES.split_at(N_EVENTS / 2);
+    let after_at = i64::try_from(before.len()).unwrap();
+    let mut alerts_at_once = Vec::new();
+    let mut at_once = Pipeline::new();
+    at_once.take_all(0, before, |step| alerts_at_once.extend(step.alerts));
+    let half = at_once.exported();
+    at_once.take_all(after_at, after, |step| alerts_at_once.extend(step.alerts));
+
+    let dir = tempfile::tempdir().unwrap();
+    let (path, mut store) = store_in(&dir);
+    let mut alerts = Vec::new();
+    let mut commit = |store: &mut Store, step: Step| {
+        store.commit(&step.rows, &step.alerts, &Checkpoint::default()).unwrap();
+        alerts.extend(step.alerts);
+    };
+    Pipeline::new().take_all(0, before, |step| commit(&mut store, step));
+    drop(store);
+    let mut store = Store::open(&path).unwrap();
+    let mut restarted = Pipeline::restored(&store);
+    assert_eq!(restarted.exported(), half);
+    restarted.take_all(after_at, after, |step| commit(&mut store, step));
+
+    assert_eq!(restarted.state.now(), at_once.state.now());
+    assert_eq!(restarted.state.size(), at_once.state.size());
+    assert_eq!(members(&restarted.state), members(&at_once.state));
+    assert_eq!(json_lines(&restarted.exported()), json_lines(&at_once.exported()));
+    assert!(alerts_at_once.len() >= 3, "{alerts_at_once:?}");
+    assert_eq!(alerts, alerts_at_once);
+    // And what the store has at the end is what was in memory.
+    assert_eq!(Pipeline::restored(&store).exported(), restarted.exported());
+}
+
+/// Members of each cluster, for comparing.
+fn members(state: &State) -> BTreeMap<String, String> {
+    let clusters = state.tenants().flat_map(|(_, tenant)| tenant.clusters());
+    clusters.map(|(cluster, _)| (cluster.id.to_string(), format!("{:?}", cluster.members))).collect()
+}
+
+#[test]
+fn a_crash_before_the_commit_leaves_the_state_of_the_batch_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, mut store) = store_in(&dir);
+    let mut pipeline = Pipeline::new();
+    let mut checkpoint = Checkpoint::default();
+    let (kept, lost) = LINES.split_at(1_000);
+    pipeline.take_all(0, kept, |step| {
+        checkpoint.set("panics", 0, 1_000);
+        store.commit(&step.rows, &step.alerts, &checkpoint).unwrap();
+    });
+    let before = pipeline.exported();
+    pipeline.take_all(1_000, lost, drop);
+    assert_ne!(pipeline.exported(), before, "the batches that were lost changed nothing");
+    drop((pipeline, store));
+
+    let store = Store::open(&path).unwrap();
+    assert_eq!(store.load_checkpoint().unwrap(), checkpoint);
+    let mut again = Pipeline::restored(&store);
+    assert_eq!(again.exported(), before);
+    // The records come again from the checkpoint on: none of them is taken for a repetition, and those before are.
+    let mut n_repeated = 0;
+    again.take_all(1_000, lost, |step| n_repeated += step.duplicates.len());
+    assert_eq!(n_repeated, 0);
+    again.take_all(0, kept, |step| n_repeated += step.duplicates.len());
+    assert_eq!(n_repeated, kept.len());
+}
+
+// ---------------------------------------------------------------------------------------------------- alerts
+
+fn alerts_by_cluster(alerts: &[Value]) -> BTreeMap<String, Vec<Value>> {
+    let mut by_cluster: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for alert in alerts {
+        by_cluster.entry(alert["cluster"].as_str().unwrap().to_owned()).or_default().push(alert.clone());
+    }
+    by_cluster
+}
+
+/// The laws of alerts' lives; gives how often each change was told.
+fn check_lives(alerts: &[Value]) -> BTreeMap<String, usize> {
+    let ids: BTreeSet<_> = alerts.iter().map(|alert| alert["alert_id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), alerts.len(), "an alert id stands twice");
+    let mut changes = BTreeMap::new();
+    for (cluster, life) in alerts_by_cluster(alerts) {
+        let mut open = false;
+        let mut at = String::new();
+        for (ordinal, alert) in life.iter().enumerate() {
+            let change = alert["change"].as_str().unwrap();
+            *changes.entry(change.to_owned()).or_default() += 1;
+            assert_eq!(alert["ordinal"], ordinal, "{cluster}: {change}");
+            assert_eq!(open, change != "opened", "{cluster}: {change} at {}", alert["at"]);
+            open = change != "closed";
+            let told_at = alert["at"].as_str().unwrap();
+            assert!(*at <= *told_at, "{cluster}: {change} at {told_at} after {at}");
+            told_at.clone_into(&mut at);
+            check_sums(alert);
+        }
+    }
+    changes
+}
+
+fn check_sums(alert: &Value) {
+    let points = |key: &str| -> f64 {
+        alert[key].as_array().unwrap().iter().map(|evidence| evidence["points"].as_f64().unwrap()).sum()
+    };
+    let (sum, told) = (points("evidence") + points("counter_evidence"), alert["points"].as_f64().unwrap());
+    assert!((sum - told).abs() < 1e-6, "{sum} are told as {told}: {alert}");
+    if alert["change"] != "closed" {
+        assert_eq!(alert["verdict"], "hostile", "{alert}");
+        assert!(told >= alert["threshold"].as_f64().unwrap(), "{alert}");
+        assert!(alert["first_event"].as_str() <= alert["last_event"].as_str(), "{alert}");
+        let sites: u64 = alert["sites"].as_array().unwrap().iter().map(|site| site["events"].as_u64().unwrap()).sum();
+        let n_sites = alert["counts"]["sites"].as_u64().unwrap();
+        assert!(n_sites > 20 || sites == alert["counts"]["events"].as_u64().unwrap(), "{alert}");
+    }
+}
+
+#[test]
+fn alerts_of_a_replay_have_a_life_that_adds_up() {
+    let changes = check_lives(&json_lines(&PLAIN.alerts));
+    assert_eq!(changes.keys().collect::<Vec<_>>(), ["closed", "opened", "raised"], "{changes:?}");
+}
+
+// ---------------------------------------------------------------------------------------------------- secrets
+
+/// What a value is replaced by: a word that nothing else holds and that no mask takes for a number.
+fn canary(place: &str) -> String {
+    format!("qzcanary{place}wxyjkvq")
+}
+
+const MESSAGES: [&str; 7] = [
+    "called `Result::unwrap()` on an `Err` value: \"{}\"",
+    "byte index 3 is out of bounds of `{}`",
+    "byte index 3 is not a char boundary; it is inside 'é' (bytes 2..4) of `{}`",
+    "begin <= end (4 <= 2) when slicing `{}`",
+    "no entry found for key \"{}\"",
+    "cannot access key \"{}\" in JSON string",
+    "assertion `left == right` failed\n  left: \"{}\"\n right: \"{}\"",
+];
+
+/// The demo's events with a canary in every place whose values may not be kept.
+fn with_canaries() -> Vec<String> {
+    let seeded = |(at, line): (usize, &String)| {
+        let mut event: Value = serde_json::from_str(line).unwrap();
+        let append = |value: &mut Value, place: &str| {
+            let text = value.as_str().unwrap_or_default();
+            *value = format!("{text}{}", canary(place)).into();
+        };
+        if event["token"].is_object() {
+            append(&mut event["token"]["id_hash"], "token");
+        }
+        append(&mut event["request"]["idempotency_key"], "idempotency");
+        for pair in event["query"].as_array_mut().unwrap() {
+            append(&mut pair[1], "query");
+        }
+        if event["request"]["payload_encoding"] == "utf8" {
+            let payload = event["request"]["payload"].as_str().unwrap_or_default();
+            let value = canary("payload");
+            let seeded = match serde_json::from_str::<Value>(payload) {
+                Ok(Value::Object(mut object)) => {
+                    object.insert("note".to_owned(), value.into());
+                    Value::Object(object).to_string()
+                }
+                _ => format!("{payload}{value}"),
+            };
+            event["request"]["payload"] = seeded.into();
+        } else if let Some(bytes) = event["request"]["payload"].as_str() {
+            let mut bytes = STANDARD.decode(bytes).unwrap();
+            bytes.extend(canary("payload").bytes());
+            event["request"]["payload"] = STANDARD.encode(bytes).into();
+        }
+        if at % 5 == 0 {
+            event["panic"]["message"] = MESSAGES[at / 5 % MESSAGES.len()].replace("{}", &canary("message")).into();
+        }
+        event.to_string()
+    };
+    LINES.iter().enumerate().map(seeded).collect()
+}
+
+fn assert_no_canary(place: &str, bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes).to_lowercase();
+    if let Some(at) = text.find("qzcanary") {
+        let around: String = text[at..].chars().take(60).collect();
+        panic!("{place} tells {around:?}");
+    }
+}
+
+#[test]
+fn no_value_of_a_payload_a_token_or_a_message_is_told_or_kept() {
+    let lines = with_canaries();
+    for place in ["token", "idempotency", "query", "payload", "message"] {
+        assert!(lines.iter().any(|line| line.contains(&canary(place))), "{place}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path(), "events", &lines);
+    for form in [&["events"][..], &["--json", "events"]] {
+        let replayed = replay(dir.path(), form, b"");
+        assert_eq!(replayed.count("observed"), N_EVENTS as u64);
+        assert!(!replayed.alerts.is_empty(), "no alert that could tell anything");
+        for (place, text) in [
+            ("alerts", &replayed.alerts),
+            ("assignments", &replayed.assignments),
+            ("standard output", &replayed.out),
+            ("standard error", &replayed.err),
+        ] {
+            assert_no_canary(place, text.as_bytes());
+        }
+    }
+
+    let (_, mut store) = store_in(&dir);
+    let mut pipeline = Pipeline::new();
+    pipeline.take_all(0, &lines, |step| {
+        store.commit(&step.rows, &step.alerts, &Checkpoint::default()).unwrap();
+    });
+    let step = pipeline.state.close_last(&pipeline.context);
+    store.commit(&step.rows, &step.alerts, &Checkpoint::default()).unwrap();
+    assert_no_canary("the export", pipeline.exported().as_bytes());
+    // The log beside the store, too, while it is open.
+    let mut n_bytes = 0;
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with("state.db") {
+            let bytes = std::fs::read(&path).unwrap();
+            n_bytes += bytes.len();
+            assert_no_canary(&path.display().to_string(), &bytes);
+        }
+    }
+    assert!(n_bytes > 100_000, "the store holds only {n_bytes} bytes");
+    drop(store);
+}
+
+// ---------------------------------------------------------------------------------------------------- the demo
+
+const DEMO_EVENTS: u64 = 4_386;
+
+#[test]
+fn the_demo_ends_with_its_report_and_leaves_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let out_dir = dir.path().join("demo");
+    let output = Command::new(env!("CARGO_BIN_EXE_panicsift"))
+        .args(["demo", "--dir"])
+        .arg(&out_dir)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(0), "{err}");
+    assert!(!err.contains("panicked") && !err.contains("ERROR"), "{err}");
+    assert!(out.starts_with("cluster "), "{out}");
+    assert!(out.contains(&format!("\n{DEMO_EVENTS} events were observed and 1 record was refused.")), "{out}");
+    check_demo_report(&out_dir, &out);
+    check_demo_alerts(&out_dir);
+    check_demo_dead_letter(&out_dir);
+    assert_nothing_runs_in(&out_dir);
+    // Nobody holds the store any more.
+    drop(Store::open(&out_dir.join("state.db")).unwrap());
+}
+
+/// The numbers of the screen and of the store add up.
+fn check_demo_report(dir: &Path, out: &str) {
+    let store = dir.join("state.db");
+    let mut listed = Vec::new();
+    let question = Question::List(Selection { limit: Some(usize::MAX), verdict: None });
+    report::answer(&store, &question, Format::Json, &mut listed).unwrap();
+    let clusters: Value = serde_json::from_slice(&listed).unwrap();
+    let clusters = clusters.as_array().unwrap();
+    let events: u64 = clusters.iter().map(|cluster| cluster["events"].as_u64().unwrap()).sum();
+    assert_eq!(events, DEMO_EVENTS, "the clusters hold another number of events than were observed");
+    assert!(out.contains(&format!("20 of {} clusters", clusters.len())), "{out}");
+    let shown = out.lines().filter(|line| line.starts_with("c-")).filter_map(|line| line.split_whitespace().next());
+    let ranked = clusters.iter().map(|cluster| cluster["cluster"].as_str().unwrap());
+    assert!(shown.eq(ranked.take(20)), "{out}");
+    for said in out.lines().filter_map(|line| line.trim().strip_prefix("panicsift report list --store ")) {
+        assert!(said.starts_with(store.to_str().unwrap()), "{said}");
+    }
+}
+
+fn check_demo_alerts(dir: &Path) {
+    let schema = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/alert.v1.json")).unwrap();
+    let schema = jsonschema::validator_for(&serde_json::from_slice(&schema).unwrap()).unwrap();
+    let alerts = json_lines(&std::fs::read_to_string(dir.join("alerts.ndjson")).unwrap());
+    for alert in &alerts {
+        assert!(schema.is_valid(alert), "{alert}");
+        serde_json::from_value::<Alert>(alert.clone()).unwrap();
+    }
+    let changes = check_lives(&alerts);
+    let opened = changes["opened"];
+    assert!((5..=40).contains(&opened), "{opened} alerts for 8 campaigns");
+    let store = Store::open_read_only(&dir.join("state.db")).unwrap();
+    assert_eq!(store.n_waiting("alerts-file").unwrap(), 0);
+}
+
+fn check_demo_dead_letter(dir: &Path) {
+    let letters = json_lines(&std::fs::read_to_string(dir.join("dead-letters.ndjson")).unwrap());
+    let [letter] = &letters[..] else { panic!("{} dead letters", letters.len()) };
+    let bytes = STANDARD.decode(letter["payload_base64"].as_str().unwrap_or_else(|| panic!("{letter}"))).unwrap();
+    let expected = br#"{"event_id": "demo-bad-record", "ts": "yesterday", "service": "storefront-api"}"#;
+    assert_eq!(bytes, expected);
+    assert_eq!(letter["topic"], "panic-events", "{letter}");
+}
+
+/// No process has the folder on its command line or as its own.
+fn assert_nothing_runs_in(dir: &Path) {
+    let name = dir.to_str().unwrap();
+    for entry in std::fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
+        let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&words).contains(name), "{} is left running", entry.path().display());
+    }
+}
