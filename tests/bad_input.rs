@@ -238,7 +238,11 @@ fn no_text_of_a_record_steers_a_terminal() {
     let mut records: Vec<String> = escaped.collect();
     // And a refused one, whose words may not quote it.
     records.push(with("status", &Value::from(ESCAPES).to_string()));
-    records.push(format!("{{\"{}\": {}", Value::from(ESCAPES).to_string().trim_matches('"'), ESCAPES.replace('\n', "")));
+    records.push(format!(
+        "{{\"{}\": {}",
+        Value::from(ESCAPES).to_string().trim_matches('"'),
+        ESCAPES.replace('\n', "")
+    ));
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("events"), records.join("\n")).unwrap();
     for words in [&["events"][..], &["--json", "events"]] {
@@ -297,7 +301,11 @@ fn clocks_that_are_ages_off_change_nothing_for_the_others() {
         assert_eq!(replayed.count("observed"), (events.len() + n_odd) as u64);
         assert_eq!(told(&replayed), told(&sound), "{n_odd} odd clocks");
         let theirs = |replayed: &Replayed| -> Vec<Value> {
-            replayed.assigned().into_iter().filter(|line| !line["event_id"].as_str().unwrap().starts_with("odd")).collect()
+            replayed
+                .assigned()
+                .into_iter()
+                .filter(|line| !line["event_id"].as_str().unwrap().starts_with("odd"))
+                .collect()
         };
         assert_eq!(theirs(&replayed), theirs(&sound), "{n_odd} odd clocks");
     }

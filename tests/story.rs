@@ -108,7 +108,8 @@ fn two_files_in_either_order_give_what_one_gives() {
 
 #[test]
 fn each_event_has_one_line_and_a_repeated_one_counts_once() {
-    let event_id = |line: &String| serde_json::from_str::<Value>(line).unwrap()["event_id"].as_str().unwrap().to_owned();
+    let event_id =
+        |line: &String| serde_json::from_str::<Value>(line).unwrap()["event_id"].as_str().unwrap().to_owned();
     let expected: BTreeSet<String> = LINES.iter().map(event_id).collect();
     let ids = PLAIN.ids();
     assert_eq!(ids.len(), N_EVENTS);

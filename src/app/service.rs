@@ -180,7 +180,9 @@ impl Service {
         let Self { mut engine, lanes, lane_names, alerts, store_path, limits, ends } = self;
         let (stop_lanes, lanes_stopped) = watch::channel(false);
         let mut delivery = JoinSet::new();
-        delivery.spawn(deliver::deliver(lanes, Arc::clone(&health), alerts, lanes_stopped));
+        if !lanes.is_empty() {
+            delivery.spawn(deliver::deliver(lanes, Arc::clone(&health), alerts, lanes_stopped));
+        }
         let stop_source = engine.source.stop_handle();
         let outcome = {
             let looping = run_loop(

@@ -14,9 +14,9 @@ use super::observation::CellKey;
 /// Rows by key, with what is needed to find their possible neighbours.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
-    of_key: BTreeMap<RowKey, Row>,
-    of_actor: HashMap<Id, BTreeSet<RowKey>>,
-    of_kin: HashMap<Id, BTreeSet<RowKey>>,
+    all: BTreeMap<RowKey, Row>,
+    by_actor: HashMap<Id, BTreeSet<RowKey>>,
+    kin: HashMap<Id, BTreeSet<RowKey>>,
 }
 
 impl Rows {
@@ -24,7 +24,7 @@ impl Rows {
     /// a weight alone changes none.
     pub fn set(&mut self, key: RowKey, row: Option<Row>) -> bool {
         let alike = |old: &Row, new: &Row| old.sketch == new.sketch && old.actors == new.actors && old.kin == new.kin;
-        match (self.of_key.get_mut(&key), row) {
+        match (self.all.get_mut(&key), row) {
             (None, None) => false,
             (Some(old), Some(new)) if alike(old, &new) => {
                 old.weight = new.weight;
@@ -41,33 +41,33 @@ impl Rows {
     }
 
     fn remove(&mut self, key: &RowKey) {
-        let Some(row) = self.of_key.remove(key) else { return };
+        let Some(row) = self.all.remove(key) else { return };
         for id in row.actors.ids() {
-            drop_from(&mut self.of_actor, *id, key);
+            drop_from(&mut self.by_actor, *id, key);
         }
         if let Some(kin) = row.kin {
-            drop_from(&mut self.of_kin, kin, key);
+            drop_from(&mut self.kin, kin, key);
         }
     }
 
     fn insert(&mut self, row: Row) {
         for id in row.actors.ids() {
-            self.of_actor.entry(*id).or_default().insert(row.key);
+            self.by_actor.entry(*id).or_default().insert(row.key);
         }
         if let Some(kin) = row.kin {
-            self.of_kin.entry(kin).or_default().insert(row.key);
+            self.kin.entry(kin).or_default().insert(row.key);
         }
-        self.of_key.insert(row.key, row);
+        self.all.insert(row.key, row);
     }
 
     /// The row of a key.
     pub fn get(&self, key: &RowKey) -> Option<&Row> {
-        self.of_key.get(key)
+        self.all.get(key)
     }
 
     /// All rows by ascending key.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Row> {
-        self.of_key.values()
+        self.all.values()
     }
 
     /// All rows whose component may have changed when the rows of `changed` did. `cluster_of` names the cluster that a
@@ -86,19 +86,19 @@ impl Rows {
                 let last = CellKey { shape: ShapeId(u128::MAX), ..first };
                 let block =
                     RowKey { cell: first, party: Party::Everyone }..=RowKey { cell: last, party: Party::Suspects };
-                near.extend(self.of_key.range(block).map(|(key, _)| *key));
+                near.extend(self.all.range(block).map(|(key, _)| *key));
             }
-            let Some(row) = self.of_key.get(key) else { continue };
+            let Some(row) = self.all.get(key) else { continue };
             for id in row.actors.ids().iter().filter(|id| actors.insert(**id)) {
-                near.extend(self.of_actor.get(id).into_iter().flatten());
+                near.extend(self.by_actor.get(id).into_iter().flatten());
             }
             for id in row.kin.iter().filter(|id| kins.insert(**id)) {
-                near.extend(self.of_kin.get(id).into_iter().flatten());
+                near.extend(self.kin.get(id).into_iter().flatten());
             }
         }
         let clusters: BTreeSet<C> = near.iter().filter_map(cluster_of).collect();
         near.extend(clusters.iter().flat_map(members));
-        near.iter().filter_map(|key| self.of_key.get(key)).collect()
+        near.iter().filter_map(|key| self.all.get(key)).collect()
     }
 }
 
