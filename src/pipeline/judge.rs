@@ -24,15 +24,16 @@ use serde::{Deserialize, Serialize};
 use super::cell::Cell;
 use super::event::{Id, Millis};
 use super::observation::{Actor, CellKey, Observation};
-use super::state::StateRow;
 
 pub mod actors;
+pub mod by_id;
 pub mod evidence;
 pub mod model;
 pub mod neighbours;
 pub mod normal;
 pub mod observe;
 pub mod reuse;
+pub mod stored;
 pub mod verdict;
 
 pub use model::{HostilityModel, ModelError, Weighed};
@@ -70,8 +71,48 @@ struct Dossier {
     word: Word,
     /// While it is suspect: how it stood when the evidence was strongest. That is what an alert tells.
     strongest: Option<Weighed>,
-    /// All its events, for a portrait.
-    summary: Cell,
+    /// All its events, for a portrait. In a box: it is large and seldom read.
+    summary: Box<Cell>,
+    /// It did something, or lost something, since the last epoch.
+    waiting: bool,
+    /// It changed since it was last stored.
+    #[serde(skip)]
+    unsaved: bool,
+    /// Its neighbourhoods (in [`Neighbours::now`]) when it last spoke; nothing new since then, the same word. 0: never.
+    #[serde(skip)]
+    spoke_at: u64,
+    /// The same for when it was last weighed.
+    #[serde(skip)]
+    weighed_at: u64,
+}
+
+impl Dossier {
+    /// Notes that it is to be stored, in `changed`.
+    fn change(&mut self, actor: Actor, changed: &mut Vec<Actor>) {
+        if !self.unsaved {
+            self.unsaved = true;
+            changed.push(actor);
+        }
+    }
+
+    /// Notes that it is to be weighed, in `touched`, and stored.
+    fn touch(&mut self, actor: Actor, touched: &mut Vec<Actor>, changed: &mut Vec<Actor>) {
+        if !self.waiting {
+            self.waiting = true;
+            touched.push(actor);
+        }
+        self.change(actor, changed);
+    }
+
+    /// Its neighbourhoods, with its first and last event there.
+    fn places(&self) -> impl Iterator<Item = (Id, Millis, Millis)> {
+        let conduct = &self.conduct;
+        let cells = conduct.ledger.iter().flat_map(|(cell, touch)| {
+            [(cell_place(cell), touch.first, touch.last), (site_place(cell), touch.first, touch.last)]
+        });
+        let few = conduct.families.iter().chain(conduct.asns.iter()).chain(conduct.addresses.iter());
+        cells.chain(few.map(|place| (place, conduct.first, conduct.last)))
+    }
 }
 
 /// All that the judge remembers of a tenant. One owner; `observe` and `suspects` are the only changes.
@@ -84,11 +125,16 @@ pub struct Record {
     keys: Firsts,
     trust: Trust,
     suspects: BTreeMap<Actor, Weighed>,
-    touched: BTreeSet<Actor>,
-    changed: BTreeSet<Actor>,
+    /// Who is to be weighed at the end of the epoch, each once.
+    touched: Vec<Actor>,
+    /// Who is to be stored; some may stand twice.
+    changed: Vec<Actor>,
     /// Actors whose standing as a suspect changed since the last epoch.
     reweighed: BTreeSet<Actor>,
     swept: Millis,
+    swept_stored: Millis,
+    /// The model of the last epoch: with another one everybody is weighed anew.
+    model: Option<HostilityModel>,
 }
 
 impl Record {
@@ -102,6 +148,7 @@ impl Record {
         let secondary = o.panic.secondary;
         let surprises = (!secondary).then(|| observe::weigh(&mut self.normal, &self.trust, o, who));
         let dossier = self.actors.entry(o.actor).or_default();
+        dossier.touch(o.actor, &mut self.touched, &mut self.changed);
         dossier.summary.add(o);
         let conduct = &mut dossier.conduct;
         conduct.count(o.time);
@@ -124,11 +171,10 @@ impl Record {
             for loan in surprises.refunds {
                 if let Some(lender) = self.actors.get_mut(&loan.actor) {
                     lender.conduct.refund(loan.sum, loan.centibits);
-                    self.touched.insert(loan.actor);
+                    lender.touch(loan.actor, &mut self.touched, &mut self.changed);
                 }
             }
         }
-        self.touched.insert(o.actor);
     }
 
     /// Repeats, genuine retries, keys used again, contents of strangers.
@@ -158,37 +204,54 @@ impl Record {
     /// Closes an epoch at event time `now`; gives the actors that became, stayed and did something as, or ceased to be
     /// suspects. [`Record::current_suspects`] has their points and facts.
     ///
-    /// Who sent something since the last call is weighed anew; everybody once a minute. Costs some microseconds an
-    /// actor that is weighed.
+    /// Who sent something since the last call is weighed anew; once a minute also everybody in whose neighbourhoods
+    /// something changed. Costs some microseconds an actor that is weighed.
     pub fn close_epoch(&mut self, model: &HostilityModel, now: Millis) -> BTreeSet<Actor> {
         self.make_room();
-        let touched = std::mem::take(&mut self.touched);
-        let sweep = now.since(self.swept) >= SWEEP_MILLIS;
+        if self.model.as_ref() != Some(model) {
+            self.model = Some(model.clone());
+            self.actors.values_mut().for_each(|dossier| (dossier.spoke_at, dossier.weighed_at) = (0, 0));
+        }
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
         for actor in &touched {
             self.join(*actor);
         }
         for actor in &touched {
             self.speak(model, *actor);
         }
-        if sweep {
+        if now.since(self.swept) >= SWEEP_MILLIS {
             self.swept = now;
-            let all: Vec<Actor> = self.actors.keys().copied().collect();
-            for actor in &all {
+            self.sweep(model);
+        }
+        for actor in &touched {
+            self.decide(model, *actor);
+        }
+        self.trust.distrust(self.suspects.keys().map(|actor| short(*actor)));
+        self.reweighed.extend(touched.iter().filter(|actor| self.suspects.contains_key(actor)));
+        std::mem::take(&mut self.reweighed)
+    }
+
+    /// Everybody with news speaks, then everybody with news is weighed. Who has none would say the same again.
+    fn sweep(&mut self, model: &HostilityModel) {
+        let all: Vec<Actor> = self.actors.keys().copied().collect();
+        let has_news = |record: &Self, actor: &Actor, heard_at: fn(&Dossier) -> u64| {
+            let dossier = record.actors.get(actor);
+            dossier.is_some_and(|dossier| match heard_at(dossier) {
+                0 => true,
+                heard_at => dossier.places().any(|(place, _, _)| record.neighbours.changed_at(place) > heard_at),
+            })
+        };
+        for actor in &all {
+            if has_news(self, actor, |dossier| dossier.spoke_at) {
                 self.speak(model, *actor);
             }
-            for actor in all {
+        }
+        for actor in all {
+            if has_news(self, &actor, |dossier| dossier.weighed_at) {
                 self.decide(model, actor);
             }
-        } else {
-            for actor in &touched {
-                self.decide(model, *actor);
-            }
         }
-        let active: Vec<Actor> = touched.iter().filter(|actor| self.suspects.contains_key(actor)).copied().collect();
-        self.changed.extend(touched);
-        self.trust.distrust(self.suspects.keys().map(|actor| short(*actor)));
-        self.reweighed.extend(active);
-        std::mem::take(&mut self.reweighed)
     }
 
     /// The suspects as of the last epoch.
@@ -198,7 +261,7 @@ impl Record {
 
     /// All events of an actor together.
     pub fn summary(&self, actor: &Actor) -> Option<&Cell> {
-        self.actors.get(actor).map(|dossier| &dossier.summary)
+        self.actors.get(actor).map(|dossier| &*dossier.summary)
     }
 
     /// The cells that an actor touched.
@@ -229,22 +292,20 @@ impl Record {
     /// Joins the neighbourhoods that an actor is new in, and tells the time.
     fn join(&mut self, actor: Actor) {
         let Some(dossier) = self.actors.get_mut(&actor) else { return };
-        let Dossier { conduct, joined, word, .. } = dossier;
-        let places = conduct.ledger.iter().flat_map(|(cell, touch)| {
-            [(cell_place(cell), touch.first, touch.last), (site_place(cell), touch.first, touch.last)]
-        });
-        let few = conduct.families.iter().chain(conduct.asns.iter()).chain(conduct.addresses.iter());
-        for (place, first, last) in places.chain(few.map(|place| (place, conduct.first, conduct.last))) {
-            if !joined.contains(&place) && self.neighbours.join(place, *word) {
+        let mut joined = std::mem::take(&mut dossier.joined);
+        for (place, first, last) in dossier.places() {
+            if !joined.contains(&place) && self.neighbours.join(place, dossier.word) {
                 joined.insert(place);
             }
             self.neighbours.seen(place, first, last);
         }
+        dossier.joined = joined;
     }
 
     /// An actor tells its neighbourhoods what it is like.
     fn speak(&mut self, model: &HostilityModel, actor: Actor) {
         let Some(dossier) = self.actors.get_mut(&actor) else { return };
+        dossier.spoke_at = self.neighbours.now();
         let near = Near::of(&dossier.conduct, &self.neighbours, dossier.word);
         let own = model.weigh(Facts::of(&dossier.conduct, &near, is_token(actor)), None);
         let events = dossier.conduct.events.saturating_add(1);
@@ -257,7 +318,9 @@ impl Record {
         }
         if dossier.word != now {
             dossier.word = now;
-            self.changed.insert(actor);
+            dossier.change(actor, &mut self.changed);
+            // What it hears is less its own word, and that is another now.
+            (dossier.spoke_at, dossier.weighed_at) = (0, 0);
         }
     }
 
@@ -265,6 +328,11 @@ impl Record {
     fn decide(&mut self, model: &HostilityModel, actor: Actor) {
         let Some(weighed) = self.weigh(model, &actor) else { return };
         let Some(dossier) = self.actors.get_mut(&actor) else { return };
+        dossier.weighed_at = self.neighbours.now();
+        if dossier.waiting {
+            dossier.waiting = false;
+            dossier.change(actor, &mut self.changed);
+        }
         let bar = if dossier.strongest.is_some() { model.clear_at } else { model.suspect_at };
         // One content, once or a thousand times, is an accident unless the company speaks too.
         let company: i32 = weighed.neighbours.iter().sum();
@@ -278,7 +346,7 @@ impl Record {
             return;
         }
         dossier.strongest.clone_from(&now);
-        self.changed.insert(actor);
+        dossier.change(actor, &mut self.changed);
         self.reweighed.insert(actor);
         match now {
             Some(weighed) => self.suspects.insert(actor, weighed),
@@ -310,56 +378,9 @@ impl Record {
             if self.suspects.remove(&actor).is_some() {
                 self.reweighed.insert(actor);
             }
-            self.changed.insert(actor);
+            self.changed.push(actor);
         }
     }
-
-    /// The rows that changed since the last call.
-    pub fn take_dirty(&mut self) -> Vec<StateRow> {
-        let mut rows = Vec::new();
-        for actor in std::mem::take(&mut self.changed) {
-            rows.extend(row("actor", &actor, self.actors.get(&actor)));
-        }
-        rows.extend(self.normal.take_changed().iter().filter_map(|(place, profile)| row("normal", place, *profile)));
-        rows.extend(self.neighbours.take_changed().iter().filter_map(|(place, here)| row("near", place, *here)));
-        rows
-    }
-
-    /// Rebuilds a record from rows that were kept; rows that cannot be read are counted and left out.
-    pub fn restore<'a>(rows: impl Iterator<Item = (&'a str, &'a [u8], &'a [u8])>) -> (Self, usize) {
-        let mut record = Self::default();
-        let mut unreadable = 0;
-        for (kind, key, value) in rows {
-            if record.restore_row(kind, key, value).is_none() {
-                unreadable += 1;
-            }
-        }
-        let strongest = |(actor, dossier): (&Actor, &Dossier)| Some((*actor, dossier.strongest.clone()?));
-        record.suspects = record.actors.iter().filter_map(strongest).collect();
-        record.trust.distrust(record.suspects.keys().map(|actor| short(*actor)));
-        (record, unreadable)
-    }
-
-    fn restore_row(&mut self, kind: &str, key: &[u8], value: &[u8]) -> Option<()> {
-        match kind {
-            "actor" => {
-                self.actors.insert(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?);
-            }
-            "normal" => self.normal.restore(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?),
-            "near" => self.neighbours.restore(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?),
-            _ => return None,
-        }
-        Some(())
-    }
-}
-
-fn row<K: Serialize, V: Serialize>(kind: &'static str, key: &K, value: Option<&V>) -> Option<StateRow> {
-    let key = postcard::to_stdvec(key).ok()?;
-    let value = match value {
-        Some(value) => Some(postcard::to_stdvec(value).ok()?),
-        None => None,
-    };
-    Some(StateRow { kind, key, value })
 }
 
 fn note_places(conduct: &mut Conduct, o: &Observation<'_>, family: Id) {

@@ -13,15 +13,17 @@ use super::cells::Cells;
 use super::cluster::ClusteringModel;
 use super::cluster::identity::{Alias, Assignments, Cluster, ClusterId};
 use super::event::{Id, Millis};
-use super::judge::Record;
+use super::judge::{self, Record};
 use super::observation::{Actor, CellKey};
 use super::recent::Recent;
 use super::state::{Clock, State, StateRow};
 use super::tenant::{Standing, Tenant};
 
 /// Kinds of rows.
-pub const KINDS: [&str; 11] =
-    ["clock", "recent", "name", "cell", "actor", "normal", "near", "suspect", "cluster", "alias", "standing"];
+pub const KINDS: [&str; 13] = [
+    "clock", "recent", "name", "cell", "actor", "normal", "near", "reuse", "swept", "suspect", "cluster", "alias",
+    "standing",
+];
 
 /// Rows of one kind as a store gives them: key and value.
 type Stored = Vec<(Vec<u8>, Vec<u8>)>;
@@ -105,7 +107,7 @@ impl Tenant {
         let clusters = reader.read::<ClusterId, Cluster>("cluster").into_iter().map(|(_, cluster)| cluster);
         tenant.clusters = Assignments::restore(clusters, reader.read::<ClusterId, Alias>("alias"));
         tenant.standings = reader.read::<ClusterId, Standing>("standing").into_iter().collect();
-        let judged = ["actor", "normal", "near"].into_iter();
+        let judged = judge::stored::KINDS.into_iter();
         let judged = judged.flat_map(|kind| reader.rows(kind).map(move |(key, value)| (kind, key, value)));
         let (record, n) = Record::restore(judged);
         tenant.record = record;

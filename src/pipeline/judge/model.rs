@@ -69,13 +69,13 @@ struct FactText {
     points: Vec<f64>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Group {
     name: String,
     cap: i32,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 struct Bins {
     group: usize,
     /// (from which value on, hundredths of points), rising.
@@ -83,7 +83,7 @@ struct Bins {
 }
 
 /// Weights of evidence, checked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HostilityModel {
     /// Version, stamped on every alert.
     pub version: String,

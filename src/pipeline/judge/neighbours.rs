@@ -4,13 +4,12 @@
 //! of the *others*, shrunk towards nothing when they are few. Sums are whole numbers, so joining and leaving are exact
 //! and the order does not matter.
 
-use std::collections::{BTreeSet, HashMap};
-
 use serde::{Deserialize, Serialize};
 
 use crate::pipeline::event::{Id, Millis};
 use crate::pipeline::observation::CellKey;
 
+use super::by_id::IdMap;
 use super::observe::mix;
 
 /// Neighbourhoods that are remembered; joining another one beyond that does nothing.
@@ -73,11 +72,26 @@ impl Neighbourhood {
     }
 }
 
+/// A neighbourhood and its news.
+#[derive(Debug, Default)]
+struct Place {
+    here: Neighbourhood,
+    /// When it last changed, by [`Neighbours::now`].
+    changed_at: u64,
+    /// Waits to be stored.
+    unsaved: bool,
+}
+
 /// All neighbourhoods.
 #[derive(Debug, Default)]
 pub struct Neighbours {
-    places: HashMap<Id, Neighbourhood>,
-    changed: BTreeSet<Id>,
+    places: IdMap<Place>,
+    /// Places that changed since they were last stored; some may stand twice.
+    changed: Vec<Id>,
+    /// Counts changes.
+    n_changes: u64,
+    /// When a neighbourhood was last forgotten.
+    forgot_at: u64,
 }
 
 impl Neighbours {
@@ -86,20 +100,21 @@ impl Neighbours {
         if self.places.len() >= NEIGHBOURHOODS_MAX && !self.places.contains_key(&place) {
             return false;
         }
-        let here = self.places.entry(place).or_default();
-        here.actors += 1;
-        here.centibits += i64::from(word.centibits);
-        here.centipoints += i64::from(word.centipoints);
-        self.changed.insert(place);
+        self.places.entry(place).or_default();
+        self.change(place, |here| {
+            here.actors += 1;
+            here.centibits += i64::from(word.centibits);
+            here.centipoints += i64::from(word.centipoints);
+        });
         true
     }
 
     /// Somebody sent something here.
     pub fn seen(&mut self, place: Id, first: Millis, last: Millis) {
-        if let Some(here) = self.places.get_mut(&place) {
+        self.change(place, |here| {
             here.first = Some(here.first.map_or(first, |known| known.min(first)));
             here.last = Some(here.last.map_or(last, |known| known.max(last)));
-        }
+        });
     }
 
     /// An actor that is in a neighbourhood says something else than before.
@@ -107,40 +122,72 @@ impl Neighbours {
         if before == now {
             return;
         }
-        if let Some(here) = self.places.get_mut(&place) {
+        self.change(place, |here| {
             here.centibits += i64::from(now.centibits) - i64::from(before.centibits);
             here.centipoints += i64::from(now.centipoints) - i64::from(before.centipoints);
-            self.changed.insert(place);
-        }
+        });
     }
 
     /// An actor leaves; an empty neighbourhood is forgotten.
     pub fn leave(&mut self, place: Id, word: Word) {
-        let Some(here) = self.places.get_mut(&place) else { return };
-        here.actors = here.actors.saturating_sub(1);
-        here.centibits -= i64::from(word.centibits);
-        here.centipoints -= i64::from(word.centipoints);
-        if here.actors == 0 {
+        self.change(place, |here| {
+            here.actors = here.actors.saturating_sub(1);
+            here.centibits -= i64::from(word.centibits);
+            here.centipoints -= i64::from(word.centipoints);
+        });
+        if self.places.get(&place).is_some_and(|known| known.here.actors == 0) {
             self.places.remove(&place);
+            self.forgot_at = self.n_changes;
         }
-        self.changed.insert(place);
+    }
+
+    fn change(&mut self, place: Id, apply: impl FnOnce(&mut Neighbourhood)) {
+        let Some(known) = self.places.get_mut(&place) else { return };
+        let before = known.here;
+        apply(&mut known.here);
+        if known.here == before {
+            return;
+        }
+        self.n_changes += 1;
+        known.changed_at = self.n_changes;
+        if !known.unsaved {
+            known.unsaved = true;
+            self.changed.push(place);
+        }
     }
 
     /// A neighbourhood; an empty one where nobody is.
     pub fn at(&self, place: Id) -> Neighbourhood {
-        self.places.get(&place).copied().unwrap_or_default()
+        self.places.get(&place).map(|known| known.here).unwrap_or_default()
+    }
+
+    /// This moment, in changes.
+    pub fn now(&self) -> u64 {
+        self.n_changes
+    }
+
+    /// When a neighbourhood last changed, or when it may have been forgotten.
+    pub fn changed_at(&self, place: Id) -> u64 {
+        self.places.get(&place).map_or(self.forgot_at, |known| known.changed_at)
     }
 
     /// Neighbourhoods that changed since the last call; `None` where one is gone.
     pub fn take_changed(&mut self) -> Vec<(Id, Option<&Neighbourhood>)> {
-        let changed = std::mem::take(&mut self.changed);
-        changed.into_iter().map(|place| (place, self.places.get(&place))).collect()
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        changed.dedup();
+        for place in &changed {
+            if let Some(known) = self.places.get_mut(place) {
+                known.unsaved = false;
+            }
+        }
+        changed.into_iter().map(|place| (place, self.places.get(&place).map(|known| &known.here))).collect()
     }
 
     /// Puts back a neighbourhood that was kept.
     pub fn restore(&mut self, place: Id, here: Neighbourhood) {
         if self.places.len() < NEIGHBOURHOODS_MAX {
-            self.places.insert(place, here);
+            self.places.insert(place, Place { here, ..Place::default() });
         }
     }
 

@@ -12,10 +12,9 @@
 //! Keeps no value, no name, no clock. Bounds: [`PROFILES_MAX`] places, [`THINGS_MAX`] things a place; what has only one
 //! sender is forgotten first. Cost: one hash look-up a place and one binary search a thing.
 
-use std::collections::{BTreeSet, HashMap};
-
 use serde::{Deserialize, Serialize};
 
+use super::by_id::{IdMap, ShortSet};
 use crate::pipeline::event::Id;
 use crate::pipeline::observation::Actor;
 
@@ -96,7 +95,7 @@ impl Crowd {
 /// Senders whose word does not count, by the hash of the actor.
 #[derive(Debug, Default)]
 pub struct Trust {
-    suspects: BTreeSet<u32>,
+    suspects: ShortSet,
 }
 
 impl Trust {
@@ -137,7 +136,7 @@ impl Thing {
     }
 
     fn known_by_others(&self, trust: &Trust, than: Sender) -> bool {
-        self.others(than).any(|sender| trust.counts(*sender)) || self.others(than).count() >= ORDINARY_AT
+        self.others(than).count() >= ORDINARY_AT || self.others(than).any(|sender| trust.counts(*sender))
     }
 
     /// Whether two trusted others than its first sender, or enough of any, have it.
@@ -166,6 +165,12 @@ pub struct Profile {
     borrowers: Crowd,
     /// Sorted by token.
     things: Vec<Thing>,
+    /// The tokens of `things`, close together: a search reads these alone.
+    #[serde(skip)]
+    tokens: Vec<u32>,
+    /// Waits to be stored.
+    #[serde(skip)]
+    changed: bool,
 }
 
 /// What a place says of a thing.
@@ -198,7 +203,7 @@ impl Profile {
     /// pushed on `refunds`.
     pub fn weigh(&mut self, item: Item, who: Sender, trust: &Trust, refunds: &mut Vec<Refund>) -> Surprise {
         let token = item.short();
-        match self.things.binary_search_by_key(&token, |thing| thing.token) {
+        match self.tokens.binary_search(&token) {
             Ok(at) => {
                 let Some(thing) = self.things.get_mut(at) else { return Surprise::default() };
                 let first_time = !thing.has(who);
@@ -221,9 +226,11 @@ impl Profile {
                 }
                 if self.things.len() >= THINGS_MAX {
                     self.things.retain(Thing::is_shared);
+                    self.index();
                 }
                 if self.things.len() < THINGS_MAX {
-                    let at = at.min(self.things.partition_point(|thing| thing.token < token));
+                    let at = at.min(self.tokens.partition_point(|known| *known < token));
+                    self.tokens.insert(at, token);
                     self.things.insert(at, Thing { token, senders: [Some(who), None, None, None], loan: None });
                 }
                 Surprise { centibits, first_time: true }
@@ -234,11 +241,17 @@ impl Profile {
     /// Notes that the points for `item` were lent.
     pub fn lend(&mut self, item: Item, loan: Loan) {
         let token = item.short();
-        if let Ok(at) = self.things.binary_search_by_key(&token, |thing| thing.token)
+        if let Ok(at) = self.tokens.binary_search(&token)
             && let Some(thing) = self.things.get_mut(at)
         {
             thing.loan.get_or_insert(loan);
         }
+    }
+
+    /// Makes `tokens` anew.
+    fn index(&mut self) {
+        self.tokens.clear();
+        self.tokens.extend(self.things.iter().map(|thing| thing.token));
     }
 
     /// `who` was here.
@@ -252,6 +265,11 @@ impl Profile {
         let borrowers = self.borrowers.others(who.actor);
         self.borrowers.add(who.actor);
         if others < OTHERS_MIN { 0 } else { centibits(2 * borrowers.min(others) + 1, 2 * others + 2) }
+    }
+
+    /// Whether too few have been here for it to surprise anybody.
+    fn is_lonely(&self) -> bool {
+        self.crowd.count() < OTHERS_MIN
     }
 
     /// Good and Turing: how rare it is that somebody brings something new here.
@@ -277,41 +295,56 @@ pub fn centibits(part: u32, whole: u32) -> u16 {
 /// All places.
 #[derive(Debug, Default)]
 pub struct Normal {
-    profiles: HashMap<Id, Profile>,
-    changed: BTreeSet<Id>,
+    profiles: IdMap<Profile>,
+    /// Places that changed; some may stand twice.
+    changed: Vec<Id>,
+    /// Places that fewer than [`OTHERS_MIN`] had been to when they were last looked at: all that can be forgotten.
+    maybe_lonely: Vec<Id>,
 }
 
 impl Normal {
     /// The profile of a place, made when it is new; `None` when there is no room for another.
     pub fn at(&mut self, place: Id) -> Option<&mut Profile> {
-        if !self.profiles.contains_key(&place) {
-            if self.profiles.len() >= PROFILES_MAX {
-                self.forget_lonely();
-            }
+        if self.profiles.len() >= PROFILES_MAX && !self.profiles.contains_key(&place) {
+            self.forget_lonely();
             if self.profiles.len() >= PROFILES_MAX {
                 return None;
             }
         }
-        self.changed.insert(place);
-        Some(self.profiles.entry(place).or_default())
+        let maybe_lonely = &mut self.maybe_lonely;
+        let profile = self.profiles.entry(place).or_insert_with(|| {
+            maybe_lonely.push(place);
+            Profile::default()
+        });
+        if !profile.changed {
+            profile.changed = true;
+            self.changed.push(place);
+        }
+        Some(profile)
     }
 
     /// Drops every place that fewer than [`OTHERS_MIN`] senders have been to: it could not surprise anyway, and a flood
-    /// of invented field names is made of these.
+    /// of invented field names is made of these. Crowds only grow, so each place is looked at once.
     fn forget_lonely(&mut self) {
-        let changed = &mut self.changed;
-        self.profiles.retain(|place, profile| {
-            let stays = profile.crowd.count() >= OTHERS_MIN;
-            if !stays {
-                changed.insert(*place);
+        for place in std::mem::take(&mut self.maybe_lonely) {
+            if self.profiles.get(&place).is_some_and(Profile::is_lonely)
+                && self.profiles.remove(&place).is_some_and(|profile| !profile.changed)
+            {
+                self.changed.push(place);
             }
-            stays
-        });
+        }
     }
 
     /// Places that changed since the last call, with their profile; `None` where it is gone.
     pub fn take_changed(&mut self) -> Vec<(Id, Option<&Profile>)> {
-        let changed = std::mem::take(&mut self.changed);
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        changed.dedup();
+        for place in &changed {
+            if let Some(profile) = self.profiles.get_mut(place) {
+                profile.changed = false;
+            }
+        }
         changed.into_iter().map(|place| (place, self.profiles.get(&place))).collect()
     }
 
@@ -319,7 +352,11 @@ impl Normal {
     pub fn restore(&mut self, place: Id, mut profile: Profile) {
         profile.things.truncate(THINGS_MAX);
         profile.things.sort_unstable_by_key(|thing| thing.token);
+        profile.index();
         if self.profiles.len() < PROFILES_MAX {
+            if profile.is_lonely() {
+                self.maybe_lonely.push(place);
+            }
             self.profiles.insert(place, profile);
         }
     }

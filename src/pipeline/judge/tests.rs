@@ -293,3 +293,86 @@ fn a_model_with_faults_is_refused_with_every_fault() {
     check("group = \"novelty\"", "group = \"novel\"", "no cap");
     check("bias =", "bais =", "bais");
 }
+
+/// Honest and mutating senders by turns, with keys and contents that come again.
+fn mixed(n: u64) -> Observation<'static> {
+    let second = AFTER + i64::try_from(n).unwrap();
+    let mut o = if n.is_multiple_of(7) { mutated(777 + n % 3, n, second) } else { honest(n % 90, n, second) };
+    if n.is_multiple_of(5) {
+        o.idempotency = Some(keyed(n % 60));
+        o.content = keyed(3_000_000 + n % 45);
+    }
+    o
+}
+
+/// What a store would hold after all rows so far.
+fn keep(store: &mut BTreeMap<(&'static str, Vec<u8>), Vec<u8>>, record: &mut Record) {
+    for row in record.take_dirty() {
+        match row.value {
+            Some(value) => store.insert((row.kind, row.key), value),
+            None => store.remove(&(row.kind, row.key)),
+        };
+    }
+}
+
+#[test]
+fn a_restart_after_any_batch_changes_nothing_that_is_said_later() {
+    let (mut record, model) = (Record::default(), model());
+    let mut store = BTreeMap::new();
+    ordinary_day(&mut record, &model);
+    let mut restarted: Option<Record> = None;
+    for n in 0..600 {
+        if n % 37 == 0 {
+            let before = restarted.as_mut().unwrap_or(&mut record);
+            keep(&mut store, before);
+            let rows = store.iter().map(|((kind, key), value)| (*kind, key.as_slice(), value.as_slice()));
+            let (again, unreadable) = Record::restore(rows);
+            assert_eq!(unreadable, 0);
+            restarted = Some(again);
+        }
+        let again = restarted.as_mut().unwrap();
+        let o = mixed(n);
+        record.observe(&o);
+        again.observe(&o);
+        if n % 5 == 4 {
+            let now = o.time.plus(500);
+            assert_eq!(record.close_epoch(&model, now), again.close_epoch(&model, now), "event {n}");
+            assert_eq!(record.current_suspects(), again.current_suspects(), "event {n}");
+            for (actor, _) in record.actors() {
+                assert_eq!(record.weigh(&model, actor), again.weigh(&model, actor), "event {n}");
+            }
+        }
+    }
+    assert!(!record.current_suspects().is_empty());
+    let reused: u32 = record.actors().map(|(_, conduct)| conduct.reused_keys).sum();
+    assert!(reused > 0);
+}
+
+#[test]
+fn firsts_survive_a_restart_across_generations_and_their_rows_stay_bounded() {
+    let first = |n: u64| reuse::First {
+        sender: Sender { actor: u32::try_from(n).unwrap(), prefix: 1 },
+        family: keyed(n),
+        what: keyed(n + 1),
+    };
+    let (mut firsts, mut rows) = (Firsts::default(), BTreeMap::new());
+    for n in 0..30_000_u64 {
+        firsts.meet(keyed(n), first(n));
+        if n % 1_000 == 999 {
+            let changed = firsts.take_changed();
+            assert!(changed.iter().filter(|(_, chunk)| chunk.is_some()).count() <= 19);
+            for (key, chunk) in changed {
+                match chunk {
+                    Some(chunk) => rows.insert(key, chunk),
+                    None => rows.remove(&key),
+                };
+            }
+        }
+    }
+    assert!(rows.len() <= 256, "{} rows", rows.len());
+    let mut again = Firsts::restore(rows);
+    assert_eq!(again.take_changed(), []);
+    for n in (0..30_000_u64).rev().step_by(7) {
+        assert_eq!(again.meet(keyed(n), first(7)), firsts.meet(keyed(n), first(7)), "{n}");
+    }
+}

@@ -1,0 +1,111 @@
+//! A record as rows, and back.
+//!
+//! A record that was stored after a batch and restored goes on as if nothing had happened: all that later verdicts
+//! depend on has a row. What has none is made anew from the rows (the suspects, whose word counts, who is to be
+//! weighed) or only saves work (what was already heard). Only what changed is written.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::reuse::{Chunk, ChunkKey, Firsts};
+use super::{Dossier, Record, short};
+use crate::pipeline::observation::Actor;
+use crate::pipeline::state::StateRow;
+
+/// Kinds of rows that [`Record::take_dirty`] gives and [`Record::restore`] takes.
+pub const KINDS: [&str; 5] = ["actor", "normal", "near", "reuse", "swept"];
+
+/// Which memory a chunk belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Memory {
+    Contents,
+    Keys,
+}
+
+/// The chunks of both memories while they are read.
+#[derive(Debug, Default)]
+struct Chunks {
+    contents: BTreeMap<ChunkKey, Chunk>,
+    keys: BTreeMap<ChunkKey, Chunk>,
+}
+
+impl Record {
+    /// The rows that changed since the last call.
+    pub fn take_dirty(&mut self) -> Vec<StateRow> {
+        let mut rows = Vec::new();
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        changed.dedup();
+        for actor in changed {
+            if let Some(dossier) = self.actors.get_mut(&actor) {
+                dossier.unsaved = false;
+            }
+            rows.extend(row("actor", &actor, self.actors.get(&actor)));
+        }
+        rows.extend(self.normal.take_changed().iter().filter_map(|(place, profile)| row("normal", place, *profile)));
+        rows.extend(self.neighbours.take_changed().iter().filter_map(|(place, here)| row("near", place, *here)));
+        for (memory, firsts) in [(Memory::Contents, &mut self.contents), (Memory::Keys, &mut self.keys)] {
+            let chunks = firsts.take_changed();
+            rows.extend(chunks.iter().filter_map(|(key, chunk)| row("reuse", &(memory, *key), chunk.as_ref())));
+        }
+        if self.swept != self.swept_stored {
+            self.swept_stored = self.swept;
+            rows.extend(row("swept", &(), Some(&self.swept)));
+        }
+        rows
+    }
+
+    /// Rebuilds a record from rows that were kept; rows that cannot be read are counted and left out.
+    pub fn restore<'a>(rows: impl Iterator<Item = (&'a str, &'a [u8], &'a [u8])>) -> (Self, usize) {
+        let mut record = Self::default();
+        let mut chunks = Chunks::default();
+        let mut unreadable = 0;
+        for (kind, key, value) in rows {
+            if record.restore_row(&mut chunks, kind, key, value).is_none() {
+                unreadable += 1;
+            }
+        }
+        record.contents = Firsts::restore(chunks.contents);
+        record.keys = Firsts::restore(chunks.keys);
+        let strongest = |(actor, dossier): (&Actor, &Dossier)| Some((*actor, dossier.strongest.clone()?));
+        record.suspects = record.actors.iter().filter_map(strongest).collect();
+        let waiting = record.actors.iter().filter(|(_, dossier)| dossier.waiting);
+        record.touched = waiting.map(|(actor, _)| *actor).collect();
+        record.trust.distrust(record.suspects.keys().map(|actor| short(*actor)));
+        (record, unreadable)
+    }
+
+    fn restore_row(&mut self, chunks: &mut Chunks, kind: &str, key: &[u8], value: &[u8]) -> Option<()> {
+        match kind {
+            "actor" => {
+                self.actors.insert(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?);
+            }
+            "normal" => self.normal.restore(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?),
+            "near" => self.neighbours.restore(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?),
+            "reuse" => {
+                let (memory, key) = postcard::from_bytes(key).ok()?;
+                let memory = match memory {
+                    Memory::Contents => &mut chunks.contents,
+                    Memory::Keys => &mut chunks.keys,
+                };
+                memory.insert(key, postcard::from_bytes(value).ok()?);
+            }
+            "swept" => {
+                self.swept = postcard::from_bytes(value).ok()?;
+                self.swept_stored = self.swept;
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+fn row<K: Serialize, V: Serialize>(kind: &'static str, key: &K, value: Option<&V>) -> Option<StateRow> {
+    let key = postcard::to_stdvec(key).ok()?;
+    let value = match value {
+        Some(value) => Some(postcard::to_stdvec(value).ok()?),
+        None => None,
+    };
+    Some(StateRow { kind, key, value })
+}
