@@ -293,6 +293,21 @@ fn a_restart_in_the_middle_loses_no_event_and_no_cluster() {
     assert_eq!(Pipeline::restored(&store).exported(), restarted.exported());
 }
 
+#[test]
+fn a_cell_that_was_new_when_the_service_stopped_gets_its_cluster_after_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, mut store) = store_in(&dir);
+    let [first, .., last] = &LINES[..] else { panic!() };
+    Pipeline::new().take_all(0, std::slice::from_ref(first), |step| {
+        store.commit(&step.rows, &step.alerts, &Checkpoint::default()).unwrap();
+    });
+    let mut restarted = Pipeline::restored(&store);
+    assert_eq!(clustered_cells(&restarted.state).len(), 0);
+    restarted.take_all(1, std::slice::from_ref(last), drop);
+    restarted.state.close_last(&restarted.context);
+    assert_eq!((restarted.state.size().cells, clustered_cells(&restarted.state).len()), (2, 2));
+}
+
 /// Members of each cluster.
 fn members(state: &State) -> BTreeMap<String, String> {
     let clusters = state.tenants().flat_map(|(_, tenant)| tenant.clusters());
