@@ -7,7 +7,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use panicsift::edge::store::Store;
 use panicsift::pipeline::decode::contract::DeadLetter;
 use panicsift::pipeline::event::{Millis, Reason};
 use serde_json::{Value, json};
@@ -16,16 +15,6 @@ use crate::support::hec;
 use crate::support::kafka::{Bystander, Sent, create_topic, produce_at, read_back, unique};
 use crate::support::servers::live_address;
 use crate::support::service::{Fates, PAYLOAD_CANARY, Place, TOKEN_CANARY, in_turn, panicsift, recent_events};
-
-/// The server, or a return from the test with a loud line.
-macro_rules! server_or_skip {
-    ($variable:literal, $test:literal) => {
-        match live_address($variable, $test) {
-            Some(address) => address,
-            None => return,
-        }
-    };
-}
 
 /// A record for each way to be refused, and its reason.
 fn bad_records() -> Vec<(Reason, Vec<u8>)> {
@@ -40,7 +29,8 @@ fn bad_records() -> Vec<(Reason, Vec<u8>)> {
     ]
 }
 
-/// Puts the bad records among the good ones, the same number of records apart; their reasons by offset.
+/// Puts the bad records among the good ones, the same number of records apart, all into partition 0; as they must come
+/// out as dead letters: offset, reason, bytes.
 fn strew(records: &mut Vec<Sent>, bad: &[(Reason, Vec<u8>)]) -> Vec<(i64, Reason, Vec<u8>)> {
     let apart = records.len() / bad.len();
     let mut strewn = Vec::new();
@@ -48,7 +38,8 @@ fn strew(records: &mut Vec<Sent>, bad: &[(Reason, Vec<u8>)]) -> Vec<(i64, Reason
         let at = n * apart + 1;
         let time = records[at].time;
         records.insert(at, Sent { partition: 0, time, value: value.clone() });
-        strewn.push((i64::try_from(at).unwrap(), *reason, value.clone()));
+        let offset = records[..at].iter().filter(|record| record.partition == 0).count();
+        strewn.push((i64::try_from(offset).unwrap(), *reason, value.clone()));
     }
     strewn
 }
@@ -197,6 +188,9 @@ async fn live_service_decides_each_record_once_and_tells_each_destination_the_sa
     let place = Place::new(&brokers, 1, 500, &destinations.toml).await;
     let events = recent_events(1_000);
     let (first, more) = events.split_at(600);
+    for canary in [PAYLOAD_CANARY, TOKEN_CANARY] {
+        assert!(first.iter().filter(|(_, event)| event.contains(canary)).count() > 50);
+    }
     let expected = replayed(&place, first);
     assert!(expected.len() >= 3, "the slice holds a hostile campaign: {expected:?}");
 
@@ -259,27 +253,43 @@ fn assert_no_canary(place: &Place) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn live_service_reads_two_partitions_to_their_ends_over_two_runs() {
-    let brokers =
-        server_or_skip!("PANICSIFT_TEST_KAFKA", "live_service_reads_two_partitions_to_their_ends_over_two_runs");
-    let place = Place::new(&brokers, 2, 500, "").await;
+async fn live_service_goes_on_where_it_was_told_to_stop_on_two_partitions() {
+    const NAME: &str = "live_service_goes_on_where_it_was_told_to_stop_on_two_partitions";
+    let Some(brokers) = live_address("PANICSIFT_TEST_KAFKA", NAME) else { return };
+    let place = Place::new(&brokers, 2, 10, "").await;
     let events = recent_events(600);
-    for (run, part) in events.chunks(300).enumerate() {
-        produce_at(&brokers, &place.topic, &in_turn(part, 2)).await;
-        let mut service = place.start();
-        let end = Some(150 * (i64::try_from(run).unwrap() + 1));
-        service.wait("to the ends of the topic", |_| place.committed() == [end, end]).await;
-        assert_eq!(service.metrics().fates(), Fates { observed: 300, ..Fates::default() });
-        service.all_clustered(&place, 300 * (run as u64 + 1)).await;
-        assert_eq!(service.stop().await, Some(0));
-    }
+    let (first, more) = events.split_at(200);
+    produce_at(&brokers, &place.topic, &in_turn(first, 2)).await;
+    let mut service = place.start();
+    service.wait("to the ends of the topic", |_| place.committed() == [Some(100), Some(100)]).await;
+    assert_eq!(service.metrics().fates(), Fates { observed: 200, ..Fates::default() });
+    assert_eq!(service.stop().await, Some(0));
+
+    // This run is told to stop in the middle: what it decided is in the store and told to the brokers.
+    produce_at(&brokers, &place.topic, &in_turn(more, 2)).await;
+    let mut service = place.start();
+    service.wait("to the middle", |it| it.metrics().fates().observed >= 50).await;
+    assert_eq!(service.stop().await, Some(0));
+    let decided = place.decided();
+    let n_decided: i64 = decided.iter().sum();
+    assert!((250..600).contains(&n_decided), "{decided:?}");
+    assert_eq!(place.committed(), [Some(decided[0]), Some(decided[1])]);
+
+    let mut service = place.start();
+    service.wait("to the ends of the topic", |_| place.committed() == [Some(300), Some(300)]).await;
+    let left = u64::try_from(600 - n_decided).unwrap();
+    assert_eq!(service.metrics().fates(), Fates { observed: left, ..Fates::default() });
+    assert_eq!(service.stop().await, Some(0));
+    assert_eq!(place.n_events_stored(), 600);
     let alerts = ids(&place.alerts());
-    assert_eq!(alerts.iter().collect::<BTreeSet<_>>().len(), alerts.len());
+    assert!(!alerts.is_empty());
+    assert_eq!(alerts.iter().collect::<BTreeSet<_>>().len(), alerts.len(), "no alert twice");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn live_service_decides_each_record_once_through_a_rebalance() {
-    let brokers = server_or_skip!("PANICSIFT_TEST_KAFKA", "live_service_decides_each_record_once_through_a_rebalance");
+    const NAME: &str = "live_service_decides_each_record_once_through_a_rebalance";
+    let Some(brokers) = live_address("PANICSIFT_TEST_KAFKA", NAME) else { return };
     let place = Place::new(&brokers, 2, 20, "").await;
     let events = recent_events(700);
     let (before, rest) = events.split_at(300);
@@ -317,25 +327,30 @@ async fn live_service_decides_each_record_once_through_a_rebalance() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn live_service_decides_each_record_once_when_it_is_killed_in_the_middle() {
-    let brokers = server_or_skip!(
-        "PANICSIFT_TEST_KAFKA",
-        "live_service_decides_each_record_once_when_it_is_killed_in_the_middle"
-    );
-    let place = Place::new(&brokers, 2, 20, "").await;
-    produce_at(&brokers, &place.topic, &in_turn(&recent_events(600), 2)).await;
+    const NAME: &str = "live_service_decides_each_record_once_when_it_is_killed_in_the_middle";
+    let Some(brokers) = live_address("PANICSIFT_TEST_KAFKA", NAME) else { return };
+    let place = Place::new(&brokers, 2, 5, "").await;
+    let mut records = in_turn(&recent_events(600), 2);
+    let bad = strew(&mut records, &bad_records());
+    produce_at(&brokers, &place.topic, &records).await;
     let mut service = place.start();
-    service.wait("to the middle", |it| it.metrics().fates().observed >= 100).await;
+    service.wait("to the middle", |it| it.metrics().fates().decided() >= 100).await;
     service.kill();
     // What the store holds is decided, whatever the killed one's metrics said last.
-    let checkpoint = Store::open_read_only(&place.store()).unwrap().load_checkpoint().unwrap();
-    let n_before: i64 = (0..2).filter_map(|partition| checkpoint.next_offset(&place.topic, partition)).sum();
-    let n_before = u64::try_from(n_before).unwrap();
-    assert!((100..600).contains(&n_before), "{n_before} of 600 records were decided before the kill");
+    let decided = place.decided();
+    let n_before = u64::try_from(decided.iter().sum::<i64>()).unwrap();
+    assert!((100..605).contains(&n_before), "{n_before} of 605 records were decided before the kill");
+    let n_bad_before = bad.iter().filter(|(offset, ..)| *offset < decided[0]).count() as u64;
+    assert_eq!(place.n_events_stored(), n_before - n_bad_before);
 
     let mut service = place.start();
-    service.wait("to the ends of the topic", |_| place.committed() == [Some(300), Some(300)]).await;
+    service.wait("to the ends of the topic", |_| place.committed() == [Some(305), Some(300)]).await;
     let fates = service.metrics().fates();
-    assert_eq!((fates.observed, fates.duplicate, fates.rejected), (600 - n_before, 0, 0));
-    service.all_clustered(&place, 600).await;
+    assert_eq!((fates.decided(), fates.duplicate), (605 - n_before, 0));
     assert_eq!(service.stop().await, Some(0));
+    assert_eq!(place.n_events_stored(), 600);
+    // A dead letter is written before its batch is committed, so a kill between the two repeats it, byte for byte.
+    let mut letters = dead_letters(&place);
+    letters.dedup();
+    assert_eq!(letters, bad);
 }

@@ -256,6 +256,9 @@ async fn run_loop(
     loop {
         health.turned();
         tell_source(health, &watch);
+        // While batches are always at hand nothing in a turn waits, and nobody would look whether we are told to stop or
+        // whether another task has failed.
+        tokio::task::yield_now().await;
         if turns.is_multiple_of(OUTBOX_TURNS) {
             await_room(engine, health, lanes, bounds.outbox_alerts_max).await?;
         }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use panicsift::edge::store::Store;
+use panicsift::pipeline::cell::Cell;
 use panicsift::pipeline::event::Millis;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -18,7 +20,7 @@ use super::kafka::{Sent, committed, create_topic, unique};
 /// Longest wait for the service to do what it should: a debug build on two busy cores.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Wait between two looks.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(50);
 /// Events are moved by whole epochs, so that they fall into the same ones as unmoved.
 const EPOCH_MILLIS: i64 = 10_000;
 
@@ -165,6 +167,18 @@ path = "alerts.jsonl"
         committed(&self.brokers, &self.group, &self.topic, self.n_partitions)
     }
 
+    /// Records that are decided as the store has it, by partition. While no service runs.
+    pub(crate) fn decided(&self) -> Vec<i64> {
+        let checkpoint = Store::open_read_only(&self.store()).unwrap().load_checkpoint().unwrap();
+        (0..self.n_partitions).map(|partition| checkpoint.next_offset(&self.topic, partition).unwrap_or(0)).collect()
+    }
+
+    /// Events in all cells of the store: those that were observed, clustered or not. While no service runs.
+    pub(crate) fn n_events_stored(&self) -> u64 {
+        let cells = Store::open_read_only(&self.store()).unwrap().load_state("cell").unwrap();
+        cells.iter().map(|(_, cell)| postcard::from_bytes::<Cell>(cell).unwrap().n).sum()
+    }
+
     /// The alerts that the file destination holds.
     pub(crate) fn alerts(&self) -> Vec<Value> {
         std::fs::read_to_string(self.path("alerts.jsonl"))
@@ -175,7 +189,7 @@ path = "alerts.jsonl"
     }
 
     /// Events in all clusters, as `panicsift report` counts them in the store.
-    pub(crate) fn n_events_reported(&self) -> u64 {
+    pub(crate) fn n_events_clustered(&self) -> u64 {
         let store = self.store();
         let told = panicsift(&["report", "export", "--format", "json", "--store", store.to_str().unwrap()]);
         told.lines()
@@ -286,8 +300,14 @@ impl Running {
     }
 
     /// Waits until each of `n_events` is in a cluster of the store: epochs are closed once nothing comes any more.
-    pub(crate) async fn all_clustered(&mut self, place: &Place, n_events: u64) {
-        self.wait(&format!("to cluster {n_events} events"), |_| place.n_events_reported() == n_events).await;
+    pub(crate) async fn all_clustered(&self, place: &Place, n_events: u64) {
+        for _ in 0..200 {
+            if place.n_events_clustered() == n_events {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        panic!("{} of {n_events} events are in clusters: {}", place.n_events_clustered(), self.told());
     }
 
     /// SIGTERM; the exit code.
