@@ -13,6 +13,8 @@
 //! [`normal::OTHERS_MIN`] others have been to surprises nobody, so the first hour of a service says little; conduct
 //! that needs no normal (one token in many networks, keys used again) counts from the first event.
 //!
+//! A record is kept as rows ([`stored`]); one that was restored says what it would have said without.
+//!
 //! Secondary panics bear no evidence. An attempt counter by itself is worth nothing: a retry is genuine when the same
 //! content comes again with it. Never here: values, names, a clock, a file. Bounds: [`ACTORS_MAX`] actors with 64
 //! cells each, and the bounds of the parts.

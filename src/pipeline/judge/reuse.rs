@@ -60,7 +60,8 @@ impl Generation {
 
     /// Chunks with firsts that do not stand in rows.
     fn take_changed(&mut self) -> impl Iterator<Item = (ChunkKey, Option<Chunk>)> + '_ {
-        let full = self.n_stored / CHUNK_LEN;
+        let news = self.order.len() > self.n_stored;
+        let full = if news { self.n_stored / CHUNK_LEN } else { usize::MAX };
         self.n_stored = self.order.len();
         (0..).zip(self.order.chunks(CHUNK_LEN)).skip(full).map(|(chunk, keys)| {
             let firsts = keys.iter().filter_map(|key| Some((*key, *self.known.get(key)?))).collect();
