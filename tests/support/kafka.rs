@@ -128,7 +128,13 @@ impl Bystander {
         if let Some(record) = self.0.poll(Duration::from_millis(50)) {
             drop(record.unwrap());
         }
-        self.0.assignment().unwrap().elements().iter().map(|element| element.partition()).collect()
+        self.0
+            .assignment()
+            .unwrap()
+            .elements()
+            .iter()
+            .map(rdkafka::topic_partition_list::TopicPartitionListElem::partition)
+            .collect()
     }
 }
 

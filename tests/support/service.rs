@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use super::kafka::{Sent, committed, create_topic, unique};
 
 /// Longest wait for the service to do what it should: a debug build on two busy cores.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Wait between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 /// Events are moved by whole epochs, so that they fall into the same ones as unmoved.
