@@ -34,7 +34,9 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => EXIT_DONE,
         Err(error) => {
             let faults = error.downcast_ref::<ConfigFaults>();
-            let told = faults.map_or_else(|| format!("error: {error:#}"), ToString::to_string);
+            // A file name can hold anything, and the system repeats it.
+            let line = || report::sheet::printable(&format!("error: {error:#}"));
+            let told = faults.map_or_else(line, ToString::to_string);
             // Nobody is left to be told when standard error is closed.
             drop(writeln!(io::stderr(), "{told}"));
             if faults.is_some() { EXIT_USAGE } else { EXIT_FAILED }

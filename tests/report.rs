@@ -3,22 +3,17 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use panicsift::edge::store::{Fate, Outbox, Settlement, Store};
-use panicsift::edge::tables::Tables;
-use panicsift::pipeline::classify::PanicModel;
-use panicsift::pipeline::cluster::ClusteringModel;
-use panicsift::pipeline::enrich::ScopeModel;
 use panicsift::pipeline::event::{Batch, Checkpoint, Position};
-use panicsift::pipeline::judge::HostilityModel;
-use panicsift::pipeline::keys::Keys;
-use panicsift::pipeline::life::AlertPolicy;
 use panicsift::pipeline::state::State;
-use panicsift::pipeline::{Context, Memos, examine, fold};
+use panicsift::pipeline::{Memos, examine, fold};
 use panicsift::report::{self, Format, Question, Selection};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::support::context;
 
 /// Events of the store: the first alert is opened among the first 1,500, and a cluster with an alert has become part of
 /// another one by then.
@@ -57,21 +52,6 @@ fn hostile(line: &str) -> String {
     event["panic"]["file"] = format!("{FORMULA}{ESCAPES}").into();
     event["panic"]["message"] = format!("{FORMULA}{ESCAPES}").into();
     event.to_string()
-}
-
-fn context() -> Context {
-    let (tables, faults) = Tables::open(Some(&demo("asn.mmdb")), Some(&demo("country.mmdb")));
-    assert!(faults.is_empty(), "{faults:?}");
-    Context {
-        keys: Keys::derive(b"a secret of the tests"),
-        panics: PanicModel::builtin().unwrap(),
-        scopes: ScopeModel::builtin().unwrap(),
-        clustering: ClusteringModel::builtin().unwrap(),
-        hostility: HostilityModel::builtin().unwrap(),
-        alerts: AlertPolicy::default(),
-        lookup: Arc::new(tables),
-        version: "models of the tests".to_owned(),
-    }
 }
 
 fn write_store() -> Written {

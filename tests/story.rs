@@ -9,29 +9,23 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use panicsift::edge::store::Store;
-use panicsift::edge::tables::Tables;
 use panicsift::pipeline::alert::Alert;
-use panicsift::pipeline::classify::PanicModel;
-use panicsift::pipeline::cluster::ClusteringModel;
-use panicsift::pipeline::enrich::ScopeModel;
 use panicsift::pipeline::event::{Batch, Checkpoint, Millis, Position};
-use panicsift::pipeline::judge::HostilityModel;
-use panicsift::pipeline::keys::Keys;
-use panicsift::pipeline::life::AlertPolicy;
 use panicsift::pipeline::state::State;
 use panicsift::pipeline::{Context, Memos, Step, examine, fold};
 use panicsift::report::{self, Format, Question, Selection};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::replay::{Replayed, demo, demo_lines, json_lines, replay};
+use crate::support::context;
+use crate::support::replay::{Replayed, demo_lines, json_lines, replay};
 
 /// Events of most tests: two alerts are opened and raised among them.
 const N_EVENTS: usize = 1_700;
@@ -144,21 +138,6 @@ fn what_the_lines_say_of_an_event_is_what_the_clusters_say() {
 }
 
 // ---------------------------------------------------------------------------------------------------- as a library
-
-fn context() -> Context {
-    let (tables, faults) = Tables::open(Some(&demo("asn.mmdb")), Some(&demo("country.mmdb")));
-    assert!(faults.is_empty(), "{faults:?}");
-    Context {
-        keys: Keys::derive(b"a secret of the tests"),
-        panics: PanicModel::builtin().unwrap(),
-        scopes: ScopeModel::builtin().unwrap(),
-        clustering: ClusteringModel::builtin().unwrap(),
-        hostility: HostilityModel::builtin().unwrap(),
-        alerts: AlertPolicy::default(),
-        lookup: Arc::new(tables),
-        version: "models of the tests".to_owned(),
-    }
-}
 
 /// The pipeline with its state.
 struct Pipeline {

@@ -6,6 +6,11 @@
 //! three times in turn; prints medians. Counted from the first record (bare) and from the first batch on, which is not
 //! counted itself (ours). The topic is the demo's six hours again and again, so each run closes 4,320 epochs.
 
+fn main() {
+    #[cfg(test)]
+    kafka::run();
+}
+
 #[cfg(test)]
 mod fixture;
 
@@ -122,9 +127,4 @@ mod kafka {
         println!("bare consumer  {bare:>9.0} events/s");
         println!("kafka to state {ours:>9.0} events/s, {:.1} %", 100.0 * ours / bare);
     }
-}
-
-fn main() {
-    #[cfg(test)]
-    kafka::run();
 }

@@ -3,6 +3,10 @@
 //! `cargo bench --bench macro_step`; on a busy machine read the column `fastest`. `components` is the clustering by
 //! itself; `close_epoch` is all that the end of an epoch does when every cell of a tenant is new.
 
+fn main() {
+    divan::main();
+}
+
 #[cfg(test)]
 mod fixture;
 
@@ -93,8 +97,4 @@ mod macro_step {
             step
         });
     }
-}
-
-fn main() {
-    divan::main();
 }

@@ -14,6 +14,10 @@
 //! while kill -0 $pid 2>/dev/null; do awk '/VmRSS/ { print int($2 / 1024) }' /proc/$pid/status; sleep 1; done
 //! ```
 
+fn main() {
+    divan::main();
+}
+
 #[cfg(test)]
 mod fixture;
 
@@ -144,7 +148,7 @@ mod sift {
     fn b_examine_fingerprint(bencher: Bencher<'_, '_>) {
         let mut memo = ShapeMemo::default();
         rounds(bencher, || {
-            EVENTS.iter().for_each(|event| drop(black_box(fingerprint(&CONTEXT.keys, &mut memo, event))))
+            EVENTS.iter().for_each(|event| drop(black_box(fingerprint(&CONTEXT.keys, &mut memo, event))));
         });
     }
 
@@ -165,8 +169,4 @@ mod sift {
         let mut record = Record::default();
         rounds(bencher, || SEEN.iter().for_each(|seen| record.observe(seen)));
     }
-}
-
-fn main() {
-    divan::main();
 }

@@ -9,7 +9,35 @@ pub(crate) mod servers;
 pub(crate) mod service;
 pub(crate) mod tls;
 
+use std::path::Path;
+use std::sync::Arc;
+
+use panicsift::edge::tables::Tables;
+use panicsift::pipeline::Context;
 use panicsift::pipeline::alert::{Alert, Change};
+use panicsift::pipeline::classify::PanicModel;
+use panicsift::pipeline::cluster::ClusteringModel;
+use panicsift::pipeline::enrich::ScopeModel;
+use panicsift::pipeline::judge::HostilityModel;
+use panicsift::pipeline::keys::Keys;
+use panicsift::pipeline::life::AlertPolicy;
+
+/// The built-in models over the demo's address tables, under a key of the tests.
+pub(crate) fn context() -> Context {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/demo");
+    let (tables, faults) = Tables::open(Some(&demo.join("asn.mmdb")), Some(&demo.join("country.mmdb")));
+    assert!(faults.is_empty(), "{faults:?}");
+    Context {
+        keys: Keys::derive(b"a secret of the tests"),
+        panics: PanicModel::builtin().unwrap(),
+        scopes: ScopeModel::builtin().unwrap(),
+        clustering: ClusteringModel::builtin().unwrap(),
+        hostility: HostilityModel::builtin().unwrap(),
+        alerts: AlertPolicy::default(),
+        lookup: Arc::new(tables),
+        version: "models of the tests".to_owned(),
+    }
+}
 
 /// An alert with every key filled, of this id, cluster and change.
 pub(crate) fn alert(id: &str, cluster: &str, change: Change) -> Alert {
