@@ -26,30 +26,6 @@ use crate::support::http::{Answer, ScriptedServer};
 use crate::support::kafka::read_back;
 use crate::support::{alert, bulk, hec, tls};
 
-/// Prints what the way from the outbox to a receiver in the same process costs (the receiver's own work included):
-/// `cargo test --release --test it -- --ignored --nocapture outbox_rate`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-#[expect(clippy::cast_precision_loss, reason = "a measurement")]
-async fn outbox_rate() {
-    const N: usize = 20_000;
-    let server = ScriptedServer::start(|_, _| hec::reply("success")).await;
-    let mut bench = Bench::new();
-    bench.put_many(N);
-    let started = tokio::time::Instant::now();
-    let path = bench.path();
-    let lane = Lane::new("splunk", &path, splunk(&server.url()));
-    bench.tasks.spawn(deliver(
-        vec![lane],
-        Arc::clone(&bench.health),
-        bench.wakeup.subscribe(),
-        bench.shutdown.subscribe(),
-    ));
-    bench.drained("splunk").await;
-    let rate = N as f64 / started.elapsed().as_secs_f64();
-    println!("{rate:.0} alerts/s in {} requests", server.received().len());
-}
-
 /// Quick enough for a test, slow enough to be seen.
 const PACE: PaceLimits = PaceLimits {
     delay_min: Duration::from_millis(5),

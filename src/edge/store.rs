@@ -12,7 +12,7 @@
 //! checkpoint would go back together, but an alert that was already told to the SIEM would be gone from the outbox,
 //! and the batches read again may be cut elsewhere, so that another alert could bear the same id. With `FULL` whatever
 //! was sent was on the disk before. It costs one `fsync` a batch: 5 to 11 ms a commit against 2 to 4 ms, 50 rows of
-//! 1.5 kB and an alert (unoptimised build, two busy cores; `cargo test --lib -- --ignored --nocapture store_cost`).
+//! 1.5 kB and an alert (unoptimised build, two busy cores).
 //!
 //! **One owner.** A file beside the store (`….lock`) is locked by the operating system while a [`Store`] is open; it is
 //! free again when the process ends, however it ends. The store itself is not locked that way, since SQLite's own

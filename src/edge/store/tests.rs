@@ -248,37 +248,3 @@ fn a_store_in_memory_does_the_same() {
     assert_eq!(store.load_state("cell").unwrap().len(), 1);
     assert_eq!(store.alerts_of("c").unwrap().len(), 1);
 }
-
-/// Prints what a commit and an opening cost on this machine: `cargo test --lib -- --ignored --nocapture store_cost`.
-#[test]
-#[ignore = "a measurement"]
-#[expect(clippy::disallowed_methods, reason = "a measurement")]
-fn store_cost() {
-    let dir = tempfile::tempdir_in(".").unwrap();
-    let path = dir.path().join("store.db");
-    let mut store = Store::open(&path).unwrap();
-    let value = "v".repeat(1_500);
-    for level in ["FULL", "NORMAL"] {
-        store.connection.pragma_update(None, "synchronous", level).unwrap();
-        let started = std::time::Instant::now();
-        for n in 0..200 {
-            let rows: Vec<StateRow> =
-                (0..50).map(|k| row(&format!("{:04}", (n * 37 + k) % 1_000), Some(&value))).collect();
-            store.commit(&rows, &[alert(&format!("{level}{n}"), "c")], &checkpoint(n)).unwrap();
-        }
-        println!("{level}: {:?} a commit of 50 rows of 1.5 kB and an alert", started.elapsed() / 200);
-    }
-    let alerts: Vec<Alert> = (0..100_000).map(|n| alert(&format!("w{n}"), &format!("c{n}"))).collect();
-    store.commit(&[], &alerts, &checkpoint(1_000)).unwrap();
-    drop(store);
-    let started = std::time::Instant::now();
-    let store = Store::open(&path).unwrap();
-    println!("open with 100,000 alerts waiting ({} MB): {:?}", path.metadata().unwrap().len() >> 20, started.elapsed());
-    let started = std::time::Instant::now();
-    let outbox = Outbox::open(&path, "splunk").unwrap();
-    println!("outbox open: {:?}", started.elapsed());
-    let started = std::time::Instant::now();
-    println!("page of {}: {:?}", outbox.pending(200, 1 << 20).unwrap().len(), started.elapsed());
-    let started = std::time::Instant::now();
-    println!("count {}: {:?}", store.n_waiting("splunk").unwrap(), started.elapsed());
-}
