@@ -562,10 +562,7 @@ fn check_demo_alerts(dir: &Path) {
     }
     let changes = check_lives(&alerts);
     let opened = changes["opened"];
-    assert!(
-        (1..=40).contains(&opened),
-        "{opened} alerts for 8 campaigns (the key is made anew in each demo, and with it which cells are sampled)"
-    );
+    assert!((5..=40).contains(&opened), "{opened} alerts for 8 campaigns");
     let store = Store::open_read_only(&dir.join("state.db")).unwrap();
     assert_eq!(store.n_waiting("alerts-file").unwrap(), 0);
 }

@@ -30,6 +30,7 @@ use crate::edge::admin::{Health, HealthLimits};
 use crate::edge::kafka::embedded::{EmbeddedBroker, N_PARTITIONS, Outgoing};
 use crate::edge::store::Store;
 use crate::edge::tables::Tables;
+use crate::secret::Secret;
 
 /// Real panic recovery events of a shop's service, cut from a labelled set (CC BY 4.0, see `tests/data/demo/README.md`).
 const EVENTS: &[u8] = include_bytes!("../../tests/data/demo/events.jsonl.gz");
@@ -39,6 +40,9 @@ const ASN: &[u8] = include_bytes!("../../tests/data/demo/asn.mmdb");
 const COUNTRY: &[u8] = include_bytes!("../../tests/data/demo/country.mmdb");
 /// A record that is no event, so that there is a dead letter to look at.
 const BAD_RECORD: &[u8] = br#"{"event_id": "demo-bad-record", "ts": "yesterday", "service": "storefront-api"}"#;
+
+/// The demo's events are public: its names need no secret, and are the same in every demo.
+const DEMO_SECRET: &str = "the events of the demo are public";
 
 const TOPIC: &str = "panic-events";
 /// Records that are sent at once. They are in the order of their time, and partitions are read in any order.
@@ -71,7 +75,7 @@ pub async fn demo(dir: Option<PathBuf>) -> Result<Demo> {
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     let store_path = dir.join("state.db");
     let mut store = Store::open(&store_path)?;
-    let keys = key::keys(None, &store_path, &mut store)?;
+    let keys = key::keys(Some(&Secret::new(DEMO_SECRET)), &store_path, &mut store)?;
     let tables = tables(&dir)?;
     let context =
         judgement::context(keys, tables, &ModelSettings::default(), &Rhythm::default(), &AlertSettings::default())?;
