@@ -44,6 +44,31 @@ fn help_goes_to_standard_output_and_teaches_by_example() {
 }
 
 #[test]
+fn the_readme_s_configuration_is_valid_and_its_commands_exist() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("```toml\n").unwrap();
+    let (config, _) = rest.split_once("```").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let key = written(dir.path(), "elastic-key", "aWQ6a2V5");
+    let config = config.replace("/run/credentials/elastic-key", key.to_str().unwrap());
+    let path = written(dir.path(), "config.toml", &config);
+    let output = panicsift()
+        .args(["validate", "--config", path.to_str().unwrap()])
+        .env("SPLUNK_TOKEN", "12345678-1234-1234-1234-123456789012")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+
+    let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let commands = blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("panicsift "));
+    let names: Vec<&str> = commands.filter_map(|rest| rest.split(' ').next()).collect();
+    assert!(names.len() >= 6, "{names:?}");
+    for name in names {
+        check(&[name, "--help"], 0);
+    }
+}
+
+#[test]
 fn the_version_is_told() {
     assert_eq!(check(&["--version"], 0).0, format!("panicsift {}\n", env!("CARGO_PKG_VERSION")));
 }
