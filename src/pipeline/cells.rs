@@ -143,7 +143,8 @@ impl Cells {
         target.merge(cell);
         // The levels of a cell that was folded on its way are not the levels of the cell that took it in.
         target.fold = fold;
-        if fresh {
+        // Raising a level folds cells, maybe into this very one, and so changes demands even where no cell is new.
+        if fresh || is_overflow(&key) {
             self.settle(landed);
         }
         self.resolve(&key)

@@ -23,6 +23,9 @@ const WORD_BYTES_MAX: usize = 24;
 /// Shortest run of the letters a to f that is taken for hexadecimal, in bytes.
 const HEX_BYTES_MIN: usize = 8;
 
+/// Most changes from a small to a capital letter in a word that is kept: `JoinHandleTaskError` has three.
+const CASE_RISES_MAX: usize = 4;
+
 /// Most bytes of a first line that are looked at.
 const LINE_BYTES_MAX: usize = 1 << 10;
 
@@ -166,4 +169,13 @@ fn is_plain(word: &str) -> bool {
         && word.ends_with(|c: char| c.is_ascii_alphabetic())
         && word.bytes().all(inner)
         && !hexadecimal
+        && is_spelt_as_words_are(word)
+}
+
+/// Whether the letters' case is that of a word or of an identifier: no program's text is spelt `sk_live_QwErTy`.
+fn is_spelt_as_words_are(word: &str) -> bool {
+    let n_rises =
+        word.bytes().zip(word.bytes().skip(1)).filter(|(a, b)| a.is_ascii_lowercase() && b.is_ascii_uppercase());
+    let is_mixed = word.bytes().any(|b| b.is_ascii_lowercase()) && word.bytes().any(|b| b.is_ascii_uppercase());
+    n_rises.count() <= CASE_RISES_MAX && !(is_mixed && word.contains('_') && !word.contains("::"))
 }

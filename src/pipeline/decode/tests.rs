@@ -583,7 +583,10 @@ proptest! {
     ) {
         let mut bytes = FULL.as_bytes().to_vec();
         for (at, byte, kind) in edits {
-            let at = at % bytes.len().max(1);
+            if bytes.is_empty() {
+                break;
+            }
+            let at = at % bytes.len();
             match kind {
                 0 => bytes[at] = byte,
                 1 => bytes.insert(at, byte),
