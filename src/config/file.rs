@@ -7,6 +7,7 @@
 //! other faults are told in the same go.
 
 pub(in crate::config) mod destination;
+pub(in crate::config) mod expected;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use destination::DestinationFile;
+use expected::ExpectedFile;
 
 /// The whole file. Only `[source]` is required.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +43,10 @@ pub(in crate::config) struct FileConfig {
     /// When an alert is raised; a key that is absent leaves the value of the hostility model.
     #[serde(default)]
     pub(in crate::config) alerts: AlertsFile,
+    /// Tests that were announced: one table for each.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub(in crate::config) expected: Vec<ExpectedFile>,
     /// Where alerts are sent: one table for each destination. Without any, alerts wait in the outbox for the report.
     #[serde(default)]
     pub(in crate::config) destination: Vec<Option<DestinationFile>>,

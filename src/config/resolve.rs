@@ -5,6 +5,7 @@
 //! is missing or faulty never hides the faults of the others.
 
 mod destination;
+mod expected;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -76,6 +77,7 @@ pub(super) fn resolve(
     let privacy_key = privacy_key(config.privacy.key.as_ref(), &mut scene);
     let models = models(&config.models, &mut scene);
     let alerts = alerts(&config.alerts, &mut scene);
+    let expected = expected::all(&config.expected, &mut scene);
     let dead_letters = dead_letters(&config.dead_letters, source.as_ref(), &state_path, &mut scene);
     let destinations = destination::all(&config.destination, source.as_ref(), &mut scene);
     destination::one_writer_a_file(&config.destination, &destinations, (&state_path, &dead_letters.place), &mut scene);
@@ -94,7 +96,7 @@ pub(super) fn resolve(
         tables,
         models,
         clustering: ClusteringSettings { epoch: Duration::from_secs(config.clustering.epoch_secs) },
-        alerts,
+        alerts: AlertSettings { expected, ..alerts },
         destinations: destinations.into_iter().collect::<Option<_>>()?,
         dead_letters,
         admin_listen: admin_listen?,
@@ -307,6 +309,7 @@ fn alerts(file: &AlertsFile, scene: &mut Scene<'_>) -> AlertSettings {
         threshold: file.threshold,
         cooldown: file.cooldown_secs.map(Duration::from_secs),
         quiet: file.quiet_secs.map(Duration::from_secs),
+        expected: Vec::new(),
     }
 }
 
