@@ -18,6 +18,9 @@ mod contracts;
 /// Alerts to scripted destinations: outage, poison, order, a crash between delivery and settling.
 #[cfg(test)]
 mod delivery;
+/// The scripted HEC server: it takes, acknowledges and forgets as Splunk documents it.
+#[cfg(test)]
+mod hec_server;
 /// The embedded broker: every record once, over a restart in the middle.
 #[cfg(test)]
 mod mock_broker;
