@@ -37,6 +37,9 @@ mod tidy;
 /// Alerts to OpenSearch and Elasticsearch themselves, where one is told of.
 #[cfg(test)]
 mod elastic_live;
+/// The scripted HEC server, checked by independent clients, where they are installed.
+#[cfg(test)]
+mod hec_client_live;
 /// The Kafka edge on Apache Kafka itself, where one is told of: see `tests/servers`.
 #[cfg(test)]
 mod kafka_live;

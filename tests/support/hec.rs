@@ -131,7 +131,18 @@ pub(crate) fn ids(request: &Received) -> Vec<String> {
 /// A literal reply of `tests/data/hec`.
 pub(crate) fn reply(name: &str) -> Answer {
     let path = format!("{}/tests/data/hec/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    Answer::literal(&std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}")))
+    let answer = Answer::literal(&std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}")));
+    if serde_json::from_str::<Value>(&answer.body).is_ok() { as_json(answer) } else { answer }
+}
+
+/// An answer of HEC says what it is: Splunk's own client library does not look into it otherwise.
+fn said(status: u16, body: &Value) -> Answer {
+    as_json(Answer::new(status, body.to_string()))
+}
+
+fn as_json(mut answer: Answer) -> Answer {
+    answer.headers.entry("content-type".to_owned()).or_insert_with(|| "application/json; charset=UTF-8".to_owned());
+    answer
 }
 
 /// A token of the server.
@@ -269,7 +280,7 @@ fn refusal_of(code: u16, at: Option<usize>) -> Answer {
     if let Some(at) = at {
         body["invalid-event-number"] = at.into();
     }
-    Answer::new(*status, body.to_string())
+    said(*status, &body)
 }
 
 type AckTable = BTreeMap<String, Channel>;
@@ -413,10 +424,7 @@ impl State {
                 let keep = |state: &mut Self, reply: Answer| state.keep_by(reply, index, request);
                 self.under(fault, |state| state.events(index, request), keep)
             }
-            _ => Answer::new(
-                404,
-                json!({"text": "The requested URL was not found on this server.", "code": 404}).to_string(),
-            ),
+            _ => said(404, &json!({"text": "The requested URL was not found on this server.", "code": 404})),
         }
     }
 
@@ -446,7 +454,7 @@ impl State {
         } else {
             (503, "HEC is unhealthy, queues are full", 18)
         };
-        Answer::new(status, json!({"text": text, "code": code}).to_string())
+        said(status, &json!({"text": text, "code": code}))
     }
 
     /// The token of a request, or why there is none.
@@ -477,8 +485,8 @@ impl State {
     fn events(&mut self, index: &Index, request: &Received) -> Answer {
         let (peer, cookie) = self.peer(request);
         let answer = match self.taken(index, request, peer) {
-            Ok(None) => Answer::new(200, json!({"text": "Success", "code": 0}).to_string()),
-            Ok(Some(id)) => Answer::new(200, json!({"text": "Success", "code": 0, "ackId": id}).to_string()),
+            Ok(None) => said(200, &json!({"text": "Success", "code": 0})),
+            Ok(Some(id)) => said(200, &json!({"text": "Success", "code": 0, "ackId": id})),
             Err(refusal) => refusal,
         };
         with_cookie(answer, cookie)
@@ -552,7 +560,7 @@ impl State {
         let asked: Value = serde_json::from_str(&request.body).map_err(|_| refusal(6))?;
         let asked = asked["acks"].as_array().filter(|ids| !ids.is_empty()).ok_or_else(|| refusal(6))?;
         let channel = self.peers[peer].entry(channel.unwrap()).or_default();
-        let mut said = serde_json::Map::new();
+        let mut told = serde_json::Map::new();
         for id in asked {
             let id = id.as_u64().ok_or_else(|| refusal(6))?;
             if let Some(ticket) = channel.tickets.get(&id) {
@@ -566,9 +574,9 @@ impl State {
                 // Told once: asked again, it is as if the id had never been.
                 channel.tickets.remove(&id);
             }
-            said.insert(id.to_string(), is_told.into());
+            told.insert(id.to_string(), is_told.into());
         }
-        Ok(Answer::new(200, json!({"acks": said}).to_string()))
+        Ok(said(200, &json!({"acks": told})))
     }
 }
 
