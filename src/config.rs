@@ -22,7 +22,7 @@ pub use file::{LogFormat, LogLevel, OffsetReset, OnGap};
 use ipnet::IpNet;
 
 use crate::pipeline::event::Millis;
-use crate::secret::Secret;
+use crate::secret::{Credential, Secret};
 use fault::Faults;
 
 /// Largest configuration file; real ones have some kilobytes.
@@ -210,7 +210,7 @@ pub enum DestinationKind {
         /// How requests are sent.
         http: HttpSettings,
         /// The collector's token.
-        token: Secret,
+        token: Credential,
         /// Index; `None`: the token's own.
         index: Option<String>,
         /// Host; `None`: the sender's address.
@@ -247,10 +247,17 @@ pub enum DestinationKind {
 /// How requests to an HTTP destination are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpSettings {
-    /// `http://` or `https://`, host, optional port and path; no user, no trailing slash.
-    pub url: String,
+    /// `http://` or `https://`, host, optional port and path; no user, no trailing slash. At least one, all different,
+    /// the preferred first.
+    pub urls: Vec<String>,
     /// PEM file of the authority; it exists when the settings are made.
     pub ca_file: Option<PathBuf>,
+    /// PEM file of our certificate; it exists when the settings are made, and so does the key's.
+    pub client_cert_file: Option<PathBuf>,
+    /// PEM file of its key; there when the certificate's is.
+    pub client_key_file: Option<PathBuf>,
+    /// The name that the server's certificate must bear; all addresses are then `https://`.
+    pub server_name: Option<String>,
     /// Whether requests are compressed.
     pub gzip: bool,
     /// Longest wait for an answer.
@@ -269,13 +276,13 @@ pub enum ElasticLogin {
     /// Nobody: a server without security.
     None,
     /// API key in the server's own form (base64 of id and key).
-    ApiKey(Secret),
+    ApiKey(Credential),
     /// User and password.
     Basic {
         /// User.
         user: String,
         /// Password.
-        password: Secret,
+        password: Credential,
     },
 }
 

@@ -23,6 +23,17 @@ pub(in crate::config) enum DestinationFile {
     Kafka(KafkaDestinationFile),
 }
 
+/// One address, or several.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline, title = "addresses")]
+pub(in crate::config) enum Addresses {
+    /// The only one.
+    One(String),
+    /// The preferred first.
+    Several(#[schemars(length(min = 1, max = 32))] Vec<String>),
+}
+
 /// Lines of JSON in a file.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -48,9 +59,10 @@ pub(in crate::config) struct SplunkFile {
     /// Name of the destination in logs, metrics and the outbox; it must stay the same.
     #[schemars(required, length(min = 1, max = 64))]
     pub(in crate::config) name: Option<String>,
-    /// Where the collector listens, such as `https://splunk.example:8088`.
+    /// Where the collector listens, such as `https://splunk.example:8088`; several addresses of one Splunk: an array, the
+    /// preferred first, the others for when it fails.
     #[schemars(required)]
-    pub(in crate::config) url: Option<String>,
+    pub(in crate::config) url: Option<Addresses>,
     /// The collector's token.
     #[schemars(required)]
     pub(in crate::config) token: Option<SecretSource>,
@@ -74,6 +86,18 @@ pub(in crate::config) struct SplunkFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub(in crate::config) ca_file: Option<String>,
+    /// PEM file of our own certificate, for a server that wants one; together with `client_key_file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(in crate::config) client_cert_file: Option<String>,
+    /// PEM file of its key, not encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(in crate::config) client_key_file: Option<String>,
+    /// Name that the server's certificate must bear, where it is not the host of the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub(in crate::config) server_name: Option<String>,
     /// Whether requests are compressed.
     #[serde(default = "default_gzip")]
     pub(in crate::config) gzip: bool,
@@ -103,9 +127,10 @@ pub(in crate::config) struct ElasticFile {
     /// Name of the destination in logs, metrics and the outbox; it must stay the same.
     #[schemars(required, length(min = 1, max = 64))]
     pub(in crate::config) name: Option<String>,
-    /// Where the server listens, such as `https://elastic.example:9200`.
+    /// Where the server listens, such as `https://elastic.example:9200`; several nodes of one cluster: an array, the
+    /// preferred first, the others for when it fails.
     #[schemars(required)]
-    pub(in crate::config) url: Option<String>,
+    pub(in crate::config) url: Option<Addresses>,
     /// Data stream that the alerts are created in.
     #[serde(default = "default_data_stream")]
     #[schemars(length(min = 1, max = 255))]
@@ -124,6 +149,18 @@ pub(in crate::config) struct ElasticFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub(in crate::config) ca_file: Option<String>,
+    /// PEM file of our own certificate, for a server that wants one; together with `client_key_file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(in crate::config) client_cert_file: Option<String>,
+    /// PEM file of its key, not encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(in crate::config) client_key_file: Option<String>,
+    /// Name that the server's certificate must bear, where it is not the host of the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub(in crate::config) server_name: Option<String>,
     /// Whether requests are compressed.
     #[serde(default = "default_gzip")]
     pub(in crate::config) gzip: bool,
