@@ -17,6 +17,8 @@ mod time_order;
 
 mod demo;
 
+pub mod outbox;
+
 use crate::pipeline::event::Millis;
 
 pub use demo::{Demo, demo};
@@ -24,9 +26,9 @@ pub use engine::Fates;
 pub use replay::{ReplayOptions, replay};
 pub use service::run;
 
-/// Real time: for the dead letters' share, the age of what is pruned, and epochs that close while nothing comes.
+/// Real time: for the dead letters' share, the age of what is pruned or waits, and epochs that close while nothing comes.
 #[expect(clippy::disallowed_methods, reason = "the loop's one look at the clock; everything else counts event time")]
-fn wall_clock() -> Millis {
+pub fn wall_clock() -> Millis {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

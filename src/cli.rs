@@ -3,10 +3,13 @@
 //! Only types and words; nothing here reads a file or does work. [`command`] is also what completions and manual pages
 //! are made of, so that they never disagree with the help. Exit codes are in [`EXIT_CODES`].
 
+mod outbox;
+
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+pub use self::outbox::{OutboxArgs, OutboxDeed, OutboxDropArgs, OutboxListArgs, OutboxRetryArgs};
 use crate::app::{Demo, ReplayOptions};
 use crate::config::{LogFormat, LogLevel, Settings};
 use crate::pipeline::alert::Verdict;
@@ -93,6 +96,16 @@ pub enum Command {
 
 The store may be read while the service writes it.")]
     Report(ReportArgs),
+    /// Look at alerts that wait or were refused; send them again, or give them up
+    #[command(after_long_help = "Examples:
+  panicsift outbox list
+  panicsift outbox list --destination splunk --fate waiting --limit 50
+  panicsift outbox retry --destination splunk --dry-run
+  panicsift outbox retry --all
+  panicsift outbox drop --destination old-siem --why decommissioned --yes
+
+All of it may be done while the service runs.")]
+    Outbox(OutboxArgs),
     /// Check a configuration and tell every fault at once
     ///
     /// Reads the secrets it names too. Prints the configuration in force, with defaults filled in and secrets as ***.

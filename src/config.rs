@@ -20,6 +20,7 @@ pub use fault::{ConfigFaults, Fault, KeyPath};
 pub use file::{LogFormat, LogLevel, OffsetReset};
 
 use crate::secret::Secret;
+use crate::secret::seal::Recipient;
 use fault::Faults;
 
 /// Largest configuration file; real ones have some kilobytes.
@@ -258,12 +259,26 @@ pub enum ElasticLogin {
 pub struct DeadLetterSettings {
     /// Topic or file.
     pub place: DeadLetterPlace,
+    /// What is kept of a record's bytes.
+    pub raw: RawBytes,
     /// Share of refused records above which the service stops; 1.0 never does.
     pub share_max: f64,
     /// Window of that share.
     pub window: Duration,
     /// Records that the window must hold before its share counts.
     pub window_records_min: u64,
+}
+
+/// What is kept of a refused record's bytes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum RawBytes {
+    /// The bytes.
+    #[default]
+    Keep,
+    /// The bytes, sealed to any of these (at least one).
+    Sealed(Vec<Recipient>),
+    /// Their hash and number.
+    Hash,
 }
 
 /// Topic or file.
@@ -345,6 +360,11 @@ pub fn read_key_file(path: &Path) -> Result<Secret, ConfigFaults> {
 /// Whether the user asked for output without colour (`NO_COLOR` set to anything but nothing).
 pub fn no_color() -> bool {
     environment("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// Who runs this process, as far as the environment says: who called `sudo`, else who is logged in. Not proved.
+pub fn operator_name() -> Option<String> {
+    ["SUDO_USER", "LOGNAME", "USER"].into_iter().filter_map(environment).find(|name| !name.trim().is_empty())
 }
 
 /// The environment; a variable that is not Unicode counts as absent.

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 
 use panicsift::cli::{
-    Cli, Command, CompletionsArgs, DemoArgs, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, ManArgs, OutputArgs, ReplayArgs,
-    ReportArgs, RunArgs, SchemaArgs, ValidateArgs,
+    Cli, Command, CompletionsArgs, DemoArgs, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, ManArgs, OutboxArgs, OutboxDeed,
+    OutputArgs, ReplayArgs, ReportArgs, RunArgs, SchemaArgs, ValidateArgs,
 };
 use panicsift::config::{self, ConfigFaults, LogSettings, Settings};
 use panicsift::{app, cli, logging, report, schemas};
@@ -50,6 +50,7 @@ fn dispatch(command: Command, output: OutputArgs, out: &mut Out) -> Result<()> {
         Command::Run(args) => run(&args, output),
         Command::Replay(args) => replay(args, output, out),
         Command::Report(args) => ask(args, output, out),
+        Command::Outbox(args) => outbox(args, output, out),
         Command::Validate(args) => validate(&args, out),
         Command::Schema(args) => schema(&args, out),
         Command::Completions(args) => completions(&args, out),
@@ -84,6 +85,24 @@ fn replay(args: ReplayArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
 fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
     start_log(output, LogSettings::default());
     report::answer(&args.store, &args.question.into(), args.format, out)
+}
+
+fn outbox(args: OutboxArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
+    start_log(output, LogSettings::default());
+    match args.deed {
+        OutboxDeed::List(list) => {
+            let format = list.format;
+            report::outbox::list(&args.store, &list.question(), app::wall_clock(), format, out)
+        }
+        OutboxDeed::Retry(retry) => {
+            let (operator, choice, out_of_order) = retry.deed(args.store);
+            app::outbox::retry(&operator, &choice, out_of_order, out)
+        }
+        OutboxDeed::Drop(drop) => {
+            let (operator, choice) = drop.deed(args.store);
+            app::outbox::give_up(&operator, &choice, out)
+        }
+    }
 }
 
 fn validate(args: &ValidateArgs, out: &mut Out) -> Result<()> {

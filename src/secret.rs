@@ -3,6 +3,8 @@
 //! A [`Secret`] prints `***` whatever asks, and is written out by nothing: it has no `Serialize`. The one door to the
 //! text is [`Secret::expose`], so that a search for that word finds every place that uses one.
 
+pub mod seal;
+
 use std::fmt;
 
 /// A text that prints as `***`.

@@ -21,6 +21,9 @@ mod delivery;
 /// The embedded broker: every record once, over a restart in the middle.
 #[cfg(test)]
 mod mock_broker;
+/// Alerts that wait or were refused, and what an operator does to them beside a lane that runs.
+#[cfg(test)]
+mod outbox;
 /// The cluster report over a store and after a replay: its forms, its sums, what a sender chose in it.
 #[cfg(test)]
 mod report;
