@@ -17,6 +17,7 @@ mod time_order;
 
 mod demo;
 
+pub mod dead_letters;
 pub mod outbox;
 
 use crate::pipeline::event::Millis;
@@ -25,6 +26,11 @@ pub use demo::{Demo, demo};
 pub use engine::Fates;
 pub use replay::{ReplayOptions, replay};
 pub use service::run;
+
+/// A text of the outside as it may be shown: one printable line, bounded.
+fn plain(text: &str) -> String {
+    crate::pipeline::neutral::line(text, 400).into_owned()
+}
 
 /// Real time: for the dead letters' share, the age of what is pruned or waits, and epochs that close while nothing comes.
 #[expect(clippy::disallowed_methods, reason = "the loop's one look at the clock; everything else counts event time")]

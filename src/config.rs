@@ -357,6 +357,11 @@ pub fn read_key_file(path: &Path) -> Result<Secret, ConfigFaults> {
     key.ok_or_else(|| ConfigFaults::whole("the key could not be read".to_owned(), "name a file that can be read"))
 }
 
+/// Reads a file with age identities, named on the command line, by the rules of `privacy.key`'s file.
+pub fn read_identity_file(path: &Path) -> Result<Secret, ConfigFaults> {
+    read_key_file(path)
+}
+
 /// Whether the user asked for output without colour (`NO_COLOR` set to anything but nothing).
 pub fn no_color() -> bool {
     environment("NO_COLOR").is_some_and(|value| !value.is_empty())

@@ -15,6 +15,9 @@ mod cli;
 /// The published contracts and the demo's data: schemas, types, examples and labels agree.
 #[cfg(test)]
 mod contracts;
+/// Dead letters in all three forms: listed, shown, opened, replayed once, purged; the bound on their share.
+#[cfg(test)]
+mod dead_letters;
 /// Alerts to scripted destinations: outage, poison, order, a crash between delivery and settling.
 #[cfg(test)]
 mod delivery;
