@@ -22,6 +22,7 @@ pub use file::{LogFormat, LogLevel, OffsetReset, OnGap};
 use ipnet::IpNet;
 
 use crate::pipeline::event::Millis;
+use crate::secret::seal::Recipient;
 use crate::secret::{Credential, Secret};
 use fault::Faults;
 
@@ -291,12 +292,26 @@ pub enum ElasticLogin {
 pub struct DeadLetterSettings {
     /// Topic or file.
     pub place: DeadLetterPlace,
+    /// What is kept of a record's bytes.
+    pub raw: RawBytes,
     /// Share of refused records above which the service stops; 1.0 never does.
     pub share_max: f64,
     /// Window of that share.
     pub window: Duration,
     /// Records that the window must hold before its share counts.
     pub window_records_min: u64,
+}
+
+/// What is kept of a refused record's bytes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum RawBytes {
+    /// The bytes.
+    #[default]
+    Keep,
+    /// The bytes, sealed to any of these (at least one).
+    Sealed(Vec<Recipient>),
+    /// Their hash and number.
+    Hash,
 }
 
 /// Topic or file.
@@ -375,9 +390,19 @@ pub fn read_key_file(path: &Path) -> Result<Secret, ConfigFaults> {
     key.ok_or_else(|| ConfigFaults::whole("the key could not be read".to_owned(), "name a file that can be read"))
 }
 
+/// Reads a file with age identities, named on the command line, by the rules of `privacy.key`'s file.
+pub fn read_identity_file(path: &Path) -> Result<Secret, ConfigFaults> {
+    read_key_file(path)
+}
+
 /// Whether the user asked for output without colour (`NO_COLOR` set to anything but nothing).
 pub fn no_color() -> bool {
     environment("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// Who runs this process, as far as the environment says: who called `sudo`, else who is logged in. Not proved.
+pub fn operator_name() -> Option<String> {
+    ["SUDO_USER", "LOGNAME", "USER"].into_iter().filter_map(environment).find(|name| !name.trim().is_empty())
 }
 
 /// The environment; a variable that is not Unicode counts as absent.

@@ -15,6 +15,9 @@ mod cli;
 /// The published contracts and the demo's data: schemas, types, examples and labels agree.
 #[cfg(test)]
 mod contracts;
+/// Dead letters in all three forms: listed, shown, opened, replayed once, purged; the bound on their share.
+#[cfg(test)]
+mod dead_letters;
 /// Alerts to scripted destinations: outage, poison, order, a crash between delivery and settling.
 #[cfg(test)]
 mod delivery;
@@ -24,6 +27,9 @@ mod hec_server;
 /// The embedded broker: every record once, over a restart in the middle.
 #[cfg(test)]
 mod mock_broker;
+/// Alerts that wait or were refused, and what an operator does to them beside a lane that runs.
+#[cfg(test)]
+mod outbox;
 /// The cluster report over a store and after a replay: its forms, its sums, what a sender chose in it.
 #[cfg(test)]
 mod report;

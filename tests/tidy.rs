@@ -28,7 +28,7 @@ const EDGE_PAIRS: [(&str, &str); 4] =
     [("deliver", "store"), ("deliver", "kafka"), ("splunk", "deliver"), ("elastic", "deliver")];
 
 /// Each heavy crate has one door; `anyhow` stays where errors are told to a person.
-const DOORS: [(&str, &[&str]); 8] = [
+const DOORS: [(&str, &[&str]); 9] = [
     ("rdkafka", &["edge/kafka"]),
     ("linfa", &["pipeline/cluster"]),
     ("linfa_clustering", &["pipeline/cluster"]),
@@ -36,6 +36,7 @@ const DOORS: [(&str, &[&str]); 8] = [
     ("maxminddb", &["edge/tables"]),
     ("rusqlite", &["edge/store"]),
     ("reqwest", &["edge/deliver"]),
+    ("age", &["secret/seal"]),
     ("anyhow", &["main", "app", "report"]),
 ];
 

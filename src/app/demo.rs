@@ -24,7 +24,7 @@ use super::service::{Service, Wiring};
 use super::time_order::event_time;
 use crate::config::{
     AlertSettings, DeadLetterPlace, DeadLetterSettings, DestinationKind, DestinationSettings, LimitSettings,
-    ModelSettings,
+    ModelSettings, RawBytes,
 };
 use crate::edge::admin::{Health, HealthLimits};
 use crate::edge::kafka::embedded::{EmbeddedBroker, N_PARTITIONS, Outgoing};
@@ -82,7 +82,7 @@ pub async fn demo(dir: Option<PathBuf>) -> Result<Demo> {
     let broker = EmbeddedBroker::start()?;
     broker.create_topic(TOPIC, N_PARTITIONS)?;
     let (_context, contexts) = watch::channel(Arc::new(context));
-    let dead_letters = DeadLetterSink::file(&dir.join("dead-letters.ndjson"))?;
+    let dead_letters = DeadLetterSink::file(&dir.join("dead-letters.ndjson"), RawBytes::Keep)?;
     let service = Service::build(wiring(&broker, &dir), store, &store_path, dead_letters, contexts)?;
     let fates = through(service, broker).await?;
     Ok(Demo { store: store_path, dir, fates })
@@ -135,6 +135,7 @@ fn decided(watch: &crate::edge::kafka::source::SourceWatch) -> usize {
 fn wiring(broker: &EmbeddedBroker, dir: &Path) -> Wiring {
     let dead_letters = DeadLetterSettings {
         place: DeadLetterPlace::File(dir.join("dead-letters.ndjson")),
+        raw: RawBytes::Keep,
         share_max: 1.0,
         window: Duration::from_mins(1),
         window_records_min: u64::MAX,

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::config::{
     DeadLetterPlace, DestinationKind, DestinationSettings, ElasticLogin, HttpSettings, KafkaSourceSettings,
-    OffsetReset, OnGap, PropertyValue, Settings,
+    OffsetReset, OnGap, PropertyValue, RawBytes, Settings,
 };
 use crate::edge::deliver::{
     BatchLimits, FileSettings, HttpClient, HttpOutlet, Lane, Login, NdjsonFile, PaceLimits, TopicOutlet,
@@ -22,6 +22,7 @@ use crate::edge::splunk::{SplunkSettings, SplunkWire};
 use crate::edge::{DeadLetterError, DeadLetters, deliver, splunk};
 use crate::pipeline::decode::contract::DeadLetter;
 use crate::pipeline::event::Rejection;
+use crate::secret::seal::seal;
 
 /// Size at which a new dead letter file is begun.
 const DEAD_LETTER_FILE_BYTES: u64 = 64 << 20;
@@ -122,16 +123,19 @@ impl DeadLetterSink {
             DeadLetterPlace::Topic(topic) => {
                 let mut producer = ProducerSettings::new(settings.source.brokers.clone(), topic.clone());
                 producer.properties = shared_with_producers(&settings.source.properties);
-                let letters = KafkaDeadLetters::start(&producer, letter)?.or_without_bytes(letter_without_bytes);
+                let raw = settings.dead_letters.raw.clone();
+                let letters = KafkaDeadLetters::start(&producer, move |rejection| letter(rejection, &raw))?
+                    .or_without_bytes(letter_without_bytes);
                 Ok(Self::Topic(letters))
             }
-            DeadLetterPlace::File(path) => Self::file(path),
+            DeadLetterPlace::File(path) => Self::file(path, settings.dead_letters.raw.clone()),
         }
     }
 
-    /// A file.
-    pub(super) fn file(path: &Path) -> Result<Self> {
-        Ok(Self::File(FileDeadLetters::open(path, DEAD_LETTER_FILE_BYTES, letter)?))
+    /// A file; `raw` says what is kept of a record's bytes.
+    pub(super) fn file(path: &Path, raw: RawBytes) -> Result<Self> {
+        let encode = move |rejection: &Rejection<'_>| letter(rejection, &raw);
+        Ok(Self::File(FileDeadLetters::open(path, DEAD_LETTER_FILE_BYTES, encode)?))
     }
 }
 
@@ -145,21 +149,32 @@ impl DeadLetters for DeadLetterSink {
 }
 
 /// What a producer to the source's brokers needs of the consumer's properties: how to get in.
-fn shared_with_producers(properties: &BTreeMap<String, PropertyValue>) -> BTreeMap<String, String> {
+pub(super) fn shared_with_producers(properties: &BTreeMap<String, PropertyValue>) -> BTreeMap<String, String> {
     const ACCESS: [&str; 4] = ["security.", "sasl.", "ssl.", "enable.ssl."];
     let access = properties.iter().filter(|(name, _)| ACCESS.iter().any(|prefix| name.starts_with(prefix)));
     access.map(|(name, value)| (name.clone(), value.expose().to_owned())).collect()
 }
 
-fn letter(rejection: &Rejection<'_>) -> Vec<u8> {
-    encoded(&DeadLetter::new(rejection, Some(super::wall_clock())))
+fn letter(rejection: &Rejection<'_>, raw: &RawBytes) -> Vec<u8> {
+    let letter = DeadLetter::new(rejection, Some(super::wall_clock()));
+    let payload = rejection.record.payload;
+    encoded(&match raw {
+        RawBytes::Keep => letter,
+        RawBytes::Hash => letter.hashed(payload),
+        RawBytes::Sealed(recipients) => match seal(recipients, payload) {
+            Ok(sealed) => letter.sealed(&sealed),
+            Err(error) => {
+                // Never in the clear instead: the bytes are still at the record's position.
+                tracing::error!(%error, "a dead letter is kept with the hash of its bytes alone");
+                letter.hashed(payload)
+            }
+        },
+    })
 }
 
 /// For a topic that does not take the record's bytes: they are still at the record's position in the input topic.
 fn letter_without_bytes(rejection: &Rejection<'_>) -> Vec<u8> {
-    let mut letter = DeadLetter::new(rejection, Some(super::wall_clock()));
-    letter.payload_base64 = String::new();
-    encoded(&letter)
+    encoded(&DeadLetter::new(rejection, Some(super::wall_clock())).hashed(rejection.record.payload))
 }
 
 fn encoded(letter: &DeadLetter) -> Vec<u8> {

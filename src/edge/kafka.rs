@@ -2,6 +2,7 @@
 //!
 //! * [`source::KafkaSource`] reads topics as a consumer group; a thread of its own owns the client.
 //! * [`produce::KafkaDeadLetters`] and [`produce::KafkaAlerts`] write, durable on return.
+//! * [`letters`] reads a dead letter topic from its beginning to its end.
 //! * [`embedded::EmbeddedBroker`] is librdkafka's mock cluster, for `demo` and tests only: it keeps 5 MiB a partition,
 //!   in memory, and drops the oldest without a word.
 //!
@@ -21,6 +22,8 @@ mod context;
 mod handoff;
 
 pub mod produce;
+
+pub mod letters;
 
 pub mod embedded;
 

@@ -110,6 +110,9 @@ pub struct DeadLetterError {
     pub error: String,
 }
 
+/// Writes a dead letter as bytes (`dead-letter.v1`).
+pub type EncodeLetter = Box<dyn Fn(&Rejection<'_>) -> Vec<u8> + Send + Sync>;
+
 /// Where refused records go: a topic, or a file. Durable on return.
 pub trait DeadLetters {
     /// Writes all of them, or says why not.
