@@ -10,8 +10,8 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 
 use super::{
-    ALERTS, BATCH_SECONDS, BATCHES, CELLS, CLUSTERS, DELIVERIES, DELIVERY_REQUESTS, EPOCHS, FALLBACKS, LATE,
-    OPEN_ALERTS, RECORDS, REJECTIONS, ROWS_CLUSTERED,
+    ACKNOWLEDGEMENTS, ALERTS, BATCH_SECONDS, BATCHES, CELLS, CLUSTERS, DELIVERIES, DELIVERY_REQUESTS, EPOCHS,
+    FALLBACKS, LATE, OPEN_ALERTS, RECORDS, REJECTIONS, ROWS_CLUSTERED, SPLUNK_ACK,
 };
 use crate::pipeline::alert::Alert;
 use crate::pipeline::event::Rejection;
@@ -82,6 +82,16 @@ pub fn gauge_state(cells: usize, clusters: usize, open_alerts: usize) {
 /// Counts a request to a destination by what it came to.
 pub fn count_request(destination: &str, outcome: &'static str) {
     counter!(DELIVERY_REQUESTS, "destination" => destination.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// Counts the answer to a request that was handed over before.
+pub fn count_acknowledgement(destination: &str, outcome: &'static str) {
+    counter!(ACKNOWLEDGEMENTS, "destination" => destination.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// Tells whether a Splunk destination acknowledges what it indexed.
+pub fn gauge_splunk_ack(destination: &str, is_on: bool) {
+    gauge!(SPLUNK_ACK, "destination" => destination.to_owned()).set(if is_on { 1.0 } else { 0.0 });
 }
 
 /// Counts a destination's final answer about an alert.
