@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use fault::{ConfigFaults, Fault, KeyPath};
+pub use file::destination::AckMode;
 pub use file::{LogFormat, LogLevel, OffsetReset, OnGap};
 
 use ipnet::IpNet;
@@ -220,6 +221,12 @@ pub enum DestinationKind {
         source: String,
         /// Sourcetype.
         sourcetype: String,
+        /// Whether acknowledgements are asked for.
+        ack: AckMode,
+        /// Time between two questions for them.
+        ack_poll: Duration,
+        /// Time after which one is given up, and the alerts are sent again.
+        ack_timeout: Duration,
     },
     /// Elasticsearch or OpenSearch.
     Elastic {

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::config::{
-    DeadLetterPlace, DestinationKind, DestinationSettings, ElasticLogin, HttpSettings, KafkaSourceSettings,
+    self, DeadLetterPlace, DestinationKind, DestinationSettings, ElasticLogin, HttpSettings, KafkaSourceSettings,
     OffsetReset, OnGap, PropertyValue, RawBytes, Settings,
 };
 use crate::edge::deliver::{
@@ -18,7 +18,7 @@ use crate::edge::elastic::{ElasticSettings, ElasticWire};
 use crate::edge::files::FileDeadLetters;
 use crate::edge::kafka::produce::KafkaDeadLetters;
 use crate::edge::kafka::{self, ConsumerSettings, ProducerSettings};
-use crate::edge::splunk::{SplunkSettings, SplunkWire};
+use crate::edge::splunk::{AckTimes, SplunkOutlet, SplunkSettings, SplunkWire};
 use crate::edge::{DeadLetterError, DeadLetters, deliver, splunk};
 use crate::pipeline::decode::contract::DeadLetter;
 use crate::pipeline::event::Rejection;
@@ -35,7 +35,7 @@ pub(super) fn lane(settings: &DestinationSettings, store: &Path) -> Result<Lane>
             let file = FileSettings { name: name.clone(), path: path.clone(), rotate_bytes: *rotate_bytes };
             (Box::new(NdjsonFile::new(&file)), BatchLimits::default(), PaceLimits::default())
         }
-        DestinationKind::Splunk { http, token, index, host, source, sourcetype } => {
+        DestinationKind::Splunk { http, token, index, host, source, sourcetype, ack, ack_poll, ack_timeout } => {
             let (sending, batch, pace) = sending(http);
             let wire = SplunkWire::new(SplunkSettings {
                 index: index.clone(),
@@ -44,8 +44,9 @@ pub(super) fn lane(settings: &DestinationSettings, store: &Path) -> Result<Lane>
                 sourcetype: sourcetype.clone(),
             });
             let urls: Vec<String> = http.urls.iter().map(|url| splunk::base(url).to_owned()).collect();
-            let client = HttpClient::new(&name, &urls, splunk::login(token.clone()), &sending);
-            (Box::new(HttpOutlet::new(wire, client.context(name.clone())?)), batch, pace)
+            let client = HttpClient::new(&name, &urls, splunk::login(token.clone()), &sending).context(name.clone())?;
+            let acks = (ack_mode(*ack), AckTimes { poll: *ack_poll, timeout: *ack_timeout });
+            (Box::new(SplunkOutlet::new(&name, wire, client, acks)), batch, pace)
         }
         DestinationKind::Elastic { http, login, data_stream } => {
             let (sending, batch, pace) = sending(http);
@@ -75,6 +76,14 @@ fn sending(http: &HttpSettings) -> (deliver::HttpSettings, BatchLimits, PaceLimi
     };
     let batch = BatchLimits { alerts_max: http.batch_alerts_max, bytes_max: http.batch_bytes_max };
     (sending, batch, PaceLimits { delay_max: http.retry_delay_max, ..PaceLimits::default() })
+}
+
+fn ack_mode(mode: config::AckMode) -> splunk::AckMode {
+    match mode {
+        config::AckMode::Auto => splunk::AckMode::Auto,
+        config::AckMode::Required => splunk::AckMode::Required,
+        config::AckMode::Off => splunk::AckMode::Off,
+    }
 }
 
 fn login(login: &ElasticLogin) -> Login {

@@ -6,8 +6,8 @@
 //! published list, 23 to 27 are as later versions answer.
 //!
 //! HEC has no idempotency key: a repeat after a crash is a second event. Each carries `alert_id` as an indexed field,
-//! by which `| dedup alert_id` folds it. Indexer acknowledgement is not spoken here; a token that demands it (codes 10
-//! and 11) holds the lane and says so.
+//! by which `| dedup alert_id` folds it. [`SplunkWire`] is HEC without indexer acknowledgement: a token that demands it
+//! (codes 10 and 11) holds the lane and says so. [`SplunkOutlet`] speaks it: [`acks`] keeps what is not acknowledged yet.
 
 use std::time::Duration;
 
@@ -18,6 +18,12 @@ use super::deliver::{Login, Reading, Reply, Request, Wire, words};
 use crate::pipeline::alert::{Alert, Change, Severity};
 use crate::pipeline::event::Millis;
 use crate::secret::Credential;
+
+mod acks;
+mod outlet;
+
+pub use self::acks::AckTimes;
+pub use self::outlet::{AckMode, SplunkOutlet};
 
 /// Where HEC takes event envelopes.
 const EVENT_PATH: &str = "/services/collector/event";
@@ -88,7 +94,9 @@ impl Wire for SplunkWire {
             Class::Overloaded => Reading::Retry { why, after, slow_down: true },
             Class::Hold => Reading::Hold { why },
             Class::Acknowledgement => Reading::Hold {
-                why: format!("{why}; this token wants indexer acknowledgement, use a token without it"),
+                why: format!(
+                    "{why}; this token wants indexer acknowledgement, set ack = \"auto\" or use a token without it"
+                ),
             },
             Class::Poison => Reading::Poison { suspect: said.invalid_event, why },
             Class::TooLarge => Reading::TooLarge { why },
@@ -158,11 +166,18 @@ struct Said {
     code: Option<i64>,
     #[serde(rename = "invalid-event-number")]
     invalid_event: Option<usize>,
+    /// The acknowledgement number, whatever it is: one that is no number is none.
+    #[serde(rename = "ackId")]
+    ack_id: Option<serde_json::Value>,
 }
 
 impl Said {
     fn parse(body: &[u8]) -> Self {
         serde_json::from_slice(body).unwrap_or_default()
+    }
+
+    fn ack_id(&self) -> Option<u64> {
+        self.ack_id.as_ref().and_then(serde_json::Value::as_u64)
     }
 }
 

@@ -34,6 +34,19 @@ pub(in crate::config) enum Addresses {
     Several(#[schemars(length(min = 1, max = 32))] Vec<String>),
 }
 
+/// Whether a Splunk destination asks for acknowledgements.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AckMode {
+    /// Where the token has it.
+    #[default]
+    Auto,
+    /// Always; without it nothing is sent.
+    Required,
+    /// Never.
+    Off,
+}
+
 /// Lines of JSON in a file.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -82,6 +95,18 @@ pub(in crate::config) struct SplunkFile {
     #[serde(default = "default_sourcetype")]
     #[schemars(length(min = 1, max = 1024))]
     pub(in crate::config) sourcetype: String,
+    /// Indexer acknowledgement: `auto` uses it where the token has it and says which it is, `required` sends nothing
+    /// without it, `off` takes an answer for enough.
+    #[serde(default)]
+    pub(in crate::config) ack: AckMode,
+    /// Time between two questions for acknowledgements.
+    #[serde(default = "default_ack_poll_ms")]
+    #[schemars(range(min = 10, max = 600_000))]
+    pub(in crate::config) ack_poll_ms: u64,
+    /// What is not acknowledged after this time is sent again, under the same ids.
+    #[serde(default = "default_ack_timeout_ms")]
+    #[schemars(range(min = 1_000, max = 86_400_000))]
+    pub(in crate::config) ack_timeout_ms: u64,
     /// PEM file of the authority that signed the server's certificate; absent: the well-known ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
@@ -220,6 +245,16 @@ fn default_splunk_source() -> String {
 
 fn default_sourcetype() -> String {
     "panicsift:alert".to_owned()
+}
+
+/// Splunk's advice is 10 s for many forwarders; one lane asks with one small request.
+fn default_ack_poll_ms() -> u64 {
+    2_000
+}
+
+/// Splunk's advice.
+fn default_ack_timeout_ms() -> u64 {
+    300_000
 }
 
 fn default_data_stream() -> String {

@@ -102,6 +102,10 @@ fn splunk(file: &SplunkFile, at: &KeyPath, scene: &mut Scene<'_>) -> Option<Dest
         retry_delay_max: Duration::from_millis(file.retry_delay_ms_max),
     };
     tls(&http, at, scene);
+    if file.ack_poll_ms >= file.ack_timeout_ms {
+        let found = format!("{} is not less than ack_timeout_ms", file.ack_poll_ms);
+        scene.faults.push(at.key("ack_poll_ms"), found, "what is given up must have been asked for before");
+    }
     Some(DestinationKind::Splunk {
         http,
         token: scene.credential(&at.key("token"), file.token.as_ref()?)?,
@@ -109,6 +113,9 @@ fn splunk(file: &SplunkFile, at: &KeyPath, scene: &mut Scene<'_>) -> Option<Dest
         host: file.host.clone(),
         source: file.source.clone(),
         sourcetype: file.sourcetype.clone(),
+        ack: file.ack,
+        ack_poll: Duration::from_millis(file.ack_poll_ms),
+        ack_timeout: Duration::from_millis(file.ack_timeout_ms),
     })
 }
 

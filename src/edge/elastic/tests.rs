@@ -32,6 +32,7 @@ fn check_whole(status: u16, body: &str, expected: &str) {
         Reading::Hold { .. } => "hold",
         Reading::TooLarge { .. } => "too large",
         Reading::Words(_) => "words",
+        Reading::Pending { .. } => "pending",
         Reading::Accepted { .. } => "accepted",
         Reading::Poison { .. } => "poison",
     };

@@ -24,6 +24,7 @@ fn check(status: u16, body: &str, expected: &str) {
         Reading::Poison { suspect, .. } => format!("poison {suspect:?}"),
         Reading::TooLarge { .. } => "too large".to_owned(),
         Reading::Words(_) => "words".to_owned(),
+        Reading::Pending { .. } => "pending".to_owned(),
     };
     assert_eq!(reading, expected, "{status} {body}");
 }
