@@ -9,19 +9,23 @@
 //! Limits: the `_id` guards the present write index alone, after a rollover a repeat is a second document; `event.id`
 //! folds it. A missing index template is not seen here.
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::deliver::{BatchLimits, Fate, HttpSettings, Reading, Reply, Request, Wire, Word, words};
+use super::deliver::{BatchLimits, HttpSettings, Reading, Reply, Request, Wire};
 use crate::pipeline::alert::{Alert, Change, Severity};
 use crate::secret::Secret;
 
+mod answer;
 mod ecs;
 
 pub use self::ecs::Document;
+
+/// What of an answer is sent to us: all that is read, and nothing else. A refusal of 10,000 alerts with causes and stack
+/// traces would be larger than is read.
+const ANSWER_FILTER: &str = "filter_path=status,error.type,error.reason,items.*._index,items.*._id,items.*._seq_no,\
+     items.*.status,items.*.failure_store,items.*.error.type,items.*.error.reason";
 
 /// How we say who we are.
 #[derive(Debug, Clone, Default)]
@@ -77,7 +81,7 @@ impl ElasticWire {
             }
         };
         Self {
-            url: format!("{}/_bulk", settings.url.trim_end_matches('/')),
+            url: format!("{}/_bulk?{ANSWER_FILTER}", settings.url.trim_end_matches('/')),
             data_stream: settings.data_stream.clone(),
             authorization,
         }
@@ -125,86 +129,7 @@ impl Wire for ElasticWire {
     }
 
     fn read(&self, reply: &Reply, n_sent: usize) -> Reading {
-        let after = reply.retry_after_secs.map(Duration::from_secs);
-        let why = || format!("HTTP {}: {}", reply.status, words(&reply.body));
-        match reply.status {
-            200 => read_items(&reply.body, n_sent),
-            413 => Reading::TooLarge { why: why() },
-            429 => Reading::Retry { why: why(), after, slow_down: true },
-            // The body is well-formed by construction: a request that is refused as a whole is refused for its address,
-            // its rights or the state of the index, never for an alert.
-            300..=399 | 400..=407 | 409..=412 | 414..=428 | 430..=499 => Reading::Hold { why: why() },
-            _ => Reading::Retry { why: why(), after, slow_down: false },
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    items: Vec<Outcome>,
-}
-
-#[derive(Deserialize)]
-struct Outcome {
-    create: Item,
-}
-
-/// What a bulk answer says of one item.
-#[derive(Debug, Default, Deserialize)]
-struct Item {
-    status: u16,
-    failure_store: Option<String>,
-    error: Option<ItemError>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum ItemError {
-    Told {
-        #[serde(rename = "type", default)]
-        kind: String,
-        #[serde(default)]
-        reason: Option<String>,
-    },
-    /// Very old servers give a text.
-    Text(String),
-}
-
-fn read_items(body: &[u8], n_sent: usize) -> Reading {
-    let answer: Answer = match serde_json::from_slice(body) {
-        Ok(answer) => answer,
-        Err(error) => {
-            let why = format!("HTTP 200, not a bulk answer ({error}): {}", words(body));
-            return Reading::Retry { why, after: None, slow_down: false };
-        }
-    };
-    if answer.items.len() != n_sent {
-        let why = format!("{} answers to {n_sent} alerts; all are sent again", answer.items.len());
-        return Reading::Retry { why, after: None, slow_down: false };
-    }
-    Reading::Words(answer.items.into_iter().map(|outcome| read_item(&outcome.create)).collect())
-}
-
-/// The table: what an item's answer means.
-fn read_item(item: &Item) -> Word {
-    let (kind, reason) = match &item.error {
-        Some(ItemError::Told { kind, reason }) => (kind.as_str(), reason.as_deref().unwrap_or_default()),
-        Some(ItemError::Text(text)) => ("", text.as_str()),
-        None => ("", ""),
-    };
-    let why = words(format!("{} {kind}: {reason}", item.status).as_bytes());
-    match item.status {
-        200..=299 if item.failure_store.as_deref() == Some("used") => {
-            Word::Final(Fate::Degraded, "put into the failure store".to_owned())
-        }
-        200..=299 => Word::Final(Fate::Delivered, String::new()),
-        409 => Word::Final(Fate::Repeated, String::new()),
-        // The flood-stage watermark: looks like overload, and lasts until somebody makes room.
-        429 if kind == "cluster_block_exception" => Word::Hold(why),
-        429 => Word::Overloaded(why),
-        401 | 403 | 404 => Word::Hold(why),
-        400 | 413 => Word::Final(Fate::Refused, why),
-        _ => Word::Retry(why),
+        answer::read(reply, n_sent, &self.data_stream)
     }
 }
 
