@@ -17,15 +17,15 @@ pub struct SetupArgs {
 /// What can be prepared.
 #[derive(Debug, Subcommand)]
 pub enum SetupTarget {
-    /// Install index templates and lifecycle policy for Elasticsearch or OpenSearch destinations
+    /// Install index template and lifecycle policy for Elasticsearch or OpenSearch destinations
     ///
     /// Writes what is missing or of an earlier version: lifecycle policy, component templates, index template. Run again,
     /// it says "already current". It deletes nothing and writes over nothing that is not marked as panicsift's. The
     /// component template that ends in @custom is yours: it is made empty, and what you put there is kept.
     ///
     /// The login needs the cluster rights to manage index templates and lifecycle policies (Elasticsearch:
-    /// manage_index_templates and manage_ilm). The service itself needs less: to create documents, and the cluster right
-    /// indices:admin/index_template/get to see that the template is there.
+    /// `manage_index_templates` and `manage_ilm`). The service itself needs less: to create documents, and the cluster
+    /// right `indices:admin/index_template/get` to see that the template is there.
     #[command(after_long_help = "Examples:
   panicsift setup elastic --config /etc/panicsift/config.toml
   panicsift setup elastic --config config.toml --destination elastic

@@ -1,90 +1,54 @@
-//! The bulk interface of Elasticsearch and OpenSearch as a pure protocol.
+//! Elasticsearch and OpenSearch: alerts as documents of a data stream, by the bulk interface.
 //!
-//! Takes alerts, gives one NDJSON bulk request that creates documents in a data stream under our own `_id`; reads the
-//! answer item by item, in the order of the request. 409 means that the alert is there already: delivered. An answer
-//! with another number of items than were sent says nothing about any of them: all are sent again, which is harmless.
-//! A block on the index (full disk, read-only, missing right) holds the lane; it neither spins nor drops. Of errors the
-//! status decides; the type is looked at in one case alone, a block that comes as 429.
+//! [`ElasticWire`] is the protocol, pure: takes alerts, gives one NDJSON request that creates documents under our own
+//! `_id`, and reads the answer item by item ([`answer`]). [`ElasticOutlet`] is a lane's end: before it writes it looks
+//! ([`look`]) whether the server is prepared for the stream, since without an index template a server makes a plain
+//! index and says 201. [`install`] prepares it ([`template`], [`fields`]): that is `panicsift setup elastic`.
 //!
 //! Limits: the `_id` guards the present write index alone, after a rollover a repeat is a second document; `event.id`
-//! folds it. A missing index template is not seen here.
+//! folds it.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use super::deliver::{BatchLimits, HttpSettings, Reading, Reply, Request, Wire};
+use super::deliver::{Reading, Reply, Request, Wire};
 use crate::pipeline::alert::{Alert, Change, Severity};
-use crate::secret::Secret;
 
 mod answer;
 mod ecs;
+mod fields;
+mod install;
+mod look;
+mod outlet;
+mod template;
 
 pub use self::ecs::Document;
+pub use self::install::{Done, Installed, SetupError, Step, install};
+pub use self::outlet::ElasticOutlet;
+pub use self::template::{Kind, Part, Product, TEMPLATE_VERSION, TemplateNames, parts, render};
+pub use crate::config::TemplateCheck;
 
 /// What of an answer is sent to us: all that is read, and nothing else. A refusal of 10,000 alerts with causes and stack
 /// traces would be larger than is read.
-const ANSWER_FILTER: &str = "filter_path=status,error.type,error.reason,items.*._index,items.*._id,items.*._seq_no,\
-     items.*.status,items.*.failure_store,items.*.error.type,items.*.error.reason";
-
-/// How we say who we are.
-#[derive(Debug, Clone, Default)]
-pub enum ElasticAuth {
-    /// Not at all.
-    #[default]
-    None,
-    /// The `encoded` form of an API key (base64 of `id:key`).
-    ApiKey(Secret),
-    /// User and password.
-    Basic {
-        /// Name of the user.
-        user: String,
-        /// The password.
-        password: Secret,
-    },
-}
+const BULK_PATH: &str = "/_bulk?filter_path=status,error.type,error.reason,items.*._index,items.*._id,\
+     items.*._seq_no,items.*.status,items.*.failure_store,items.*.error.type,items.*.error.reason";
 
 /// Settings of an Elasticsearch or OpenSearch destination.
 #[derive(Debug, Clone)]
 pub struct ElasticSettings {
-    /// Name of the destination.
-    pub name: String,
-    /// Scheme, host, port and path if any (`https://elastic.example:9200`).
-    pub url: String,
     /// Name of the data stream (`logs-panicsift.alert-default`).
     pub data_stream: String,
-    /// Who we are.
-    pub auth: ElasticAuth,
-    /// Certificates, compression, time.
-    pub http: HttpSettings,
-    /// Size of a request.
-    pub batch: BatchLimits,
 }
 
 /// The protocol.
 #[derive(Debug, Clone)]
 pub struct ElasticWire {
-    url: String,
     data_stream: String,
-    authorization: Option<Secret>,
 }
 
 impl ElasticWire {
     /// The protocol with these settings.
     pub fn new(settings: &ElasticSettings) -> Self {
-        let authorization = match &settings.auth {
-            ElasticAuth::None => None,
-            ElasticAuth::ApiKey(key) => Some(Secret::new(format!("ApiKey {}", key.expose()))),
-            ElasticAuth::Basic { user, password } => {
-                let pair = STANDARD.encode(format!("{user}:{}", password.expose()));
-                Some(Secret::new(format!("Basic {pair}")))
-            }
-        };
-        Self {
-            url: format!("{}/_bulk?{ANSWER_FILTER}", settings.url.trim_end_matches('/')),
-            data_stream: settings.data_stream.clone(),
-            authorization,
-        }
+        Self { data_stream: settings.data_stream.clone() }
     }
 }
 
@@ -120,12 +84,7 @@ impl Wire for ElasticWire {
                 body.truncate(start);
             }
         }
-        Request {
-            url: self.url.clone(),
-            content_type: "application/x-ndjson",
-            authorization: self.authorization.clone(),
-            body,
-        }
+        Request { path: BULK_PATH.to_owned(), content_type: "application/x-ndjson", body, ..Request::default() }
     }
 
     fn read(&self, reply: &Reply, n_sent: usize) -> Reading {

@@ -23,7 +23,7 @@ const TEMPLATES_PATH: &str = "/_index_template?filter_path=index_templates.name,
 
 /// What a look at a server found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub(super) enum Found {
     /// Our template wins.
     Ready,
     /// Our template wins, and is of an earlier version: what it does not know is kept and not indexed.

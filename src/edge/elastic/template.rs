@@ -21,7 +21,7 @@ use super::fields;
 pub const TEMPLATE_VERSION: u64 = 1;
 
 /// Who wrote a template: the mark in its `_meta`.
-pub const MANAGED_BY: &str = "panicsift";
+pub(super) const MANAGED_BY: &str = "panicsift";
 
 /// Above Elastic's own `logs-*-*` (100) and its integrations (200).
 const PRIORITY: u64 = 250;
