@@ -169,7 +169,9 @@ mod tests {
 
     /// The mapping of a path, if it has one.
     fn mapped<'a>(mappings: &'a Value, path: &str) -> Option<&'a Value> {
-        path.split('.').try_fold(mappings, |at, step| at.get("properties")?.get(step)).filter(|at| at.get("type").is_some())
+        path.split('.')
+            .try_fold(mappings, |at, step| at.get("properties")?.get(step))
+            .filter(|at| at.get("type").is_some())
     }
 
     #[test]

@@ -45,7 +45,9 @@ pub enum SetupError {
     #[error("this does not look like Elasticsearch or OpenSearch: {0}; if it is one, say which with --for")]
     OtherProduct(String),
     /// Something of the same name that is not ours.
-    #[error("the {what} {name} exists and is not panicsift's; it is left alone: rename it, or choose another data_stream")]
+    #[error(
+        "the {what} {name} exists and is not panicsift's; it is left alone: rename it, or choose another data_stream"
+    )]
     NotOurs {
         /// What it is.
         what: &'static str,

@@ -106,9 +106,8 @@ pub(super) fn read_templates(reply: &Reply, names: &TemplateNames) -> Result<Fou
 
 fn judge(templates: &[Named], names: &TemplateNames) -> Found {
     let name = &names.data_stream;
-    let matching = templates
-        .iter()
-        .filter(|one| one.index_template.index_patterns.iter().any(|pattern| matches(pattern, name)));
+    let matching =
+        templates.iter().filter(|one| one.index_template.index_patterns.iter().any(|pattern| matches(pattern, name)));
     let Some(winner) = matching.max_by_key(|one| one.index_template.priority.unwrap_or(0)) else {
         return Found::Missing(format!(
             "no index template matches {name}: the server would silently make a plain index of the first alert"
@@ -165,8 +164,7 @@ pub(super) enum Namesake {
 }
 
 pub(super) fn read_namesake(reply: &Reply, names: &TemplateNames) -> Namesake {
-    let resolved: Option<Resolved> =
-        (reply.status == 200).then(|| serde_json::from_slice(&reply.body).ok()).flatten();
+    let resolved: Option<Resolved> = (reply.status == 200).then(|| serde_json::from_slice(&reply.body).ok()).flatten();
     let is_it = |one: &Resolution| one.name == names.data_stream;
     match resolved {
         Some(resolved) if resolved.indices.iter().any(is_it) => Namesake::Index,

@@ -6,8 +6,10 @@ use super::*;
 
 #[test]
 fn a_server_is_what_it_says() {
-    let open = json!({"version": {"distribution": "opensearch", "number": "2.19.4"}, "tagline": "The OpenSearch Project"});
-    let elastic = json!({"version": {"number": "8.19.21", "build_flavor": "default"}, "tagline": "You Know, for Search"});
+    let open =
+        json!({"version": {"distribution": "opensearch", "number": "2.19.4"}, "tagline": "The OpenSearch Project"});
+    let elastic =
+        json!({"version": {"number": "8.19.21", "build_flavor": "default"}, "tagline": "You Know, for Search"});
     let another = json!({"version": {"distribution": "another", "number": "1", "build_flavor": "oss"}});
     assert_eq!(read_root(&open), Some(Product::OpenSearch));
     assert_eq!(read_root(&elastic), Some(Product::Elasticsearch));
@@ -29,7 +31,11 @@ fn check_holds(present: &Value, wanted: &Value, expected: bool) {
 #[test]
 fn what_stands_there_may_say_more_and_spell_it_otherwise_but_not_less() {
     let wanted = json!({"a": {"b": true, "n": 1}, "list": ["x", "y"], "stream": {}});
-    check_holds(&json!({"a": {"b": "true", "n": "1", "more": 2}, "list": ["x", "y"], "stream": {"hidden": false}}), &wanted, true);
+    check_holds(
+        &json!({"a": {"b": "true", "n": "1", "more": 2}, "list": ["x", "y"], "stream": {"hidden": false}}),
+        &wanted,
+        true,
+    );
     check_holds(&json!({"a": {"b": false, "n": 1}, "list": ["x", "y"], "stream": {}}), &wanted, false);
     check_holds(&json!({"a": {"n": 1}, "list": ["x", "y"], "stream": {}}), &wanted, false);
     check_holds(&json!({"a": {"b": true, "n": 1}, "list": ["x"], "stream": {}}), &wanted, false);

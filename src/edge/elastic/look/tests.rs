@@ -52,7 +52,10 @@ fn a_template_of_the_operator_s_that_is_composed_of_our_mappings_will_do() {
     let theirs = format!(r#""composed_of":["x","logs-panicsift.alert@mappings"],{STREAM}"#);
     check(&[one("soc", "logs-panicsift.alert-default", 500, &theirs)], "ready");
     let plain = r#""composed_of":["logs-panicsift.alert@mappings"]"#;
-    check(&[one("soc", "logs-panicsift.alert-default", 500, plain)], "in the way: index template soc (priority 500) wins");
+    check(
+        &[one("soc", "logs-panicsift.alert-default", 500, plain)],
+        "in the way: index template soc (priority 500) wins",
+    );
 }
 
 #[test]
