@@ -151,11 +151,8 @@ fn read_taken(item: &Item, data_stream: &str) -> Word {
 
 /// Where it stands, as a proof that can be looked up: `_index=.ds-x-000001 _id=a-1 _seq_no=17`.
 fn place(item: &Item) -> String {
-    let mut text = format!("_index={} _id={}", item.index, item.id);
-    if let Some(seq_no) = item.seq_no {
-        text.push_str(&format!(" _seq_no={seq_no}"));
-    }
-    words(text.as_bytes())
+    let seq_no = item.seq_no.map(|seq_no| format!(" _seq_no={seq_no}")).unwrap_or_default();
+    words(format!("_index={} _id={}{seq_no}", item.index, item.id).as_bytes())
 }
 
 #[cfg(test)]
