@@ -18,6 +18,9 @@ mod contracts;
 /// Alerts to scripted destinations: outage, poison, order, a crash between delivery and settling.
 #[cfg(test)]
 mod delivery;
+/// Elastic destinations against scripted servers: the look before the first write, and `setup` with its refusals.
+#[cfg(test)]
+mod elastic_setup;
 /// The embedded broker: every record once, over a restart in the middle.
 #[cfg(test)]
 mod mock_broker;
@@ -31,7 +34,7 @@ mod story;
 #[cfg(test)]
 mod tidy;
 
-/// Alerts to OpenSearch and Elasticsearch themselves, where one is told of.
+/// OpenSearch and Elasticsearch themselves, where one is told of: prepared by `setup`, then every alert once.
 #[cfg(test)]
 mod elastic_live;
 /// The Kafka edge on Apache Kafka itself, where one is told of: see `tests/servers`.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -16,6 +16,8 @@ use tokio::task::JoinSet;
 /// A request as it came, its body unpacked.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
+    /// `GET`, `POST`, `PUT`.
+    pub(crate) method: String,
     /// Path with query.
     pub(crate) path: String,
     /// Headers by lower-case name.
@@ -101,7 +103,13 @@ impl ScriptedServer {
     }
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let headers: BTreeMap<String, String> =
         headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap().to_owned())).collect();
     let mut text = String::new();
@@ -110,7 +118,7 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
     } else {
         text = String::from_utf8(body.to_vec()).unwrap();
     }
-    let request = Received { path: uri.to_string(), headers, body: text };
+    let request = Received { method: method.to_string(), path: uri.to_string(), headers, body: text };
     let answer = {
         let mut received = shared.received.lock().unwrap();
         received.push(request);

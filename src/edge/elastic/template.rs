@@ -173,7 +173,8 @@ pub fn parts(names: &TemplateNames, product: Product, retention_days: Option<u32
 
 /// The same for a person: requests as the consoles of Kibana and OpenSearch Dashboards take them.
 pub fn render(parts: &[Part]) -> String {
-    parts.iter().map(|part| format!("PUT {}\n{:#}\n\n", part.path, part.body)).collect()
+    let requests: Vec<String> = parts.iter().map(|part| format!("PUT {}\n{:#}\n\n", part.path, part.body)).collect();
+    requests.concat()
 }
 
 fn meta(description: &str) -> Value {
