@@ -123,7 +123,8 @@ fn read_item(item: &Item, data_stream: &str) -> Word {
     let reason = item.error.as_ref().map_or("", ItemError::reason);
     let why = || words(format!("{} {kind}: {reason}", item.status).as_bytes());
     match item.status {
-        200..=299 if item.error.is_some() => Word::Retry(why()),
+        // A success that contradicts itself, or does not say of which document it speaks.
+        200..=299 if item.error.is_some() || item.id.is_empty() => Word::Retry(why()),
         200..=299 => read_taken(item, data_stream),
         409 => Word::Final(Fate::Repeated, place(item)),
         _ if INDEX_STATE.contains(&kind) && item.status < 500 => Word::Hold(why()),
