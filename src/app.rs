@@ -1,4 +1,4 @@
-//! What the commands do: the service, the replay, the demo.
+//! What the commands do: the service, the replay, the demo, the preparation of destinations.
 //!
 //! Takes checked settings from `main`; knows nothing of the command line. Builds what a command needs from the edges
 //! and the pipeline, and owns the loop ([`engine`]).
@@ -21,6 +21,7 @@ mod demo;
 
 pub mod dead_letters;
 pub mod outbox;
+mod setup;
 
 use crate::pipeline::event::Millis;
 
@@ -28,6 +29,9 @@ pub use demo::{Demo, demo};
 pub use engine::Fates;
 pub use replay::{ReplayOptions, replay};
 pub use service::run;
+pub use setup::{print_elastic, setup_elastic};
+
+pub use crate::edge::elastic::Product;
 
 /// A text of the outside as it may be shown: one printable line, bounded.
 fn plain(text: &str) -> String {

@@ -5,6 +5,7 @@
 
 mod dead_letters;
 mod outbox;
+mod setup;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ pub use self::dead_letters::{
     DeadLettersArgs, DeadLettersDeed, LetterShowArgs, LettersListArgs, LettersPurgeArgs, LettersReplayArgs,
 };
 pub use self::outbox::{OutboxArgs, OutboxDeed, OutboxDropArgs, OutboxListArgs, OutboxRetryArgs};
+pub use self::setup::{SetupArgs, SetupTarget};
 use crate::app::{Demo, ReplayOptions};
 use crate::config::{LogFormat, LogLevel, Settings};
 use crate::pipeline::alert::Verdict;
@@ -121,6 +123,11 @@ All of it may be done while the service runs.")]
 Records go into their topic with their first time, so that event times still fit. A replay that breaks off is taken up
 by the next one; what was produced twice by it counts once.")]
     DeadLetters(DeadLettersArgs),
+    /// Prepare a destination for its first alert
+    #[command(after_long_help = "Examples:
+  panicsift setup elastic --config /etc/panicsift/config.toml
+  panicsift setup elastic --print")]
+    Setup(SetupArgs),
     /// Check a configuration and tell every fault at once
     ///
     /// Reads the secrets it names too. Prints the configuration in force, with defaults filled in and secrets as ***.

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use fault::{ConfigFaults, Fault, KeyPath};
-pub use file::destination::AckMode;
+pub use file::destination::{AckMode, DEFAULT_DATA_STREAM, DEFAULT_RETENTION_DAYS, TemplateCheck};
 pub use file::{LogFormat, LogLevel, OffsetReset, OnGap};
 
 use ipnet::IpNet;
@@ -236,6 +236,10 @@ pub enum DestinationKind {
         login: ElasticLogin,
         /// Data stream.
         data_stream: String,
+        /// Whether an index template is looked for.
+        template_check: TemplateCheck,
+        /// Days that an index is kept after its rollover.
+        retention_days: u32,
     },
     /// A Kafka topic.
     Kafka {

@@ -10,7 +10,8 @@ use clap::Parser;
 
 use panicsift::cli::{
     Cli, Command, CompletionsArgs, DeadLettersArgs, DeadLettersDeed, DemoArgs, EXIT_DONE, EXIT_FAILED, EXIT_USAGE,
-    ManArgs, OutboxArgs, OutboxDeed, OutputArgs, ReplayArgs, ReportArgs, RunArgs, SchemaArgs, ValidateArgs,
+    ManArgs, OutboxArgs, OutboxDeed, OutputArgs, ReplayArgs, ReportArgs, RunArgs, SchemaArgs, SetupArgs, SetupTarget,
+    ValidateArgs,
 };
 use panicsift::config::{self, ConfigFaults, LogSettings, Settings};
 use panicsift::{app, cli, logging, report, schemas};
@@ -52,6 +53,7 @@ fn dispatch(command: Command, output: OutputArgs, out: &mut Out) -> Result<()> {
         Command::Report(args) => ask(args, output, out),
         Command::Outbox(args) => outbox(args, output, out),
         Command::DeadLetters(args) => dead_letters(args, output, out),
+        Command::Setup(args) => setup(args, output, out),
         Command::Validate(args) => validate(&args, out),
         Command::Schema(args) => schema(&args, out),
         Command::Completions(args) => completions(&args, out),
@@ -134,6 +136,22 @@ fn dead_letters(args: DeadLettersArgs, output: OutputArgs, out: &mut Out) -> Res
             runtime()?.block_on(app::dead_letters::replay(&letters, replay.order(identities), out))
         }
         DeadLettersDeed::Purge(purge) => app::dead_letters::purge(&letters, &purge.order(app::wall_clock()), out),
+    }
+}
+
+fn setup(args: SetupArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
+    let SetupTarget::Elastic(args) = args.target;
+    let settings = args.config.as_deref().map(Settings::load).transpose()?;
+    start_log(output, settings.as_ref().map(|settings| settings.log).unwrap_or_default());
+    let (destination, product) = (args.destination.as_deref(), args.product.map(Into::into));
+    match &settings {
+        Some(settings) if !args.print => {
+            let mut told = String::new();
+            let done = runtime()?.block_on(app::setup_elastic(settings, destination, product, &mut told));
+            out.write_all(told.as_bytes())?;
+            done
+        }
+        _ => Ok(out.write_all(app::print_elastic(settings.as_ref(), destination, product)?.as_bytes())?),
     }
 }
 

@@ -12,9 +12,9 @@ use crate::config::{
     OffsetReset, OnGap, PropertyValue, RawBytes, Settings,
 };
 use crate::edge::deliver::{
-    BatchLimits, FileSettings, HttpClient, HttpOutlet, Lane, Login, NdjsonFile, PaceLimits, TopicOutlet,
+    BatchLimits, FileSettings, HttpClient, Lane, Login, NdjsonFile, PaceLimits, TopicOutlet,
 };
-use crate::edge::elastic::{ElasticSettings, ElasticWire};
+use crate::edge::elastic::{ElasticOutlet, ElasticSettings};
 use crate::edge::files::FileDeadLetters;
 use crate::edge::kafka::produce::KafkaDeadLetters;
 use crate::edge::kafka::{self, ConsumerSettings, ProducerSettings};
@@ -48,11 +48,11 @@ pub(super) fn lane(settings: &DestinationSettings, store: &Path) -> Result<Lane>
             let acks = (ack_mode(*ack), AckTimes { poll: *ack_poll, timeout: *ack_timeout });
             (Box::new(SplunkOutlet::new(&name, wire, client, acks)), batch, pace)
         }
-        DestinationKind::Elastic { http, login, data_stream } => {
-            let (sending, batch, pace) = sending(http);
-            let wire = ElasticWire::new(&ElasticSettings { data_stream: data_stream.clone() });
-            let client = HttpClient::new(&name, &http.urls, self::login(login), &sending);
-            (Box::new(HttpOutlet::new(wire, client.context(name.clone())?)), batch, pace)
+        DestinationKind::Elastic { http, login, data_stream, template_check, .. } => {
+            let (_, batch, pace) = sending(http);
+            let stream = ElasticSettings { data_stream: data_stream.clone() };
+            let client = elastic_client(&name, http, login)?;
+            (Box::new(ElasticOutlet::new(name.clone(), client, &stream, *template_check)), batch, pace)
         }
         DestinationKind::Kafka { brokers, topic, timeout, retry_delay_max, properties } => {
             let mut producer = ProducerSettings::new(brokers.clone(), topic.clone());
@@ -63,6 +63,11 @@ pub(super) fn lane(settings: &DestinationSettings, store: &Path) -> Result<Lane>
         }
     };
     Ok(Lane::new(name, store, outlet).with_limits(batch, pace))
+}
+
+/// The client of an Elastic destination, for its lane and for `setup`.
+pub(super) fn elastic_client(name: &str, http: &HttpSettings, login: &ElasticLogin) -> Result<HttpClient> {
+    HttpClient::new(name, &http.urls, self::login(login), &sending(http).0).context(name.to_owned())
 }
 
 fn sending(http: &HttpSettings) -> (deliver::HttpSettings, BatchLimits, PaceLimits) {

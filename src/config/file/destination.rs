@@ -23,6 +23,24 @@ pub(in crate::config) enum DestinationFile {
     Kafka(KafkaDestinationFile),
 }
 
+/// The data stream of a destination that names none; its dataset is also that of every document.
+pub const DEFAULT_DATA_STREAM: &str = "logs-panicsift.alert-default";
+
+/// Days that alerts are kept where nothing else is said: a year, as incident reviews ask for.
+pub const DEFAULT_RETENTION_DAYS: u32 = 365;
+
+/// Whether a lane looks for an index template before it writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum TemplateCheck {
+    /// It does, and waits until there is one.
+    #[default]
+    Required,
+    /// It writes without looking.
+    Off,
+}
+
 /// One address, or several.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -160,6 +178,14 @@ pub(in crate::config) struct ElasticFile {
     #[serde(default = "default_data_stream")]
     #[schemars(length(min = 1, max = 255))]
     pub(in crate::config) data_stream: String,
+    /// Whether the lane looks for an index template before it writes: `required` keeps it on hold until there is one
+    /// (`panicsift setup elastic` makes it), `off` writes without looking.
+    #[serde(default)]
+    pub(in crate::config) template_check: TemplateCheck,
+    /// Days that `panicsift setup elastic` has the server keep an index after it was rolled over.
+    #[serde(default = "default_retention_days")]
+    #[schemars(range(min = 1, max = 36_500))]
+    pub(in crate::config) retention_days: u32,
     /// API key as the server gave it (base64 of id and key). Not together with `user`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) api_key: Option<SecretSource>,
@@ -258,7 +284,11 @@ fn default_ack_timeout_ms() -> u64 {
 }
 
 fn default_data_stream() -> String {
-    "logs-panicsift.alerts-default".to_owned()
+    DEFAULT_DATA_STREAM.to_owned()
+}
+
+fn default_retention_days() -> u32 {
+    DEFAULT_RETENTION_DAYS
 }
 
 fn default_gzip() -> bool {

@@ -134,7 +134,13 @@ fn elastic(file: &ElasticFile, at: &KeyPath, scene: &mut Scene<'_>) -> Option<De
     };
     tls(&http, at, scene);
     data_stream(&file.data_stream, &at.key("data_stream"), scene);
-    Some(DestinationKind::Elastic { http, login: login(file, at, scene)?, data_stream: file.data_stream.clone() })
+    Some(DestinationKind::Elastic {
+        http,
+        login: login(file, at, scene)?,
+        data_stream: file.data_stream.clone(),
+        template_check: file.template_check,
+        retention_days: file.retention_days,
+    })
 }
 
 /// Certificates and names belong to TLS; a key that would have no effect is a mistake about what is protected.
