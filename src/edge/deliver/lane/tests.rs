@@ -324,7 +324,8 @@ fn a_lane_that_keeps_up_leaves_nothing_out() {
     assert!(memory.hold(Vec::new()), "nothing waits: it has caught up");
     assert_eq!(seqs(&choose(&mut memory, all.clone()).sent), vec![1]);
     // Down for one request, with another change in the meantime.
-    let other = || all.iter().cloned().map(|one| Pending { seq: one.seq + 10, cluster: "y".to_owned(), ..one }).collect();
+    let other =
+        || all.iter().cloned().map(|one| Pending { seq: one.seq + 10, cluster: "y".to_owned(), ..one }).collect();
     let shipment = choose(&mut memory, page(&["other"]));
     memory.digest(retry(), shipment.sent);
     assert_eq!(seqs(&choose(&mut memory, other()).sent), vec![12]);
