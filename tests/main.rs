@@ -21,6 +21,9 @@ mod delivery;
 /// Elastic destinations against scripted servers: the look before the first write, and `setup` with its refusals.
 #[cfg(test)]
 mod elastic_setup;
+/// The scripted HEC server: it takes, acknowledges and forgets as Splunk documents it.
+#[cfg(test)]
+mod hec_server;
 /// The embedded broker: every record once, over a restart in the middle.
 #[cfg(test)]
 mod mock_broker;
@@ -37,6 +40,9 @@ mod tidy;
 /// OpenSearch and Elasticsearch themselves, where one is told of: prepared by `setup`, then every alert once.
 #[cfg(test)]
 mod elastic_live;
+/// The scripted HEC server, checked by independent clients, where they are installed.
+#[cfg(test)]
+mod hec_client_live;
 /// The Kafka edge on Apache Kafka itself, where one is told of: see `tests/servers`.
 #[cfg(test)]
 mod kafka_live;

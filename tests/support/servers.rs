@@ -89,6 +89,20 @@ pub(crate) fn live_address(name: &str, test: &str) -> Option<String> {
     None
 }
 
+/// The folder in the environment variable `name`; `None`, loudly, when the test is to be skipped. `maker` is the command
+/// that prepares it.
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment what there is")]
+pub(crate) fn live_folder(name: &str, test: &str, maker: &str) -> Option<PathBuf> {
+    if let Some(folder) = std::env::var_os(name) {
+        return Some(
+            std::fs::canonicalize(&folder).unwrap_or_else(|error| panic!("{name}={}: {error}", folder.display())),
+        );
+    }
+    assert!(std::env::var("CI_LIVE").as_deref() != Ok("1"), "{name} is not set, but CI_LIVE=1 asks for live tests");
+    say(&format!("SKIPPED: {test} needs {name}=DIR ({maker} prepares one)"));
+    None
+}
+
 /// The test harness swallows what passing tests print, but not what is written to the stream itself.
 fn say(line: &str) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
