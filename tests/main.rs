@@ -18,6 +18,9 @@ mod contracts;
 /// Alerts to scripted destinations: outage, poison, order, a crash between delivery and settling.
 #[cfg(test)]
 mod delivery;
+/// Alerts in each public format: its schema's facts, its grammar, hostile texts, and where they end up.
+#[cfg(test)]
+mod formats;
 /// The embedded broker: every record once, over a restart in the middle.
 #[cfg(test)]
 mod mock_broker;

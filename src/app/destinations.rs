@@ -8,12 +8,13 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::config::{
-    DeadLetterPlace, DestinationKind, DestinationSettings, ElasticLogin, HttpSettings, KafkaSourceSettings,
-    OffsetReset, PropertyValue, Settings,
+    AlertFormat, DeadLetterPlace, DestinationKind, DestinationSettings, ElasticLogin, HttpSettings,
+    KafkaSourceSettings, OffsetReset, PropertyValue, Settings,
 };
 use crate::edge::deliver::{BatchLimits, FileSettings, HttpOutlet, Lane, NdjsonFile, PaceLimits, TopicOutlet};
 use crate::edge::elastic::{ElasticAuth, ElasticSettings, ElasticWire};
 use crate::edge::files::FileDeadLetters;
+use crate::edge::format::Format;
 use crate::edge::kafka::produce::KafkaDeadLetters;
 use crate::edge::kafka::{self, ConsumerSettings, ProducerSettings};
 use crate::edge::splunk::{SplunkSettings, SplunkWire};
@@ -28,9 +29,13 @@ const DEAD_LETTER_FILE_BYTES: u64 = 64 << 20;
 pub(super) fn lane(settings: &DestinationSettings, store: &Path) -> Result<Lane> {
     let name = settings.name.clone();
     let (outlet, batch, pace): (Box<dyn deliver::Outlet>, _, _) = match &settings.kind {
-        DestinationKind::File { path, rotate_bytes } => {
+        DestinationKind::File { path, format, rotate_bytes } => {
             let file = FileSettings { name: name.clone(), path: path.clone(), rotate_bytes: *rotate_bytes };
-            (Box::new(NdjsonFile::new(&file)), BatchLimits::default(), PaceLimits::default())
+            (
+                Box::new(NdjsonFile::new(&file).with_format(as_format(*format))),
+                BatchLimits::default(),
+                PaceLimits::default(),
+            )
         }
         DestinationKind::Splunk { http, token, index, host, source, sourcetype } => {
             let (sending, batch, pace) = sending(http);
@@ -59,15 +64,26 @@ pub(super) fn lane(settings: &DestinationSettings, store: &Path) -> Result<Lane>
             });
             (Box::new(HttpOutlet::new(wire, &sending).context(name.clone())?), batch, pace)
         }
-        DestinationKind::Kafka { brokers, topic, timeout, retry_delay_max, properties } => {
+        DestinationKind::Kafka { brokers, topic, format, timeout, retry_delay_max, properties } => {
             let mut producer = ProducerSettings::new(brokers.clone(), topic.clone());
             producer.deadline = *timeout;
             producer.properties = plain(properties);
             let pace = PaceLimits { delay_max: *retry_delay_max, ..PaceLimits::default() };
-            (Box::new(TopicOutlet::new(producer)), BatchLimits::default(), pace)
+            (Box::new(TopicOutlet::new(producer).with_format(as_format(*format))), BatchLimits::default(), pace)
         }
     };
     Ok(Lane::new(name, store, outlet).with_limits(batch, pace))
+}
+
+fn as_format(format: AlertFormat) -> Format {
+    match format {
+        AlertFormat::Native => Format::Native,
+        AlertFormat::Ecs => Format::Ecs,
+        AlertFormat::Ocsf => Format::Ocsf,
+        AlertFormat::Cef => Format::Cef,
+        AlertFormat::Leef => Format::Leef,
+        AlertFormat::Syslog { enterprise_number } => Format::Syslog { enterprise_number },
+    }
 }
 
 fn sending(http: &HttpSettings) -> (deliver::HttpSettings, BatchLimits, PaceLimits) {

@@ -16,12 +16,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::deliver::{BatchLimits, Fate, HttpSettings, Reading, Reply, Request, Wire, Word, words};
-use crate::pipeline::alert::{Alert, Change, Severity};
+pub use super::format::ecs::Document;
+use crate::pipeline::alert::Alert;
 use crate::secret::Secret;
-
-mod ecs;
-
-pub use self::ecs::Document;
 
 /// How we say who we are.
 #[derive(Debug, Clone, Default)]
@@ -205,25 +202,6 @@ fn read_item(item: &Item) -> Word {
         401 | 403 | 404 => Word::Hold(why),
         400 | 413 => Word::Final(Fate::Refused, why),
         _ => Word::Retry(why),
-    }
-}
-
-/// Elastic Security's numbers for its four words.
-fn severity_number(severity: Severity) -> u8 {
-    match severity {
-        Severity::Low => 21,
-        Severity::Medium => 47,
-        Severity::High => 73,
-        Severity::Critical => 99,
-    }
-}
-
-/// What happened, in ECS's verb form.
-fn action(change: Change) -> &'static str {
-    match change {
-        Change::Opened => "cluster-opened",
-        Change::Raised => "cluster-raised",
-        Change::Closed => "cluster-closed",
     }
 }
 
