@@ -54,7 +54,9 @@ fn hostile(texts: &[String], everywhere: bool) -> Alert {
     let mut next = move || next.next().unwrap();
     let portrait = &mut alert.portrait;
     let own = [&mut alert.alert_id, &mut alert.cluster, &mut portrait.title, &mut portrait.tenant, &mut portrait.model];
-    own.into_iter().for_each(|text| *text = next());
+    for text in own {
+        *text = next();
+    }
     let lists = [
         &mut portrait.services,
         &mut portrait.sites,
@@ -124,10 +126,9 @@ fn examples() -> Vec<(&'static str, String)> {
     let mut examples: Vec<(&str, String)> = FORMATS
         .iter()
         .map(|(format, name)| {
-            let text = if name.ends_with(".json") {
-                format!("{:#}\n", document(*format, &alert))
-            } else {
-                line(*format, &alert) + "\n"
+            let text = match format.content_type() {
+                "application/json" => format!("{:#}\n", document(*format, &alert)),
+                _ => line(*format, &alert) + "\n",
             };
             (*name, text)
         })

@@ -267,7 +267,7 @@ fn destinations_are_told_apart_by_kind_and_name() {
     );
     check(
         &destination("kind = \"file\"\npath = \"a\"\nurl = \"x\""),
-        &["destination[0].url: unknown key; known here: kind, name, path, format, enterprise_number, rotate_bytes"],
+        &["destination[0].url: unknown key; known here: enterprise_number, format, kind, name, path, rotate_bytes"],
     );
     let two = destination("kind = \"file\"\npath = \"a\"") + &destination("kind = \"file\"\npath = \"a\"");
     check(

@@ -117,7 +117,7 @@ fn parse_syslog(line: &str) -> Syslog {
     Syslog { priority, header, id: id.to_owned(), parameters, message }
 }
 
-/// What of an alert a line must give back: key, text, and how many bytes of it.
+/// What of an alert every line must give back.
 fn told(alert: &Alert) -> [(&'static str, &str); 5] {
     let portrait = &alert.portrait;
     [
@@ -223,15 +223,21 @@ fn the_examples_are_read_back_whole() {
         ("cn1", "1"),
         ("cfp1", "3.80"),
     ];
-    expected.iter().for_each(|(key, value)| check(&cef, key, value));
+    for (key, value) in expected {
+        check(&cef, key, value);
+    }
     let (_, leef) = parse_leef(&line(Format::Leef, &alert));
     let expected =
         [("devTime", "1789377890000"), ("src", "45.83.120.44"), ("resource", "storefront-api"), ("events", "68")];
-    expected.iter().for_each(|(key, value)| check(&leef, key, value));
+    for (key, value) in expected {
+        check(&leef, key, value);
+    }
     let syslog = parse_syslog(&line(SYSLOG, &alert));
     assert_eq!(syslog.header[0], "2026-09-14T09:24:50.000Z");
     let expected = [("src", "45.83.120.44"), ("service", "storefront-api"), ("severity", "medium"), ("points", "3.80")];
-    expected.iter().for_each(|(key, value)| check(&syslog.parameters, key, value));
+    for (key, value) in expected {
+        check(&syslog.parameters, key, value);
+    }
 }
 
 #[test]
@@ -245,7 +251,9 @@ fn an_address_of_either_family_has_its_place() {
         ("c6a2Label", "Source IPv6 Address"),
         ("cs2", "2001:db8::7, 192.0.2.7"),
     ];
-    expected.iter().for_each(|(key, value)| check(&cef, key, value));
+    for (key, value) in expected {
+        check(&cef, key, value);
+    }
     check(&parse_leef(&line(Format::Leef, &alert)).1, "src", "2001:db8::7");
 }
 

@@ -106,7 +106,7 @@ async fn a_file_holds_a_line_an_alert_and_each_proof_says_where_it_begins() {
         for (proof, line) in said.iter().zip(lines.iter().cycle()) {
             let (place, begin) = proof.rsplit_once('@').unwrap();
             assert_eq!(place, path.to_str().unwrap());
-            assert!(text[begin.parse().unwrap()..].starts_with(line), "{proof}");
+            assert!(text.as_bytes()[begin.parse().unwrap()..].starts_with(line.as_bytes()), "{proof}");
         }
     }
 }

@@ -73,7 +73,9 @@ fn leaves<'a>(name: &str, value: &'a Value, found: &mut Vec<(String, &'a Value)>
         }
         Value::Array(values) => {
             assert!(!values.is_empty(), "{name} is an empty list");
-            values.iter().for_each(|value| leaves(name, value, found));
+            for value in values {
+                leaves(name, value, found);
+            }
         }
         leaf => found.push((name.to_owned(), leaf)),
     }

@@ -1,6 +1,6 @@
 //! JSON on one line of printable characters.
 //!
-//! serde_json escapes what JSON demands, U+0000 to U+001F. Here everything else that a terminal or a viewer does not
+//! `serde_json` escapes what JSON demands, U+0000 to U+001F. Here everything else that a terminal or a viewer does not
 //! show as itself (DEL, C1, direction overrides, joiners, line and paragraph separators) is written as `\uXXXX` too.
 //! Readers get the very same text back; people see what is there.
 

@@ -106,7 +106,9 @@ proptest! {
             text.clone_from(texts.next().unwrap());
         }
         for list in [&mut portrait.routes, &mut portrait.sites, &mut portrait.services, &mut portrait.agents] {
-            list.iter_mut().for_each(|one| one.name.clone_from(texts.next().unwrap()));
+            for one in list.iter_mut() {
+                one.name.clone_from(texts.next().unwrap());
+            }
         }
         portrait.networks[0].organisation = texts.next().cloned();
         for format in FORMATS {
