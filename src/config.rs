@@ -200,10 +200,12 @@ pub struct DestinationSettings {
 /// What a destination is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DestinationKind {
-    /// Lines of JSON in a file.
+    /// One alert a line in a file.
     File {
         /// The file.
         path: PathBuf,
+        /// How a line looks.
+        format: AlertFormat,
         /// Size at which a new file is begun.
         rotate_bytes: u64,
     },
@@ -247,12 +249,35 @@ pub enum DestinationKind {
         brokers: Vec<String>,
         /// Topic.
         topic: String,
+        /// How a record looks.
+        format: AlertFormat,
         /// Longest wait for the brokers to take an alert.
         timeout: Duration,
         /// Longest pause between two attempts.
         retry_delay_max: Duration,
         /// librdkafka properties, to be set before our own.
         properties: BTreeMap<String, PropertyValue>,
+    },
+}
+
+/// How an alert looks where the destination does not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AlertFormat {
+    /// The contract `alert.v1`.
+    #[default]
+    Native,
+    /// Elastic Common Schema.
+    Ecs,
+    /// OCSF Detection Finding.
+    Ocsf,
+    /// Common Event Format.
+    Cef,
+    /// Log Event Extended Format 2.0.
+    Leef,
+    /// Syslog message, RFC 5424.
+    Syslog {
+        /// IANA private enterprise number of the structured data.
+        enterprise_number: u32,
     },
 }
 

@@ -24,6 +24,9 @@ mod delivery;
 /// Elastic destinations against scripted servers: the look before the first write, and `setup` with its refusals.
 #[cfg(test)]
 mod elastic_setup;
+/// Alerts in each public format: its schema's facts, its grammar, hostile texts, and where they end up.
+#[cfg(test)]
+mod formats;
 /// The scripted HEC server: it takes, acknowledges and forgets as Splunk documents it.
 #[cfg(test)]
 mod hec_server;

@@ -23,8 +23,8 @@ use super::key;
 use super::service::{Service, Wiring};
 use super::time_order::event_time;
 use crate::config::{
-    AlertSettings, DeadLetterPlace, DeadLetterSettings, DestinationKind, DestinationSettings, LimitSettings,
-    ModelSettings, RawBytes,
+    AlertFormat, AlertSettings, DeadLetterPlace, DeadLetterSettings, DestinationKind, DestinationSettings,
+    LimitSettings, ModelSettings, RawBytes,
 };
 use crate::edge::admin::{Health, HealthLimits};
 use crate::edge::kafka::embedded::{EmbeddedBroker, N_PARTITIONS, Outgoing};
@@ -140,7 +140,8 @@ fn wiring(broker: &EmbeddedBroker, dir: &Path) -> Wiring {
         window: Duration::from_mins(1),
         window_records_min: u64::MAX,
     };
-    let alerts = DestinationKind::File { path: dir.join("alerts.ndjson"), rotate_bytes: 64 << 20 };
+    let alerts =
+        DestinationKind::File { path: dir.join("alerts.ndjson"), format: AlertFormat::Native, rotate_bytes: 64 << 20 };
     let mut consumer = broker.consumer_settings(TOPIC, "panicsift-demo");
     consumer.batch.wait_max = BATCH_WAIT;
     Wiring {

@@ -8,14 +8,13 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::config::{
-    self, DeadLetterPlace, DestinationKind, DestinationSettings, ElasticLogin, HttpSettings, KafkaSourceSettings,
-    OffsetReset, OnGap, PropertyValue, RawBytes, Settings,
+    self, AlertFormat, DeadLetterPlace, DestinationKind, DestinationSettings, ElasticLogin, HttpSettings,
+    KafkaSourceSettings, OffsetReset, OnGap, PropertyValue, RawBytes, Settings,
 };
-use crate::edge::deliver::{
-    BatchLimits, FileSettings, HttpClient, Lane, Login, NdjsonFile, PaceLimits, TopicOutlet,
-};
+use crate::edge::deliver::{BatchLimits, FileSettings, HttpClient, Lane, Login, NdjsonFile, PaceLimits, TopicOutlet};
 use crate::edge::elastic::{ElasticOutlet, ElasticSettings};
 use crate::edge::files::FileDeadLetters;
+use crate::edge::format::Format;
 use crate::edge::kafka::produce::KafkaDeadLetters;
 use crate::edge::kafka::{self, ConsumerSettings, ProducerSettings};
 use crate::edge::splunk::{AckTimes, SplunkOutlet, SplunkSettings, SplunkWire};
@@ -31,9 +30,13 @@ const DEAD_LETTER_FILE_BYTES: u64 = 64 << 20;
 pub(super) fn lane(settings: &DestinationSettings, store: &Path) -> Result<Lane> {
     let name = settings.name.clone();
     let (outlet, batch, pace): (Box<dyn deliver::Outlet>, _, _) = match &settings.kind {
-        DestinationKind::File { path, rotate_bytes } => {
+        DestinationKind::File { path, format, rotate_bytes } => {
             let file = FileSettings { name: name.clone(), path: path.clone(), rotate_bytes: *rotate_bytes };
-            (Box::new(NdjsonFile::new(&file)), BatchLimits::default(), PaceLimits::default())
+            (
+                Box::new(NdjsonFile::new(&file).with_format(as_format(*format))),
+                BatchLimits::default(),
+                PaceLimits::default(),
+            )
         }
         DestinationKind::Splunk { http, token, index, host, source, sourcetype, ack, ack_poll, ack_timeout } => {
             let (sending, batch, pace) = sending(http);
@@ -54,12 +57,12 @@ pub(super) fn lane(settings: &DestinationSettings, store: &Path) -> Result<Lane>
             let client = elastic_client(&name, http, login)?;
             (Box::new(ElasticOutlet::new(name.clone(), client, &stream, *template_check)), batch, pace)
         }
-        DestinationKind::Kafka { brokers, topic, timeout, retry_delay_max, properties } => {
+        DestinationKind::Kafka { brokers, topic, format, timeout, retry_delay_max, properties } => {
             let mut producer = ProducerSettings::new(brokers.clone(), topic.clone());
             producer.deadline = *timeout;
             producer.properties = plain(properties);
             let pace = PaceLimits { delay_max: *retry_delay_max, ..PaceLimits::default() };
-            (Box::new(TopicOutlet::new(producer)), BatchLimits::default(), pace)
+            (Box::new(TopicOutlet::new(producer).with_format(as_format(*format))), BatchLimits::default(), pace)
         }
     };
     Ok(Lane::new(name, store, outlet).with_limits(batch, pace))
@@ -68,6 +71,17 @@ pub(super) fn lane(settings: &DestinationSettings, store: &Path) -> Result<Lane>
 /// The client of an Elastic destination, for its lane and for `setup`.
 pub(super) fn elastic_client(name: &str, http: &HttpSettings, login: &ElasticLogin) -> Result<HttpClient> {
     HttpClient::new(name, &http.urls, self::login(login), &sending(http).0).context(name.to_owned())
+}
+
+fn as_format(format: AlertFormat) -> Format {
+    match format {
+        AlertFormat::Native => Format::Native,
+        AlertFormat::Ecs => Format::Ecs,
+        AlertFormat::Ocsf => Format::Ocsf,
+        AlertFormat::Cef => Format::Cef,
+        AlertFormat::Leef => Format::Leef,
+        AlertFormat::Syslog { enterprise_number } => Format::Syslog { enterprise_number },
+    }
 }
 
 fn sending(http: &HttpSettings) -> (deliver::HttpSettings, BatchLimits, PaceLimits) {

@@ -271,6 +271,12 @@ mod tests {
     }
 
     #[test]
+    fn a_producer_waits_for_all_replicas_and_writes_once() {
+        let config = ProducerSettings::new(vec!["h:1".into()], "t".into()).client_config().unwrap();
+        assert_eq!((config.get("acks"), config.get("enable.idempotence")), (Some("all"), Some("true")));
+    }
+
+    #[test]
     fn the_value_of_a_refused_property_is_not_told() {
         let mut settings = ProducerSettings::new(vec!["h:1".into()], "t".into());
         settings.properties.insert("linger.ms".into(), "hunter2".into());

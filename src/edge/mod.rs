@@ -9,6 +9,8 @@ pub mod tables;
 
 pub mod store;
 
+pub mod format;
+
 pub mod deliver;
 pub mod elastic;
 pub mod splunk;

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::deliver::{Login, Reading, Reply, Request, Wire, words};
-use crate::pipeline::alert::{Alert, Change, Severity};
+use super::format::cim;
+use crate::pipeline::alert::Alert;
 use crate::pipeline::event::Millis;
 use crate::secret::Credential;
 
@@ -191,39 +192,8 @@ struct Envelope<'a> {
     sourcetype: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<&'a str>,
-    event: Event<'a>,
-    fields: Fields<'a>,
-}
-
-/// Indexed fields: what an analyst searches and folds by.
-#[derive(Serialize)]
-struct Fields<'a> {
-    alert_id: &'a str,
-    cluster: &'a str,
-    change: Change,
-    severity: Severity,
-}
-
-/// Keys of Splunk's CIM (Alerts, and Intrusion Detection with `ids_type = application`); the whole alert under its own.
-#[derive(Serialize)]
-struct Event<'a> {
-    app: &'static str,
-    vendor_product: &'static str,
-    r#type: &'static str,
-    ids_type: &'static str,
-    action: &'static str,
-    category: &'static str,
-    id: &'a str,
-    signature: &'static str,
-    signature_id: &'a str,
-    severity: Severity,
-    description: &'a str,
-    subject: &'a str,
-    src: &'a [String],
-    dest: Vec<&'a str>,
-    dest_type: &'static str,
-    user: &'static str,
-    panicsift: &'a Alert,
+    event: cim::Event<'a>,
+    fields: cim::Fields<'a>,
 }
 
 impl SplunkWire {
@@ -234,37 +204,8 @@ impl SplunkWire {
             source: &self.settings.source,
             sourcetype: &self.settings.sourcetype,
             index: self.settings.index.as_deref(),
-            event: Event {
-                app: "panicsift",
-                vendor_product: "panicsift",
-                r#type: "alert",
-                ids_type: "application",
-                // The requests reached the code that panicked: nothing stood in their way.
-                action: "allowed",
-                category: "hostile input",
-                id: &alert.alert_id,
-                signature: match alert.change {
-                    Change::Opened => "hostile panic cluster opened",
-                    Change::Raised => "hostile panic cluster raised",
-                    Change::Closed => "hostile panic cluster closed",
-                },
-                signature_id: &alert.cluster,
-                severity: alert.portrait.severity,
-                description: &alert.portrait.title,
-                subject: &alert.portrait.title,
-                src: &alert.portrait.addresses,
-                dest: alert.portrait.services.iter().map(|service| service.name.as_str()).collect(),
-                dest_type: "service",
-                // Tokens are keyed hashes before anything keeps them; CIM wants a word all the same.
-                user: "unknown",
-                panicsift: alert,
-            },
-            fields: Fields {
-                alert_id: &alert.alert_id,
-                cluster: &alert.cluster,
-                change: alert.change,
-                severity: alert.portrait.severity,
-            },
+            event: cim::Event::of(alert),
+            fields: cim::Fields::of(alert),
         }
     }
 }

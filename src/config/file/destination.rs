@@ -13,7 +13,7 @@ use super::{Properties, SecretSource};
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[schemars(title = "destination")]
 pub(in crate::config) enum DestinationFile {
-    /// Lines of JSON in a file, rotated by size.
+    /// One alert a line in a file, rotated by size.
     File(FileDestinationFile),
     /// Splunk HTTP Event Collector.
     Splunk(SplunkFile),
@@ -65,7 +65,7 @@ pub enum AckMode {
     Off,
 }
 
-/// Lines of JSON in a file.
+/// One alert a line in a file.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
@@ -76,10 +76,52 @@ pub(in crate::config) struct FileDestinationFile {
     /// The file; relative paths count from the folder of this configuration.
     #[schemars(required, length(min = 1))]
     pub(in crate::config) path: Option<String>,
+    /// How a line looks.
+    #[serde(default)]
+    pub(in crate::config) format: LineFormat,
+    /// IANA private enterprise number of the structured data, with the format `syslog`; absent: 32473, which is kept for
+    /// documentation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub(in crate::config) enterprise_number: Option<u32>,
     /// Size at which a new file is begun; the old ones stay, numbered, until somebody takes them away.
     #[serde(default = "default_rotate_bytes")]
     #[schemars(range(min = 65_536, max = 1_099_511_627_776_u64))]
     pub(in crate::config) rotate_bytes: u64,
+}
+
+/// How an alert looks as a line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(in crate::config) enum LineFormat {
+    /// JSON, the contract `alert.v1`.
+    #[default]
+    Native,
+    /// JSON, Elastic Common Schema.
+    Ecs,
+    /// JSON, OCSF Detection Finding.
+    Ocsf,
+    /// Common Event Format.
+    Cef,
+    /// Log Event Extended Format 2.0.
+    Leef,
+    /// Syslog message, RFC 5424.
+    Syslog,
+}
+
+/// How an alert looks as a record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(in crate::config) enum RecordFormat {
+    /// The contract `alert.v1`.
+    #[default]
+    Native,
+    /// Elastic Common Schema.
+    Ecs,
+    /// OCSF Detection Finding.
+    Ocsf,
 }
 
 /// Splunk HTTP Event Collector.
@@ -248,6 +290,9 @@ pub(in crate::config) struct KafkaDestinationFile {
     /// Topic that the alerts are written to.
     #[schemars(required, length(min = 1, max = 249))]
     pub(in crate::config) topic: Option<String>,
+    /// How a record looks.
+    #[serde(default)]
+    pub(in crate::config) format: RecordFormat,
     /// Longest wait for the brokers to take an alert.
     #[serde(default = "default_timeout_ms")]
     #[schemars(range(min = 100, max = 600_000))]

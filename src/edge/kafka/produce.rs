@@ -93,9 +93,11 @@ impl Producer {
         Ok(Self { client, topic: settings.topic.clone(), deadline: settings.deadline })
     }
 
-    async fn send(&self, records: impl Iterator<Item = Record<'_>>) -> Result<(), ProduceError> {
+    /// Where each record stands, in their order.
+    async fn send(&self, records: impl Iterator<Item = Record<'_>>) -> Result<Vec<Place>, ProduceError> {
         let end_at = deadline_after(self.deadline);
         let mut sent = Vec::new();
+        let mut places = Vec::new();
         for record in records {
             sent.push((record.value.len(), self.enqueue(record, end_at).await?));
         }
@@ -103,7 +105,10 @@ impl Producer {
         let mut errors = Vec::new();
         for (n_bytes, delivery) in sent {
             let error = match tokio::time::timeout_at(end_at, delivery).await {
-                Ok(Ok(Ok(_))) => continue,
+                Ok(Ok(Ok(taken))) => {
+                    places.push(Place { partition: taken.partition, offset: taken.offset });
+                    continue;
+                }
                 Ok(Ok(Err((error, _)))) if is_too_large(&error) => {
                     return Err(ProduceError::TooLarge { topic: self.topic.clone(), n_bytes });
                 }
@@ -115,7 +120,7 @@ impl Producer {
         }
         let n_failed = errors.len();
         match errors.into_iter().next() {
-            None => Ok(()),
+            None => Ok(places),
             Some(error) => Err(ProduceError::NotWritten { topic: self.topic.clone(), n_failed, n_sent, error }),
         }
     }
@@ -191,7 +196,7 @@ impl KafkaDeadLetters {
             headers: Some(headers(rejection)),
             timestamp: None,
         });
-        self.producer.send(records).await
+        self.producer.send(records).await.map(drop)
     }
 }
 
@@ -231,6 +236,26 @@ fn headers(rejection: &Rejection<'_>) -> OwnedHeaders {
         .insert(Header { key: "offset", value: Some(&offset) })
 }
 
+/// An alert as a record.
+#[derive(Debug, Clone)]
+pub struct AlertRecord<'a> {
+    /// Key: what keeps the changes of a cluster in order.
+    pub key: &'a str,
+    /// Value.
+    pub value: &'a [u8],
+    /// Names and values of the headers.
+    pub headers: Vec<(&'static str, &'a str)>,
+}
+
+/// Where a record stands in its topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+}
+
 /// Alerts to a topic.
 pub struct KafkaAlerts {
     producer: Producer,
@@ -245,12 +270,25 @@ impl KafkaAlerts {
         Ok(Self { producer: Producer::start(settings)? })
     }
 
-    /// Writes all items (key and value) and returns when all are acknowledged, or says why not.
+    /// Writes all records and returns where each stands when all are acknowledged, or says why not.
     ///
     /// # Errors
     /// [`ProduceError::TooLarge`] is pointless to retry as it is; [`ProduceError::NotWritten`] may be retried.
-    pub async fn send(&mut self, items: &[(&str, &[u8])]) -> Result<(), ProduceError> {
-        self.producer.send(items.iter().map(|(key, value)| Record { key, value, headers: None, timestamp: None })).await
+    pub async fn send(&mut self, records: &[AlertRecord<'_>]) -> Result<Vec<Place>, ProduceError> {
+        let headers_of = |alert: &AlertRecord<'_>| {
+            let headers = OwnedHeaders::new_with_capacity(alert.headers.len());
+            let insert = |headers: OwnedHeaders, (key, value): &(&'static str, &str)| {
+                headers.insert(Header { key, value: Some(*value) })
+            };
+            alert.headers.iter().fold(headers, insert)
+        };
+        let records = records.iter().map(|alert| Record {
+            key: alert.key,
+            value: alert.value,
+            headers: Some(headers_of(alert)),
+            timestamp: None,
+        });
+        self.producer.send(records).await
     }
 
     /// Whether this client will never write again, whatever the brokers do: the promise to write once was broken, and
@@ -296,6 +334,6 @@ impl KafkaReplays {
             headers: Some(OwnedHeaders::new().insert(Header { key: "panicsift-replay", value: Some(&one.letter) })),
             timestamp: one.broker_time_ms,
         });
-        self.producer.send(records).await
+        self.producer.send(records).await.map(drop)
     }
 }
