@@ -5,8 +5,8 @@
 
 pub mod engine;
 
-mod service;
 mod idle;
+mod service;
 mod watchdog;
 
 mod destinations;

@@ -265,7 +265,10 @@ async fn run_loop<S: Source, D: DeadLetters>(
         health.turned();
         let (at, status) = (read_clocks(), source.status());
         if let Some(step) = idle_clock.look(at) {
-            tracing::warn!(by_millis = step, "the system's clock was set; until events agree with it, epochs close by events");
+            tracing::warn!(
+                by_millis = step,
+                "the system's clock was set; until events agree with it, epochs close by events"
+            );
         }
         let advice = watchdog.look(at.steady, sight(&status), engine.fates().total());
         tell_source(health, &status, watchdog.still_for(at.steady));

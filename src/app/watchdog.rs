@@ -99,7 +99,14 @@ mod tests {
     fn a_source_that_stands_still_is_joined_anew_once_and_then_given_up() {
         use Sight::Waiting;
         check(
-            &[(0, Waiting, 5), (99, Waiting, 5), (100, Waiting, 5), (150, Waiting, 5), (199, Waiting, 5), (200, Waiting, 5)],
+            &[
+                (0, Waiting, 5),
+                (99, Waiting, 5),
+                (100, Waiting, 5),
+                (150, Waiting, 5),
+                (199, Waiting, 5),
+                (200, Waiting, 5),
+            ],
             &[(100, Advice::Reassign), (200, give_up(200))],
         );
     }
@@ -117,7 +124,14 @@ mod tests {
     fn progress_starts_the_time_again() {
         use Sight::Waiting;
         check(
-            &[(0, Waiting, 5), (90, Waiting, 6), (180, Waiting, 6), (190, Waiting, 6), (280, Waiting, 7), (379, Waiting, 7)],
+            &[
+                (0, Waiting, 5),
+                (90, Waiting, 6),
+                (180, Waiting, 6),
+                (190, Waiting, 6),
+                (280, Waiting, 7),
+                (379, Waiting, 7),
+            ],
             &[(190, Advice::Reassign)],
         );
     }

@@ -28,7 +28,8 @@ mod count;
 mod health;
 
 pub use self::count::{
-    BatchCounts, SourceCounts, count_batch, count_commit, count_fate, count_gone, count_request, gauge_state, show_source,
+    BatchCounts, SourceCounts, count_batch, count_commit, count_fate, count_gone, count_request, gauge_state,
+    show_source,
 };
 pub use self::health::{Health, HealthLimits, HealthReport, LaneReport, LaneState, SourceState};
 

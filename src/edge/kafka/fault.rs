@@ -65,8 +65,10 @@ const READ_TOPIC: &str = "not allowed to read a topic: give this user the ACL `R
 const READ_GROUP: &str = "not allowed to use the consumer group: give this user the ACL `Read` on it";
 const CLUSTER: &str = "not allowed on this cluster: the brokers refuse this user altogether";
 const MECHANISM: &str = "the brokers do not know this `sasl.mechanism`: name one that they have";
-const PROTOCOL: &str = "another member of the group divides partitions in another way: give panicsift a group of its own";
-const SESSION: &str = "the brokers do not allow this `session.timeout.ms`: see `group.min.session.timeout.ms` of theirs";
+const PROTOCOL: &str =
+    "another member of the group divides partitions in another way: give panicsift a group of its own";
+const SESSION: &str =
+    "the brokers do not allow this `session.timeout.ms`: see `group.min.session.timeout.ms` of theirs";
 const TWIN: &str = "another process has the same `group.instance.id`: each needs one of its own";
 const VERSION: &str = "the brokers do not know what we ask for: they are too old for these settings";
 const NAME_OF_GROUP: &str = "the brokers do not allow this name of a group: correct the setting `group`";

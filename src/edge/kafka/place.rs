@@ -98,9 +98,7 @@ pub(super) fn decide(found: &[(Key, Trouble)], reset: OffsetReset, on_gap: OnGap
     if said.is_empty() || on_gap == OnGap::Continue {
         return Ok(jumps);
     }
-    said.push(
-        "to go on without them set `source.on_gap` to `continue`; lengthen the topic's retention".to_owned(),
-    );
+    said.push("to go on without them set `source.on_gap` to `continue`; lengthen the topic's retention".to_owned());
     Err(End::Gone(said.join("; ")))
 }
 

@@ -223,9 +223,9 @@ impl Poller {
     /// Asks, after each change of ownership, whether all partitions are ours; while they are not, again and again.
     fn check_share(&mut self) {
         let (generation, at) = (self.handoff.generation(), now());
-        let is_known = self.share_of.is_some_and(|(known, again_at)| {
-            known == generation && again_at.is_none_or(|again_at| at < again_at)
-        });
+        let is_known = self
+            .share_of
+            .is_some_and(|(known, again_at)| known == generation && again_at.is_none_or(|again_at| at < again_at));
         // Before the first assignment there is nothing to hold back.
         if is_known || generation == 0 {
             return;
