@@ -229,7 +229,7 @@ static CONTEXT: LazyLock<Arc<Context>> = LazyLock::new(|| Arc::new(context()));
 
 /// A run through lives: its store, and what is outside.
 struct Run {
-    _dir: TempDir,
+    dir: TempDir,
     store: PathBuf,
     outside: Outside,
     n_lives: usize,
@@ -250,7 +250,7 @@ impl Run {
         let outside = Outside::default();
         locked(&outside.fuse).point = point;
         let store = dir.path().join("store.db");
-        let mut run = Self { store, outside, n_lives: 0, _dir: dir };
+        let mut run = Self { store, outside, n_lives: 0, dir };
         while !matches!(run.live(runtime, batches_max), Life::AtEnd) {
             assert!(run.n_lives < 1_000, "no life gets further");
         }
@@ -477,8 +477,8 @@ fn a_life_that_ends_after_it_noted_what_was_sent_costs_nothing() {
 #[test]
 fn a_store_that_is_damaged_in_use_ends_the_life_and_is_refused_by_the_next() {
     let mut run =
-        Run { _dir: tempfile::tempdir().unwrap(), store: PathBuf::new(), outside: Outside::default(), n_lives: 0 };
-    run.store = run._dir.path().join("store.db");
+        Run { dir: tempfile::tempdir().unwrap(), store: PathBuf::new(), outside: Outside::default(), n_lives: 0 };
+    run.store = run.dir.path().join("store.db");
     assert!(matches!(run.live(&RUNTIME, 3), Life::Over));
     let mut engine = engine(&run.outside, &run.store, Store::open(&run.store).unwrap());
     let mut bytes = std::fs::read(&run.store).unwrap();

@@ -11,7 +11,7 @@ use crate::edge::{Pull, Source, SourceError};
 use crate::pipeline::event::Checkpoint;
 
 /// Longest wait for what should come in a second or two.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const N_RECORDS: usize = 40;
 
 /// Reads a topic of two partitions whose broker answers `n` requests of a kind with an error; the records that were read,
