@@ -18,6 +18,9 @@ mod contracts;
 /// Dead letters in all three forms: listed, shown, opened, replayed once, purged; the bound on their share.
 #[cfg(test)]
 mod dead_letters;
+/// Crash points: the loop ended between every two steps, in every batch, and started again.
+#[cfg(test)]
+mod crash;
 /// Alerts to scripted destinations: outage, poison, order, a crash between delivery and settling.
 #[cfg(test)]
 mod delivery;
