@@ -37,6 +37,9 @@ mod elastic_live;
 /// The Kafka edge on Apache Kafka itself, where one is told of: see `tests/servers`.
 #[cfg(test)]
 mod kafka_live;
+/// Every way in which OpenSearch and Elasticsearch refuse, provoked on the servers themselves.
+#[cfg(test)]
+mod refusals_live;
 /// The scripts that start and stop the real servers.
 #[cfg(test)]
 mod servers_live;

@@ -11,6 +11,7 @@
 #   writer.api-key      (base64 of id and key) may do what `writer` may
 #   rightless.api-key   is known and may do nothing
 #   client.pem, .key    a certificate of the same authority (asked for by nobody, accepted)
+# A request of more than 256 kB is answered with 413, one of more than 128 kB with 429.
 . "$(dirname "${BASH_SOURCE[0]}")/elasticsearch.sh"
 . "$here/certificates.sh"
 plugin=$home/plugins/missing-parts
@@ -76,6 +77,8 @@ start_server() {
   prepare_node "$dir" https
   cp "$dir"/{ca,node}.pem "$dir/node.key" "$work/conf/"
   cat >>"$work/conf/elasticsearch.yml" <<EOF
+http.max_content_length: 256kb
+indexing_pressure.memory.limit: 128kb
 xpack.security.enabled: true
 xpack.security.authc.api_key.enabled: true
 xpack.security.transport.ssl.enabled: false

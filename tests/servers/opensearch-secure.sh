@@ -3,8 +3,6 @@
 #   opensearch-secure.sh fetch              as opensearch.sh, and the plugin (45 MB)
 #   opensearch-secure.sh start DIR [OWNER]  prints https://host:port when it knows its users
 #   opensearch-secure.sh stop|kill DIR      SIGTERM / SIGKILL; a second start finds data, port and users again
-#   opensearch-secure.sh initialise DIR     gives its users to a node that was started with
-#                                           OPENSEARCH_UNINITIALISED=1, which answers 503 until then
 # DIR holds data, log, pid, and who may do what:
 #   ca.pem            the authority of this start; other-ca.pem is one that signed nothing here
 #   admin.password    of `admin`, who may do everything
@@ -72,30 +70,19 @@ make_users() {
   done
 }
 
-# The plugin knows its users some time after the node answers.
+# The plugin knows its users some seconds after the port is open; until then everything is answered with 503.
 await_users() {
   await "$1" as_admin GET '_cluster/health?wait_for_status=yellow'
   await "$1" as_admin GET _plugins/_security/api/internalusers/admin
   make_users "$1" >>"$1/log"
 }
 
-# Loads what lies in the configuration's folder into the plugin's index, as `allow_default_init` would have.
-initialise() {
-  local dir=$1
-  java -Xmx128m -XX:TieredStopAtLevel=1 -cp "$home/libs/*:$plugin/*" org.opensearch.security.tools.SecurityAdmin \
-    -cd "$dir/home/config/opensearch-security" -icl -nhnv -cacert "$dir/ca.pem" -cert "$dir/admin.pem" \
-    -key "$dir/admin.key" -h 127.0.0.1 -p "$(sed 's/.*://' "$dir/address")" >>"$dir/log" 2>&1 ||
-    die "SecurityAdmin failed; its log is $dir/log"
-  await_users "$dir"
-}
-
 start_server() {
-  local dir=$1 initialised=true
+  local dir=$1
   need java curl openssl
   make_certificates "$dir"
   make_configuration "$dir"
   choose_address "$dir" https
-  [ -z "${OPENSEARCH_UNINITIALISED:-}" ] || initialised=false
   launch_node "$dir" "$home/classes:$home/libs/*:$plugin/*" \
     plugin=org.opensearch.security.OpenSearchSecurityPlugin \
     plugins.security.ssl.transport.pemcert_filepath=node.pem plugins.security.ssl.transport.pemkey_filepath=node.key \
@@ -104,17 +91,10 @@ start_server() {
     plugins.security.ssl.http.enabled=true plugins.security.ssl.http.clientauth_mode=OPTIONAL \
     plugins.security.ssl.http.pemcert_filepath=node.pem plugins.security.ssl.http.pemkey_filepath=node.key \
     plugins.security.ssl.http.pemtrustedcas_filepath=ca.pem \
-    plugins.security.allow_default_init_securityindex=$initialised \
+    plugins.security.allow_default_init_securityindex=true \
     plugins.security.authcz.admin_dn=CN=admin plugins.security.nodes_dn=CN=node \
     plugins.security.restapi.roles_enabled=all_access
-  if [ $initialised = true ]; then
-    await_users "$dir"
-  else
-    await "$dir" port_is_open "$(sed 's/.*://' "$dir/address")"
-  fi
+  await_users "$dir"
 }
 
-case ${1:-} in
-  initialise) initialise "${2:?DIR}" ;;
-  *) main "$@" ;;
-esac
+main "$@"
