@@ -1,4 +1,4 @@
-//! What the commands do: the service, the replay, the demo.
+//! What the commands do: the service, the replay, the demo, the preparation of destinations.
 //!
 //! Takes checked settings from `main`; knows nothing of the command line. Builds what a command needs from the edges
 //! and the pipeline, and owns the loop ([`engine`]).
@@ -17,12 +17,17 @@ mod time_order;
 
 mod demo;
 
+mod setup;
+
 use crate::pipeline::event::Millis;
 
 pub use demo::{Demo, demo};
 pub use engine::Fates;
 pub use replay::{ReplayOptions, replay};
 pub use service::run;
+pub use setup::{print_elastic, setup_elastic};
+
+pub use crate::edge::elastic::Product;
 
 /// Real time: for the dead letters' share, the age of what is pruned, and epochs that close while nothing comes.
 #[expect(clippy::disallowed_methods, reason = "the loop's one look at the clock; everything else counts event time")]

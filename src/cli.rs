@@ -3,9 +3,13 @@
 //! Only types and words; nothing here reads a file or does work. [`command`] is also what completions and manual pages
 //! are made of, so that they never disagree with the help. Exit codes are in [`EXIT_CODES`].
 
+mod setup;
+
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+pub use self::setup::{SetupArgs, SetupTarget};
 
 use crate::app::{Demo, ReplayOptions};
 use crate::config::{LogFormat, LogLevel, Settings};
@@ -93,6 +97,11 @@ pub enum Command {
 
 The store may be read while the service writes it.")]
     Report(ReportArgs),
+    /// Prepare a destination for its first alert
+    #[command(after_long_help = "Examples:
+  panicsift setup elastic --config /etc/panicsift/config.toml
+  panicsift setup elastic --print")]
+    Setup(SetupArgs),
     /// Check a configuration and tell every fault at once
     ///
     /// Reads the secrets it names too. Prints the configuration in force, with defaults filled in and secrets as ***.

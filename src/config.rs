@@ -17,9 +17,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use fault::{ConfigFaults, Fault, KeyPath};
+pub use file::destination::{DEFAULT_DATA_STREAM, DEFAULT_RETENTION_DAYS, TemplateCheck};
 pub use file::{LogFormat, LogLevel, OffsetReset};
 
-use crate::secret::Secret;
+use crate::secret::{Credential, Secret};
 use fault::Faults;
 
 /// Largest configuration file; real ones have some kilobytes.
@@ -184,7 +185,7 @@ pub enum DestinationKind {
         /// How requests are sent.
         http: HttpSettings,
         /// The collector's token.
-        token: Secret,
+        token: Credential,
         /// Index; `None`: the token's own.
         index: Option<String>,
         /// Host; `None`: the sender's address.
@@ -202,6 +203,10 @@ pub enum DestinationKind {
         login: ElasticLogin,
         /// Data stream.
         data_stream: String,
+        /// Whether an index template is looked for.
+        template_check: TemplateCheck,
+        /// Days that an index is kept after its rollover.
+        retention_days: u32,
     },
     /// A Kafka topic.
     Kafka {
@@ -221,10 +226,17 @@ pub enum DestinationKind {
 /// How requests to an HTTP destination are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpSettings {
-    /// `http://` or `https://`, host, optional port and path; no user, no trailing slash.
-    pub url: String,
+    /// `http://` or `https://`, host, optional port and path; no user, no trailing slash. At least one, all different,
+    /// the preferred first.
+    pub urls: Vec<String>,
     /// PEM file of the authority; it exists when the settings are made.
     pub ca_file: Option<PathBuf>,
+    /// PEM file of our certificate; it exists when the settings are made, and so does the key's.
+    pub client_cert_file: Option<PathBuf>,
+    /// PEM file of its key; there when the certificate's is.
+    pub client_key_file: Option<PathBuf>,
+    /// The name that the server's certificate must bear; all addresses are then `https://`.
+    pub server_name: Option<String>,
     /// Whether requests are compressed.
     pub gzip: bool,
     /// Longest wait for an answer.
@@ -243,13 +255,13 @@ pub enum ElasticLogin {
     /// Nobody: a server without security.
     None,
     /// API key in the server's own form (base64 of id and key).
-    ApiKey(Secret),
+    ApiKey(Credential),
     /// User and password.
     Basic {
         /// User.
         user: String,
         /// Password.
-        password: Secret,
+        password: Credential,
     },
 }
 

@@ -10,7 +10,7 @@ use clap::Parser;
 
 use panicsift::cli::{
     Cli, Command, CompletionsArgs, DemoArgs, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, ManArgs, OutputArgs, ReplayArgs,
-    ReportArgs, RunArgs, SchemaArgs, ValidateArgs,
+    ReportArgs, RunArgs, SchemaArgs, SetupArgs, SetupTarget, ValidateArgs,
 };
 use panicsift::config::{self, ConfigFaults, LogSettings, Settings};
 use panicsift::{app, cli, logging, report, schemas};
@@ -50,6 +50,7 @@ fn dispatch(command: Command, output: OutputArgs, out: &mut Out) -> Result<()> {
         Command::Run(args) => run(&args, output),
         Command::Replay(args) => replay(args, output, out),
         Command::Report(args) => ask(args, output, out),
+        Command::Setup(args) => setup(args, output, out),
         Command::Validate(args) => validate(&args, out),
         Command::Schema(args) => schema(&args, out),
         Command::Completions(args) => completions(&args, out),
@@ -84,6 +85,22 @@ fn replay(args: ReplayArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
 fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
     start_log(output, LogSettings::default());
     report::answer(&args.store, &args.question.into(), args.format, out)
+}
+
+fn setup(args: SetupArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
+    let SetupTarget::Elastic(args) = args.target;
+    let settings = args.config.as_deref().map(Settings::load).transpose()?;
+    start_log(output, settings.as_ref().map(|settings| settings.log).unwrap_or_default());
+    let (destination, product) = (args.destination.as_deref(), args.product.map(Into::into));
+    match &settings {
+        Some(settings) if !args.print => {
+            let mut told = String::new();
+            let done = runtime()?.block_on(app::setup_elastic(settings, destination, product, &mut told));
+            out.write_all(told.as_bytes())?;
+            done
+        }
+        _ => Ok(out.write_all(app::print_elastic(settings.as_ref(), destination, product)?.as_bytes())?),
+    }
 }
 
 fn validate(args: &ValidateArgs, out: &mut Out) -> Result<()> {

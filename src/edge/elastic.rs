@@ -1,86 +1,54 @@
-//! The bulk interface of Elasticsearch and OpenSearch as a pure protocol.
+//! Elasticsearch and OpenSearch: alerts as documents of a data stream, by the bulk interface.
 //!
-//! Takes alerts, gives one NDJSON bulk request that creates documents in a data stream under our own `_id`; reads the
-//! answer item by item, in the order of the request. 409 means that the alert is there already: delivered. An answer
-//! with another number of items than were sent says nothing about any of them: all are sent again, which is harmless.
-//! A block on the index (full disk, read-only, missing right) holds the lane; it neither spins nor drops. Of errors the
-//! status decides; the type is looked at in one case alone, a block that comes as 429.
+//! [`ElasticWire`] is the protocol, pure: takes alerts, gives one NDJSON request that creates documents under our own
+//! `_id`, and reads the answer item by item ([`answer`]). [`ElasticOutlet`] is a lane's end: before it writes it looks
+//! ([`look`]) whether the server is prepared for the stream, since without an index template a server makes a plain
+//! index and says 201. [`install`] prepares it ([`template`], [`fields`]): that is `panicsift setup elastic`.
 //!
 //! Limits: the `_id` guards the present write index alone, after a rollover a repeat is a second document; `event.id`
-//! folds it. A missing index template is not seen here.
+//! folds it.
 
-use std::time::Duration;
+use serde::Serialize;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
-
-use super::deliver::{BatchLimits, Fate, HttpSettings, Reading, Reply, Request, Wire, Word, words};
+use super::deliver::{Reading, Reply, Request, Wire};
 use crate::pipeline::alert::{Alert, Change, Severity};
-use crate::secret::Secret;
 
+mod answer;
 mod ecs;
+mod fields;
+mod install;
+mod look;
+mod outlet;
+mod template;
 
 pub use self::ecs::Document;
+pub use self::install::{Done, Installed, SetupError, Step, install};
+pub use self::outlet::ElasticOutlet;
+pub use self::template::{Kind, Part, Product, TEMPLATE_VERSION, TemplateNames, parts, render};
+pub use crate::config::TemplateCheck;
 
-/// How we say who we are.
-#[derive(Debug, Clone, Default)]
-pub enum ElasticAuth {
-    /// Not at all.
-    #[default]
-    None,
-    /// The `encoded` form of an API key (base64 of `id:key`).
-    ApiKey(Secret),
-    /// User and password.
-    Basic {
-        /// Name of the user.
-        user: String,
-        /// The password.
-        password: Secret,
-    },
-}
+/// What of an answer is sent to us: all that is read, and nothing else. A refusal of 10,000 alerts with causes and stack
+/// traces would be larger than is read.
+const BULK_PATH: &str = "/_bulk?filter_path=status,error.type,error.reason,items.*._index,items.*._id,\
+     items.*._seq_no,items.*.status,items.*.failure_store,items.*.error.type,items.*.error.reason";
 
 /// Settings of an Elasticsearch or OpenSearch destination.
 #[derive(Debug, Clone)]
 pub struct ElasticSettings {
-    /// Name of the destination.
-    pub name: String,
-    /// Scheme, host, port and path if any (`https://elastic.example:9200`).
-    pub url: String,
     /// Name of the data stream (`logs-panicsift.alert-default`).
     pub data_stream: String,
-    /// Who we are.
-    pub auth: ElasticAuth,
-    /// Certificates, compression, time.
-    pub http: HttpSettings,
-    /// Size of a request.
-    pub batch: BatchLimits,
 }
 
 /// The protocol.
 #[derive(Debug, Clone)]
 pub struct ElasticWire {
-    url: String,
     data_stream: String,
-    authorization: Option<Secret>,
 }
 
 impl ElasticWire {
     /// The protocol with these settings.
     pub fn new(settings: &ElasticSettings) -> Self {
-        let authorization = match &settings.auth {
-            ElasticAuth::None => None,
-            ElasticAuth::ApiKey(key) => Some(Secret::new(format!("ApiKey {}", key.expose()))),
-            ElasticAuth::Basic { user, password } => {
-                let pair = STANDARD.encode(format!("{user}:{}", password.expose()));
-                Some(Secret::new(format!("Basic {pair}")))
-            }
-        };
-        Self {
-            url: format!("{}/_bulk", settings.url.trim_end_matches('/')),
-            data_stream: settings.data_stream.clone(),
-            authorization,
-        }
+        Self { data_stream: settings.data_stream.clone() }
     }
 }
 
@@ -116,95 +84,11 @@ impl Wire for ElasticWire {
                 body.truncate(start);
             }
         }
-        Request {
-            url: self.url.clone(),
-            content_type: "application/x-ndjson",
-            authorization: self.authorization.clone(),
-            body,
-        }
+        Request { path: BULK_PATH.to_owned(), content_type: "application/x-ndjson", body, ..Request::default() }
     }
 
     fn read(&self, reply: &Reply, n_sent: usize) -> Reading {
-        let after = reply.retry_after_secs.map(Duration::from_secs);
-        let why = || format!("HTTP {}: {}", reply.status, words(&reply.body));
-        match reply.status {
-            200 => read_items(&reply.body, n_sent),
-            413 => Reading::TooLarge { why: why() },
-            429 => Reading::Retry { why: why(), after, slow_down: true },
-            // The body is well-formed by construction: a request that is refused as a whole is refused for its address,
-            // its rights or the state of the index, never for an alert.
-            300..=399 | 400..=407 | 409..=412 | 414..=428 | 430..=499 => Reading::Hold { why: why() },
-            _ => Reading::Retry { why: why(), after, slow_down: false },
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    items: Vec<Outcome>,
-}
-
-#[derive(Deserialize)]
-struct Outcome {
-    create: Item,
-}
-
-/// What a bulk answer says of one item.
-#[derive(Debug, Default, Deserialize)]
-struct Item {
-    status: u16,
-    failure_store: Option<String>,
-    error: Option<ItemError>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum ItemError {
-    Told {
-        #[serde(rename = "type", default)]
-        kind: String,
-        #[serde(default)]
-        reason: Option<String>,
-    },
-    /// Very old servers give a text.
-    Text(String),
-}
-
-fn read_items(body: &[u8], n_sent: usize) -> Reading {
-    let answer: Answer = match serde_json::from_slice(body) {
-        Ok(answer) => answer,
-        Err(error) => {
-            let why = format!("HTTP 200, not a bulk answer ({error}): {}", words(body));
-            return Reading::Retry { why, after: None, slow_down: false };
-        }
-    };
-    if answer.items.len() != n_sent {
-        let why = format!("{} answers to {n_sent} alerts; all are sent again", answer.items.len());
-        return Reading::Retry { why, after: None, slow_down: false };
-    }
-    Reading::Words(answer.items.into_iter().map(|outcome| read_item(&outcome.create)).collect())
-}
-
-/// The table: what an item's answer means.
-fn read_item(item: &Item) -> Word {
-    let (kind, reason) = match &item.error {
-        Some(ItemError::Told { kind, reason }) => (kind.as_str(), reason.as_deref().unwrap_or_default()),
-        Some(ItemError::Text(text)) => ("", text.as_str()),
-        None => ("", ""),
-    };
-    let why = words(format!("{} {kind}: {reason}", item.status).as_bytes());
-    match item.status {
-        200..=299 if item.failure_store.as_deref() == Some("used") => {
-            Word::Final(Fate::Degraded, "put into the failure store".to_owned())
-        }
-        200..=299 => Word::Final(Fate::Delivered, String::new()),
-        409 => Word::Final(Fate::Repeated, String::new()),
-        // The flood-stage watermark: looks like overload, and lasts until somebody makes room.
-        429 if kind == "cluster_block_exception" => Word::Hold(why),
-        429 => Word::Overloaded(why),
-        401 | 403 | 404 => Word::Hold(why),
-        400 | 413 => Word::Final(Fate::Refused, why),
-        _ => Word::Retry(why),
+        answer::read(reply, n_sent, &self.data_stream)
     }
 }
 

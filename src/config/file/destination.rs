@@ -23,6 +23,35 @@ pub(in crate::config) enum DestinationFile {
     Kafka(KafkaDestinationFile),
 }
 
+/// The data stream of a destination that names none; its dataset is also that of every document.
+pub const DEFAULT_DATA_STREAM: &str = "logs-panicsift.alert-default";
+
+/// Days that alerts are kept where nothing else is said: a year, as incident reviews ask for.
+pub const DEFAULT_RETENTION_DAYS: u32 = 365;
+
+/// Whether a lane looks for an index template before it writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum TemplateCheck {
+    /// It does, and waits until there is one.
+    #[default]
+    Required,
+    /// It writes without looking.
+    Off,
+}
+
+/// One address, or several.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline, title = "addresses")]
+pub(in crate::config) enum Addresses {
+    /// The only one.
+    One(String),
+    /// The preferred first.
+    Several(#[schemars(length(min = 1, max = 32))] Vec<String>),
+}
+
 /// Lines of JSON in a file.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -48,9 +77,10 @@ pub(in crate::config) struct SplunkFile {
     /// Name of the destination in logs, metrics and the outbox; it must stay the same.
     #[schemars(required, length(min = 1, max = 64))]
     pub(in crate::config) name: Option<String>,
-    /// Where the collector listens, such as `https://splunk.example:8088`.
+    /// Where the collector listens, such as `https://splunk.example:8088`; several addresses of one Splunk: an array, the
+    /// preferred first, the others for when it fails.
     #[schemars(required)]
-    pub(in crate::config) url: Option<String>,
+    pub(in crate::config) url: Option<Addresses>,
     /// The collector's token.
     #[schemars(required)]
     pub(in crate::config) token: Option<SecretSource>,
@@ -74,6 +104,18 @@ pub(in crate::config) struct SplunkFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub(in crate::config) ca_file: Option<String>,
+    /// PEM file of our own certificate, for a server that wants one; together with `client_key_file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(in crate::config) client_cert_file: Option<String>,
+    /// PEM file of its key, not encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(in crate::config) client_key_file: Option<String>,
+    /// Name that the server's certificate must bear, where it is not the host of the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub(in crate::config) server_name: Option<String>,
     /// Whether requests are compressed.
     #[serde(default = "default_gzip")]
     pub(in crate::config) gzip: bool,
@@ -103,13 +145,22 @@ pub(in crate::config) struct ElasticFile {
     /// Name of the destination in logs, metrics and the outbox; it must stay the same.
     #[schemars(required, length(min = 1, max = 64))]
     pub(in crate::config) name: Option<String>,
-    /// Where the server listens, such as `https://elastic.example:9200`.
+    /// Where the server listens, such as `https://elastic.example:9200`; several nodes of one cluster: an array, the
+    /// preferred first, the others for when it fails.
     #[schemars(required)]
-    pub(in crate::config) url: Option<String>,
+    pub(in crate::config) url: Option<Addresses>,
     /// Data stream that the alerts are created in.
     #[serde(default = "default_data_stream")]
     #[schemars(length(min = 1, max = 255))]
     pub(in crate::config) data_stream: String,
+    /// Whether the lane looks for an index template before it writes: `required` keeps it on hold until there is one
+    /// (`panicsift setup elastic` makes it), `off` writes without looking.
+    #[serde(default)]
+    pub(in crate::config) template_check: TemplateCheck,
+    /// Days that `panicsift setup elastic` has the server keep an index after it was rolled over.
+    #[serde(default = "default_retention_days")]
+    #[schemars(range(min = 1, max = 36_500))]
+    pub(in crate::config) retention_days: u32,
     /// API key as the server gave it (base64 of id and key). Not together with `user`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) api_key: Option<SecretSource>,
@@ -124,6 +175,18 @@ pub(in crate::config) struct ElasticFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub(in crate::config) ca_file: Option<String>,
+    /// PEM file of our own certificate, for a server that wants one; together with `client_key_file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(in crate::config) client_cert_file: Option<String>,
+    /// PEM file of its key, not encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(in crate::config) client_key_file: Option<String>,
+    /// Name that the server's certificate must bear, where it is not the host of the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub(in crate::config) server_name: Option<String>,
     /// Whether requests are compressed.
     #[serde(default = "default_gzip")]
     pub(in crate::config) gzip: bool,
@@ -186,7 +249,11 @@ fn default_sourcetype() -> String {
 }
 
 fn default_data_stream() -> String {
-    "logs-panicsift.alerts-default".to_owned()
+    DEFAULT_DATA_STREAM.to_owned()
+}
+
+fn default_retention_days() -> u32 {
+    DEFAULT_RETENTION_DAYS
 }
 
 fn default_gzip() -> bool {

@@ -267,9 +267,9 @@ impl Memory {
     /// What a reading comes to for the alerts at `seqs`.
     fn digest(&mut self, reading: Reading, seqs: &[i64]) -> Outcome {
         match reading {
-            Reading::Accepted { slow_down } => {
+            Reading::Accepted { slow_down, receipt } => {
                 self.points_wrongly |= self.suspect.take().is_some();
-                let settlements = seqs.iter().map(|seq| self.answer(*seq, Fate::Delivered, String::new())).collect();
+                let settlements = seqs.iter().map(|seq| self.answer(*seq, Fate::Delivered, receipt.clone())).collect();
                 Outcome { settlements, went: Went::Well { slow_down }, state: LaneState::Delivering }
             }
             Reading::Words(said) => self.digest_words(said, seqs),

@@ -23,7 +23,7 @@ fn poison(suspect: Option<usize>) -> Reading {
     Reading::Poison { suspect, why: "bad".to_owned() }
 }
 
-const ACCEPTED: Reading = Reading::Accepted { slow_down: false };
+const ACCEPTED: Reading = Reading::Accepted { slow_down: false, receipt: String::new() };
 
 /// Plays a destination that knows which alerts are bad against a page; gives (delivered, refused, requests).
 fn play(
