@@ -31,6 +31,9 @@ mod story;
 #[cfg(test)]
 mod tidy;
 
+/// The service on a Kafka of three nodes that are killed in turn.
+#[cfg(test)]
+mod broker_loss_live;
 /// Alerts to OpenSearch and Elasticsearch themselves, where one is told of.
 #[cfg(test)]
 mod elastic_live;

@@ -11,8 +11,7 @@ mod secure;
 mod sending;
 mod tight;
 
-use panicsift::edge::deliver::{HttpSettings, Reading};
-use panicsift::edge::elastic::ElasticAuth;
+use panicsift::edge::deliver::{HttpSettings, Login, Reading};
 use panicsift::edge::store::Fate;
 use panicsift::pipeline::alert::Change;
 use reqwest::Method;
@@ -47,10 +46,10 @@ macro_rules! on_both {
 
 on_both!(a_block_on_the_index_holds_the_lane_until_it_is_lifted);
 async fn a_block_on_the_index_holds_the_lane_until_it_is_lifted(node: Node) {
-    node.template(json!({})).await;
+    node.prepare().await;
     let mut sending = Sending::new();
     sending.put(0..10);
-    sending.start(&node.open_settings());
+    sending.start(&node.open_way());
     sending.drained().await;
     let blocks = [
         ("write", ["403 cluster_block_exception", "index write (api)"]),
@@ -80,7 +79,7 @@ async fn an_alert_that_the_mapping_refuses_is_refused_alone_with_the_words_of_th
     sending.put(0..15);
     sending.put_alerts(&[alert("no number", "c-poison", Change::Opened)]);
     sending.put(15..30);
-    sending.start(&node.open_settings());
+    sending.start(&node.open_way().without_a_look());
     sending.drained().await;
     sending.stop().await;
     let (fate, words) = sending.fate("no number");
@@ -97,10 +96,10 @@ async fn an_alert_that_the_mapping_refuses_is_refused_alone_with_the_words_of_th
 
 on_both!(a_rollover_in_the_middle_loses_and_repeats_nothing);
 async fn a_rollover_in_the_middle_loses_and_repeats_nothing(node: Node) {
-    node.template(json!({})).await;
+    node.prepare().await;
     let mut sending = Sending::new();
     sending.put(0..300);
-    sending.start_as("elastic", &node.open_settings(), 5);
+    sending.start_as("elastic", &node.open_way(), 5);
     for n_requests in [10, 30] {
         sending.until_requests(n_requests).await;
         node.ask(Method::POST, &format!("{}/_rollover", node.stream), &Value::Null).await;
@@ -113,7 +112,7 @@ async fn a_rollover_in_the_middle_loses_and_repeats_nothing(node: Node) {
 
     // The limit that the README states: `_id` guards the newest index alone. What is sent again after a rollover is a
     // second document with the same `event.id`, by which it can be folded.
-    sending.start_as("again", &node.open_settings(), 200);
+    sending.start_as("again", &node.open_way(), 200);
     sending.drained().await;
     sending.stop().await;
     for id in sending.ids() {
@@ -133,7 +132,7 @@ async fn a_shard_that_is_nowhere_costs_time_and_repeats_nothing(node: Node) {
     let mut sending = Sending::new();
     sending.put(0..20);
     let impatient = HttpSettings { timeout_ms: 1_000, ..HttpSettings::default() };
-    sending.start(&node.settings(ElasticAuth::None, impatient));
+    sending.start(&node.way(Login::None, impatient).without_a_look());
     sending.until_requests(3).await;
     sending.until_it_says(&["destination elastic is tried again", "timed out"]).await;
     assert_eq!(sending.n_waiting(), 20);
@@ -151,13 +150,13 @@ on_both!(a_circuit_breaker_slows_the_lane_down_and_costs_nothing);
 async fn a_circuit_breaker_slows_the_lane_down_and_costs_nothing(node: Node) {
     // The breaker is the node's, and the tests beside this one need the node. So a request that is refused is one that
     // the breaker counts by its length: not compressed, and wider than any other test's.
-    node.template(json!({})).await;
+    node.prepare().await;
     let limit = "network.breaker.inflight_requests.limit";
     node.set_cluster(&json!({ limit: "300kb" })).await;
     let mut sending = Sending::new();
     sending.put(0..400);
     let plain = HttpSettings { gzip: false, ..HttpSettings::default() };
-    sending.start_as("elastic", &node.settings(ElasticAuth::None, plain), 400);
+    sending.start_as("elastic", &node.way(Login::None, plain), 400);
     sending
         .until_read("a circuit breaker", |reading| {
             matches!(reading, Reading::Retry { why, slow_down: true, .. }

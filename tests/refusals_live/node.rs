@@ -1,11 +1,11 @@
 //! A real server as its administrator sees it: templates, settings, users, and what it holds.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use panicsift::edge::deliver::{BatchLimits, HttpSettings};
-use panicsift::edge::elastic::{ElasticAuth, ElasticSettings};
-use panicsift::secret::Secret;
+use panicsift::edge::deliver::{HttpClient, HttpSettings, Login};
+use panicsift::edge::elastic::{TemplateCheck, TemplateNames, install};
+use panicsift::secret::Credential;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -16,10 +16,29 @@ use crate::support::servers::{live_address, live_folder};
 pub(super) struct Node {
     client: reqwest::Client,
     pub(super) url: String,
-    password: Option<String>,
-    user: &'static str,
+    /// Name and password of the administrator.
+    admin: Option<(&'static str, String)>,
+    /// Trust in the server.
+    http: HttpSettings,
     /// Name of the data stream.
     pub(super) stream: String,
+}
+
+/// How a lane writes to a stream.
+#[derive(Clone)]
+pub(super) struct Way {
+    pub(super) url: String,
+    pub(super) stream: String,
+    pub(super) login: Login,
+    pub(super) http: HttpSettings,
+    pub(super) check: TemplateCheck,
+}
+
+impl Way {
+    /// The same without looking for the product's own template: the test has another one.
+    pub(super) fn without_a_look(self) -> Self {
+        Self { check: TemplateCheck::Off, ..self }
+    }
 }
 
 impl Node {
@@ -30,34 +49,45 @@ impl Node {
 
     /// A node without security.
     pub(super) fn at(url: &str) -> Self {
-        Self::new(url.to_owned(), "", None, reqwest::Client::builder())
+        Self::new(url.to_owned(), None, HttpSettings::default())
     }
 
     /// The one with security whose folder is in this variable, and that folder.
-    pub(super) fn secure(variable: &str, user: &'static str, test: &str) -> Option<(Self, std::path::PathBuf)> {
-        live_folder(variable, test).map(|folder| (Self::in_folder(&folder, user), folder))
+    pub(super) fn secure(variable: &str, admin: &'static str, test: &str) -> Option<(Self, PathBuf)> {
+        live_folder(variable, test).map(|folder| (Self::in_folder(&folder, admin), folder))
     }
 
     /// The node with security that its script started in `folder`.
-    pub(super) fn in_folder(folder: &Path, user: &'static str) -> Self {
-        let ca = std::fs::read(folder.join("ca.pem")).unwrap();
-        let builder = reqwest::Client::builder().tls_certs_only(reqwest::Certificate::from_pem_bundle(&ca).unwrap());
-        Self::new(read(folder, "address"), user, Some(read(folder, "admin.password")), builder)
+    pub(super) fn in_folder(folder: &Path, admin: &'static str) -> Self {
+        let admin = Some((admin, read(folder, "admin.password")));
+        Self::new(read(folder, "address"), admin, trusting(folder, "ca.pem"))
     }
 
-    fn new(url: String, user: &'static str, password: Option<String>, builder: reqwest::ClientBuilder) -> Self {
+    fn new(url: String, admin: Option<(&'static str, String)>, http: HttpSettings) -> Self {
         // Another test may have installed it.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let client = builder.no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
-        let stream = unique("logs-panicsift.refusals").to_ascii_lowercase();
-        Self { client, url, password, user, stream }
+        let mut builder = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30));
+        if let Some(ca) = &http.ca_file {
+            let ca = std::fs::read(ca).unwrap();
+            builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(&ca).unwrap());
+        }
+        // A data set of its own, so that its templates are nobody else's.
+        let stream = format!("logs-panicsift.{}-live", unique("refusals").replace('-', "")).to_ascii_lowercase();
+        Self { client: builder.build().unwrap(), url, admin, http, stream }
+    }
+
+    /// Installs what the stream needs, as `panicsift setup elastic` does.
+    pub(super) async fn prepare(&self) {
+        let login = self.admin.as_ref().map_or(Login::None, |(user, password)| basic(user, password));
+        let client = HttpClient::new("setup", std::slice::from_ref(&self.url), login, &self.http).unwrap();
+        install(&client, &TemplateNames::of(&self.stream), None, 30).await.unwrap();
     }
 
     /// Status and body of the answer to a request.
     pub(super) async fn try_ask(&self, method: Method, path: &str, body: &str) -> (u16, Value) {
         let mut request = self.client.request(method, format!("{}/{path}", self.url)).body(body.to_owned());
-        if let Some(password) = &self.password {
-            request = request.basic_auth(self.user, Some(password));
+        if let Some((user, password)) = &self.admin {
+            request = request.basic_auth(user, Some(password));
         }
         let reply = request.header("content-type", "application/json").send().await.unwrap();
         let status = reply.status().as_u16();
@@ -73,7 +103,7 @@ impl Node {
         said
     }
 
-    /// Installs an index template for the stream, with `more` beside its mappings and settings.
+    /// Installs another index template than the product's, with `more` over its mappings and settings.
     pub(super) async fn template(&self, more: Value) {
         let mut template = json!({
             "settings": {"number_of_replicas": 0},
@@ -126,21 +156,14 @@ impl Node {
         self.documents(&self.stream).await.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// How a lane writes to the stream.
-    pub(super) fn settings(&self, auth: ElasticAuth, http: HttpSettings) -> ElasticSettings {
-        ElasticSettings {
-            name: "elastic".to_owned(),
-            url: self.url.clone(),
-            data_stream: self.stream.clone(),
-            auth,
-            http,
-            batch: BatchLimits::default(),
-        }
+    /// How a lane with this login writes to the stream.
+    pub(super) fn way(&self, login: Login, http: HttpSettings) -> Way {
+        Way { url: self.url.clone(), stream: self.stream.clone(), login, http, check: TemplateCheck::Required }
     }
 
-    /// The same without credentials, on a node without security.
-    pub(super) fn open_settings(&self) -> ElasticSettings {
-        self.settings(ElasticAuth::None, HttpSettings::default())
+    /// The same where no login is needed.
+    pub(super) fn open_way(&self) -> Way {
+        self.way(Login::None, HttpSettings::default())
     }
 }
 
@@ -150,8 +173,8 @@ pub(super) fn read(folder: &Path, name: &str) -> String {
 }
 
 /// User and password.
-pub(super) fn basic(user: &str, password: &str) -> ElasticAuth {
-    ElasticAuth::Basic { user: user.to_owned(), password: Secret::new(password.to_owned()) }
+pub(super) fn basic(user: &str, password: &str) -> Login {
+    Login::Basic { user: user.to_owned(), password: Credential::fixed(password) }
 }
 
 /// Trust in this authority of the folder.

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use panicsift::edge::deliver::Reading;
+use panicsift::edge::deliver::{Reading, Word};
 use panicsift::edge::store::Fate;
 use panicsift::pipeline::alert::{Alert, Change};
 use reqwest::Method;
-use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::node::Node;
@@ -33,10 +32,10 @@ async fn a_node_without_room_is_asked_for_less_until_it_takes_everything() {
 
 /// 413 and the 429 of the whole request.
 async fn too_large_and_too_much(node: &Node) {
-    node.template(json!({})).await;
+    node.prepare().await;
     let mut sending = Sending::new();
     sending.put(0..200);
-    sending.start(&node.open_settings());
+    sending.start(&node.open_way());
     sending.until_read("413", |reading| matches!(reading, Reading::TooLarge { .. })).await;
     sending
         .until_read("429 of indexing pressure", |reading| {
@@ -54,14 +53,14 @@ async fn too_large_and_too_much(node: &Node) {
 
 /// One alert that is over the limit alone is refused; the others are not.
 async fn an_alert_that_is_too_large_by_itself(node: &Node) {
-    node.template(json!({})).await;
+    node.prepare().await;
     let mut large: Alert = alert("large", "c-large", Change::Opened);
     large.portrait.title = "x".repeat(150_000);
     let mut sending = Sending::new();
     sending.put(0..10);
     sending.put_alerts(&[large]);
     sending.put(10..20);
-    sending.start(&node.open_settings());
+    sending.start(&node.open_way());
     sending.drained().await;
     sending.stop().await;
     let (fate, words) = sending.fate("large");
@@ -76,7 +75,7 @@ async fn an_alert_that_is_too_large_by_itself(node: &Node) {
 
 /// The 429 of single items while others keep the one thread busy.
 async fn a_full_queue(node: &Node) {
-    node.template(json!({})).await;
+    node.prepare().await;
     let mut sending = Sending::new();
     sending.put(0..200);
     let is_over = Arc::new(AtomicBool::new(false));
@@ -84,8 +83,11 @@ async fn a_full_queue(node: &Node) {
     for n in 0..24 {
         crowd.spawn(press(Node::at(&node.url), n, Arc::clone(&is_over)));
     }
-    sending.start_as("elastic", &node.open_settings(), 8);
-    sending.until_it_says(&["destination elastic is tried again", "429 rejected_execution_exception"]).await;
+    sending.start_as("elastic", &node.open_way(), 4);
+    let is_rejected = |word: &Word| matches!(word, Word::Overloaded(why) if why.starts_with("429 rejected_execution"));
+    sending
+        .until_read("429 of items", |reading| matches!(reading, Reading::Words(said) if said.iter().any(is_rejected)))
+        .await;
     is_over.store(true, Ordering::Relaxed);
     while let Some(ended) = crowd.join_next().await {
         ended.unwrap();
@@ -98,7 +100,7 @@ async fn a_full_queue(node: &Node) {
 async fn press(node: Node, n: usize, is_over: Arc<AtomicBool>) {
     let index = format!("crowd-{n}");
     let document = format!("{{\"index\":{{\"_index\":\"{index}\"}}}}\n{{\"text\":\"{}\"}}\n", "word ".repeat(20));
-    let body = document.repeat(100);
+    let body = document.repeat(8);
     while !is_over.load(Ordering::Relaxed) {
         node.try_ask(Method::POST, "_bulk", &body).await;
     }

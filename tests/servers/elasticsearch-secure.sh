@@ -50,7 +50,7 @@ as_admin() {
 }
 
 # What a forwarder needs: to write, to make its stream and to see that its template stands.
-rights='{"cluster": ["monitor", "manage_index_templates"], "indices": [{"names": ["logs-panicsift.*"],
+rights='{"cluster": ["monitor", "indices:admin/index_template/get"], "indices": [{"names": ["logs-panicsift.*"],
   "privileges": ["create_doc", "auto_configure", "view_index_metadata"]}]}'
 
 make_users() {
