@@ -18,8 +18,11 @@ use std::time::Duration;
 
 pub use fault::{ConfigFaults, Fault, KeyPath};
 pub use file::destination::{DEFAULT_DATA_STREAM, DEFAULT_RETENTION_DAYS, TemplateCheck};
-pub use file::{LogFormat, LogLevel, OffsetReset};
+pub use file::{LogFormat, LogLevel, OffsetReset, OnGap};
 
+use ipnet::IpNet;
+
+use crate::pipeline::event::Millis;
 use crate::secret::{Credential, Secret};
 use fault::Faults;
 
@@ -69,6 +72,8 @@ pub struct KafkaSourceSettings {
     pub group: String,
     /// Where to begin without a checkpoint.
     pub offset_reset: OffsetReset,
+    /// What to do when our place is gone.
+    pub on_gap: OnGap,
     /// Most records in a batch.
     pub batch_records_max: usize,
     /// Most bytes in a batch.
@@ -159,6 +164,27 @@ pub struct AlertSettings {
     pub cooldown: Option<Duration>,
     /// Silence after which an open alert is closed.
     pub quiet: Option<Duration>,
+    /// Tests that were announced.
+    pub expected: Vec<ExpectedSettings>,
+}
+
+/// A test that was announced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectedSettings {
+    /// What it is, with its ticket.
+    pub reason: String,
+    /// Event time from which on it holds.
+    pub from: Millis,
+    /// Event time at which it ends; after `from`.
+    pub until: Millis,
+    /// Networks that send; none is everyone.
+    pub sources: Vec<IpNet>,
+    /// Tokens that send, by the producers' ids; there is a source or a token.
+    pub tokens: Vec<String>,
+    /// Services; all when empty.
+    pub services: Vec<String>,
+    /// Routes; all when empty.
+    pub routes: Vec<String>,
 }
 
 /// A destination: its unique name, and what its kind needs.

@@ -1,6 +1,6 @@
 //! The service on three Kafka nodes that are killed while it works: the leader of its input, then a follower, then both.
 //!
-//! `PANICSIFT_TEST_KAFKA_CLUSTER` holds the folder that `tests/servers/kafka-cluster.sh start` made. Topics have three
+//! `PANICSIFT_TEST_KAFKA_CLUSTER` holds the folder that `tests/servers/kafka_cluster.sh start` made. Topics have three
 //! replicas, and a write with `acks=all` needs two: with one node lost everything goes on, with two lost nothing may be
 //! taken for written. At the end each record is counted once and the alert topic holds every alert.
 
@@ -21,7 +21,8 @@ const CHUNK: usize = 20;
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_loss_of_a_leader_and_of_a_follower_and_of_both_costs_and_repeats_no_record() {
     const NAME: &str = "the_loss_of_a_leader_and_of_a_follower_and_of_both_costs_and_repeats_no_record";
-    let Some(folder) = live_folder("PANICSIFT_TEST_KAFKA_CLUSTER", NAME) else { return };
+    const MAKER: &str = "tests/servers/kafka_cluster.sh start DIR";
+    let Some(folder) = live_folder("PANICSIFT_TEST_KAFKA_CLUSTER", NAME, MAKER) else { return };
     let cluster = KafkaCluster::at(folder);
     let brokers = cluster.brokers();
     let topic = unique("alerts");

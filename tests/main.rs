@@ -18,6 +18,9 @@ mod contracts;
 /// Alerts to scripted destinations: outage, poison, order, a crash between delivery and settling.
 #[cfg(test)]
 mod delivery;
+/// The scripted HEC server: it takes, acknowledges and forgets as Splunk documents it.
+#[cfg(test)]
+mod hec_server;
 /// The embedded broker: every record once, over a restart in the middle.
 #[cfg(test)]
 mod mock_broker;
@@ -37,6 +40,9 @@ mod broker_loss_live;
 /// Alerts to OpenSearch and Elasticsearch themselves, where one is told of.
 #[cfg(test)]
 mod elastic_live;
+/// The scripted HEC server, checked by independent clients, where they are installed.
+#[cfg(test)]
+mod hec_client_live;
 /// The Kafka edge on Apache Kafka itself, where one is told of: see `tests/servers`.
 #[cfg(test)]
 mod kafka_live;

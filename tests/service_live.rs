@@ -107,7 +107,7 @@ impl Documents {
 /// The five kinds of destinations of a test.
 struct Destinations {
     hec: hec::Index,
-    _splunk: crate::support::http::ScriptedServer,
+    _splunk: hec::HecServer,
     topic: String,
     documents: [Documents; 2],
     toml: String,

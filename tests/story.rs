@@ -400,6 +400,42 @@ fn alerts_of_a_replay_have_a_life_that_adds_up() {
     assert!(changes["opened"] > 0 && changes["raised"] > 0, "{changes:?}");
 }
 
+// ---------------------------------------------------------------------------------------------------- expected things
+
+/// The demo's events under a test that was announced for everyone from `from` on.
+fn replay_expecting(from: &str) -> Replayed {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path(), "events", &LINES);
+    let config = format!(
+        "[source]\nbrokers = [\"localhost:9092\"]\ntopics = [\"t\"]\n[[expected]]\nreason = \"a load test\"\n\
+         ticket = \"SEC-7\"\nfrom = \"{from}\"\nuntil = \"2100-01-01T00:00:00Z\"\n\
+         sources = [\"0.0.0.0/1\", \"128.0.0.0/1\", \"2000::/3\"]\n"
+    );
+    std::fs::write(dir.path().join("config.toml"), config).unwrap();
+    replay(dir.path(), &["--json", "--config", "config.toml", "events"], b"")
+}
+
+#[test]
+fn an_announced_test_is_counted_under_its_reason_and_raises_no_alert() {
+    let expected = replay_expecting("2020-01-01T00:00:00Z");
+    assert_eq!(expected.code, Some(0), "{}", expected.err);
+    assert_eq!(expected.alerts, "");
+    assert_eq!(expected.ids(), PLAIN.ids());
+    let listed: Vec<Value> = serde_json::from_str(&expected.out).unwrap();
+    assert!(!listed.is_empty());
+    for cluster in &listed {
+        let title = cluster["title"].as_str().unwrap();
+        assert!(title.ends_with(&format!("; {} announced: a load test (SEC-7)", cluster["events"])), "{cluster}");
+        assert_ne!(cluster["verdict"], "hostile");
+    }
+}
+
+#[test]
+fn before_its_time_an_announcement_changes_nothing() {
+    let early = replay_expecting("2099-01-01T00:00:00Z");
+    assert_eq!(placeless(&early.alerts), placeless(&PLAIN.alerts));
+}
+
 // ---------------------------------------------------------------------------------------------------- secrets
 
 /// What a value is replaced by: a word that nothing else holds and that no mask takes for a number.

@@ -9,16 +9,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::config::{AlertSettings, ClusteringSettings, ModelSettings};
+use crate::config::{AlertSettings, ClusteringSettings, ExpectedSettings, ModelSettings};
 use crate::edge::tables::Tables;
 use crate::pipeline::Context;
 use crate::pipeline::classify::PanicModel;
 use crate::pipeline::cluster::ClusteringModel;
 use crate::pipeline::enrich::ScopeModel;
 use crate::pipeline::event::Millis;
+use crate::pipeline::expected::{Announcement, Expected};
 use crate::pipeline::judge::HostilityModel;
 use crate::pipeline::keys::Keys;
 use crate::pipeline::life::AlertPolicy;
+use crate::pipeline::names::NAME_BYTES_MAX;
+use crate::pipeline::neutral;
 
 /// When is clustered, and for how long is remembered.
 #[derive(Debug, Clone, Default)]
@@ -64,9 +67,20 @@ pub(super) fn context(
     if let Some(points) = alerts.threshold {
         hostility.set_hostile_at(points);
     }
+    let expected = announced(&keys, &alerts.expected);
     let version = version(&panics, &scopes, &clusters, &hostility);
     let alerts = policy(alerts);
-    Ok(Context { keys, panics, scopes, clustering: clusters, hostility, alerts, lookup: Arc::new(tables), version })
+    Ok(Context {
+        keys,
+        panics,
+        scopes,
+        clustering: clusters,
+        hostility,
+        expected,
+        alerts,
+        lookup: Arc::new(tables),
+        version,
+    })
 }
 
 fn text(path: Option<&Path>) -> Result<Option<String>> {
@@ -79,6 +93,20 @@ fn read(path: &Path) -> Result<String> {
 
 fn version(panics: &PanicModel, scopes: &ScopeModel, clusters: &ClusteringModel, hostility: &HostilityModel) -> String {
     format!("{} {} {} {}", panics.version(), scopes.version(), clusters.version, hostility.version)
+}
+
+/// Announced tests, their tokens by the ids that events have.
+fn announced(keys: &Keys, settings: &[ExpectedSettings]) -> Expected {
+    let announcements = settings.iter().map(|test| Announcement {
+        reason: neutral::line(&test.reason, NAME_BYTES_MAX).into(),
+        from: test.from,
+        until: test.until,
+        sources: test.sources.clone(),
+        tokens: test.tokens.iter().map(|token| keys.token(token.as_bytes())).collect(),
+        services: test.services.clone(),
+        routes: test.routes.clone(),
+    });
+    Expected::new(announcements.collect())
 }
 
 /// The settings over the defaults.

@@ -5,6 +5,7 @@
 //! is missing or faulty never hides the faults of the others.
 
 mod destination;
+mod expected;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -76,6 +77,7 @@ pub(super) fn resolve(
     let privacy_key = privacy_key(config.privacy.key.as_ref(), &mut scene);
     let models = models(&config.models, &mut scene);
     let alerts = alerts(&config.alerts, &mut scene);
+    let expected = expected::all(&config.expected, &mut scene);
     let dead_letters = dead_letters(&config.dead_letters, source.as_ref(), &state_path, &mut scene);
     let destinations = destination::all(&config.destination, source.as_ref(), &mut scene);
     destination::one_writer_a_file(&config.destination, &destinations, (&state_path, &dead_letters.place), &mut scene);
@@ -94,7 +96,7 @@ pub(super) fn resolve(
         tables,
         models,
         clustering: ClusteringSettings { epoch: Duration::from_secs(config.clustering.epoch_secs) },
-        alerts,
+        alerts: AlertSettings { expected, ..alerts },
         destinations: destinations.into_iter().collect::<Option<_>>()?,
         dead_letters,
         admin_listen: admin_listen?,
@@ -267,6 +269,7 @@ fn source(file: &SourceFile, scene: &mut Scene<'_>) -> KafkaSourceSettings {
         topics,
         group: file.group.clone(),
         offset_reset: file.offset_reset,
+        on_gap: file.on_gap,
         batch_records_max: usize::try_from(file.batch_records_max).unwrap_or(usize::MAX),
         batch_bytes_max: usize::try_from(file.batch_bytes_max).unwrap_or(usize::MAX),
         batch_wait: Duration::from_millis(file.batch_wait_ms),
@@ -318,6 +321,7 @@ fn alerts(file: &AlertsFile, scene: &mut Scene<'_>) -> AlertSettings {
         threshold: file.threshold,
         cooldown: file.cooldown_secs.map(Duration::from_secs),
         quiet: file.quiet_secs.map(Duration::from_secs),
+        expected: Vec::new(),
     }
 }
 

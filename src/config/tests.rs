@@ -151,7 +151,7 @@ level = \"loud\"
         "destination[0].token: found a text; a secret is written { file = \"path\" } or { env = \"NAME\" }, never as plain text",
         "destination[0].url: found \"splunk:8088\"; http:// or https:// with a host is expected, such as https://siem.example:8088",
         "destination[1].kind: found a text \"carrier-pigeon\"; one of \"file\", \"splunk\", \"elastic\", \"kafka\"",
-        "flavour: unknown key; known here: admin, alerts, clustering, dead_letters, destination, limits, log, models, privacy, source, state, tables",
+        "flavour: unknown key; known here: admin, alerts, clustering, dead_letters, destination, expected, limits, log, models, privacy, source, state, tables",
         "log.level: found a text \"loud\"; one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
         "source.batch_wait_ms: found a number 0; a whole number from 1 to 60000 is expected",
         "source.brokers[0]: found \"kafka\"; host:port is expected",
@@ -424,4 +424,35 @@ fn a_file_that_is_too_large_or_not_there_is_refused() {
     let large = dir.path().join("large.toml");
     std::fs::write(&large, "#".repeat(2 * 1024 * 1024)).unwrap();
     assert!(Settings::load(&large).unwrap_err().to_string().contains("more than 1048576 bytes"));
+}
+
+#[test]
+fn an_announcement_names_its_senders_and_ends() {
+    let announced = |keys: &str| format!("[[expected]]\nreason = \"r\"\n{keys}\n");
+    let sound = announced(
+        "ticket = \"T-1\"\nfrom = \"2026-09-14T08:00:00+02:00\"\nuntil = \"2026-09-14T10:00:00Z\"\n\
+         sources = [\"203.0.113.7\", \"2001:db8::/32\"]",
+    );
+    let settings = parse(&format!("{LEAST}{sound}")).unwrap();
+    let test = settings.alerts.expected.first().unwrap();
+    assert_eq!((test.reason.as_str(), test.until.since(test.from)), ("r (T-1)", 4 * 3_600_000));
+    assert_eq!(test.sources.iter().map(ToString::to_string).collect::<Vec<_>>(), ["203.0.113.7/32", "2001:db8::/32"]);
+    check(
+        &announced("from = \"yesterday\"\nuntil = \"2026-09-14T10:00:00Z\"\nsources = [\"everyone\", \"0.0.0.0/0\"]"),
+        &[
+            "expected[0].from: found \"yesterday\"; a date and time with an offset is expected, such as \
+             2026-09-14T08:00:00Z",
+            "expected[0].sources[0]: found \"everyone\"; an address or a network is expected, such as 203.0.113.0/28 or \
+             2001:db8::/48",
+            "expected[0].sources[1]: found \"0.0.0.0/0\"; an address or a network is expected, such as 203.0.113.0/28 or \
+             2001:db8::/48",
+        ],
+    );
+    check(
+        &announced("from = \"2026-09-14T10:00:00Z\"\nuntil = \"2026-09-14T10:00:00Z\""),
+        &[
+            "expected[0]: it names no sender; name sources or tokens: an announcement never holds for everyone",
+            "expected[0].until: found 2026-09-14T10:00:00.000Z; a time after from, 2026-09-14T10:00:00.000Z, is needed",
+        ],
+    );
 }

@@ -161,6 +161,9 @@ pub struct Portrait {
     pub token_scopes: Vec<Counted>,
     /// Releases.
     pub releases: Vec<Counted>,
+    /// Announced tests (`[[expected]]` in the configuration) and how many events came under each.
+    #[serde(default)]
+    pub expected: Vec<Counted>,
     /// Recovery outcomes.
     pub recovery: Vec<Counted>,
     /// Events to look at.

@@ -98,6 +98,8 @@ pub struct Cell {
     pub n_repeated_attempts: u64,
     /// Events whose retry is known to have succeeded.
     pub n_retry_succeeded: u64,
+    /// Announced events, by their reason ([`text_id`]).
+    pub expected: KeyedCounts<8>,
     /// Consequences of earlier panics.
     pub n_secondary: u64,
     /// Events whose clock was replaced by the broker's.
@@ -153,6 +155,7 @@ impl Default for Cell {
             n_idempotent: 0,
             n_repeated_attempts: 0,
             n_retry_succeeded: 0,
+            expected: KeyedCounts::default(),
             n_secondary: 0,
             n_clock_replaced: 0,
             latencies: Latencies::default(),
@@ -239,6 +242,9 @@ impl Cell {
         if let Some(ms) = event.latency_ms {
             self.latencies.add(ms);
         }
+        if let Some(reason) = &event.expected {
+            self.expected.add(text_id(event.cell.tenant, reason).0);
+        }
     }
 
     fn add_fault(&mut self, event: &Observation<'_>) {
@@ -294,6 +300,7 @@ impl Cell {
         self.n_repeated_attempts = self.n_repeated_attempts.saturating_add(other.n_repeated_attempts);
         self.n_retry_succeeded = self.n_retry_succeeded.saturating_add(other.n_retry_succeeded);
         self.n_secondary = self.n_secondary.saturating_add(other.n_secondary);
+        self.expected.merge(&other.expected);
         self.n_clock_replaced = self.n_clock_replaced.saturating_add(other.n_clock_replaced);
         self.latencies.merge(&other.latencies);
         for (id, example) in &other.examples {

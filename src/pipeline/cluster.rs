@@ -23,7 +23,7 @@ use linfa_nn::distance::Distance;
 use ndarray::{Array2, ArrayView, Dimension};
 use serde::{Deserialize, Serialize};
 
-pub use self::model::{ClusteringModel, ModelError};
+pub use self::model::ClusteringModel;
 
 use super::cells::OVERFLOW_ID;
 use super::event::Id;

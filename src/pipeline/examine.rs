@@ -80,7 +80,9 @@ fn examine_unfenced<'a>(
     let print = fingerprint(&context.keys, &mut memos.shapes, &event);
     let site = site(&context.keys, &mut memos.sites, &event, &panic.masked);
     let sender = Sender { source, token };
-    Ok(observe(&context.keys, record, event, Findings { panic, sender, print, site }))
+    let mut observation = observe(&context.keys, record, event, Findings { panic, sender, print, site });
+    observation.expected = context.expected.reason(&observation);
+    Ok(observation)
 }
 
 /// Who sent it.
@@ -118,6 +120,7 @@ fn observe<'a>(keys: &Keys, record: RawRecord<'a>, event: PanicEvent<'a>, found:
         actor: actor(token.as_ref(), &source),
         tenant: shown(event.tenant, NAME_BYTES_MAX),
         service: shown(event.service, NAME_BYTES_MAX),
+        expected: None,
         route,
         site: site_text,
         release: event.release.clone().map(|release| shown(release, NAME_BYTES_MAX)),

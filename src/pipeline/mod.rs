@@ -16,6 +16,8 @@ pub mod classify;
 
 pub mod enrich;
 
+pub mod expected;
+
 pub mod fingerprint;
 
 pub mod observation;
@@ -51,6 +53,7 @@ use self::classify::PanicModel;
 use self::cluster::ClusteringModel;
 use self::enrich::{Lookup, ScopeModel};
 use self::event::{Millis, Position};
+use self::expected::Expected;
 use self::judge::HostilityModel;
 use self::keys::Keys;
 use self::life::AlertPolicy;
@@ -70,6 +73,8 @@ pub struct Context {
     pub clustering: ClusteringModel,
     /// Weights of evidence.
     pub hostility: HostilityModel,
+    /// Announced tests.
+    pub expected: Expected,
     /// How patient alerts are.
     pub alerts: AlertPolicy,
     /// Outside facts.

@@ -1,7 +1,7 @@
 //! Reading of model files (`models/*.toml`): all faults at once, each with its place.
 //!
-//! Reads TOML text, gives checked tables to the models that know the meaning ([`super::classify`], [`super::enrich`]);
-//! never opens a file. Models are written by the operator, not by strangers; still a file is at most
+//! Reads TOML text, gives checked tables, or typed values, to the models that know the meaning ([`super::classify`],
+//! [`super::enrich`]; [`super::cluster`], [`super::judge`]); never opens a file. Models are written by the operator, not by strangers; still a file is at most
 //! [`MODEL_BYTES_MAX`] long and at most [`FAULTS_MAX`] faults are listed.
 
 use std::fmt;
@@ -136,9 +136,15 @@ impl<'a> Section<'a> {
 
 /// Parses TOML; a text that is not TOML is one fault with its line.
 pub fn table(text: &str) -> Result<Table, ModelError> {
+    typed(text)
+}
+
+/// Parses TOML into a type; where the text is no TOML, or a key is missing, unknown or of another kind, that is one
+/// fault with its line.
+pub fn typed<T: DeserializeOwned>(text: &str) -> Result<T, ModelError> {
     let fault = |fault: String| ModelError { faults: vec![ModelFault { place: "the whole text".to_owned(), fault }] };
     if text.len() > MODEL_BYTES_MAX {
         return Err(fault(format!("longer than {MODEL_BYTES_MAX} bytes")));
     }
-    text.parse::<Table>().map_err(|error| fault(error.to_string().trim().to_owned()))
+    toml::from_str(text).map_err(|error| fault(error.to_string().trim().to_owned()))
 }

@@ -90,6 +90,8 @@ pub struct Observation<'a> {
     pub tenant: Cow<'a, str>,
     /// Service name.
     pub service: Cow<'a, str>,
+    /// The reason under which the event was announced (see [`super::expected`]); the judge does not hear of it then.
+    pub expected: Option<Arc<str>>,
     /// Route: method and template, or method and masked path where no template is told.
     pub route: Cow<'a, str>,
     /// Site in words: `function (file)`, neutralised.

@@ -99,6 +99,7 @@ impl Sitting {
             agents: listed(summary.agents.iter().map(|(id, n)| (text(id), n))),
             token_scopes: listed(summary.scopes.iter().map(|(id, n)| (text(id), n))),
             releases: listed(summary.releases.iter().map(|(id, n)| (text(id), n))),
+            expected: listed(summary.expected.iter().map(|(id, n)| (text(id), n))),
             recovery: self.recovery(),
             examples: self.examples(),
             ..Portrait::default()
@@ -126,14 +127,17 @@ impl Sitting {
         let more = counts.routes.saturating_sub(1);
         let elsewhere = if more == 0 { String::new() } else { format!(" and {}", plural(more, "other route")) };
         let minutes = self.summary.last.since(self.summary.first) / Millis::MINUTE;
+        let announced = listed(self.summary.expected.iter().map(|(id, n)| (names.text(Id(id)), n)));
+        let announced = announced.first().map(|test| format!("; {} announced: {}", test.events, test.name));
         format!(
-            "{}{} on {first}{elsewhere}: {}, {}, {} in {}",
+            "{}{} on {first}{elsewhere}: {}, {}, {} in {}{}",
             plural(counts.addresses, "address"),
             if n_networks > 1 { format!(" of {n_networks} networks") } else { String::new() },
             plural(counts.events, "event"),
             plural(counts.shapes, "shape"),
             plural(counts.sites, "site"),
             plural(u64::try_from(minutes).unwrap_or(0) + 1, "minute"),
+            announced.unwrap_or_default(),
         )
     }
 

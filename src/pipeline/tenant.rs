@@ -85,8 +85,12 @@ impl Tenant {
     pub fn observe(&mut self, o: &Observation<'_>) {
         let landed = self.cells.add(o);
         self.touched.insert(landed);
-        self.record.observe(o);
         let tenant = o.cell.tenant;
+        match &o.expected {
+            // An announced test makes nobody a suspect, and teaches the judge no normal.
+            Some(reason) => self.names.learn(text_id(tenant, reason), reason),
+            None => self.record.observe(o),
+        }
         let mut learn = |id: Id, text: &str| self.names.learn(id, text);
         learn(tenant, &o.tenant);
         learn(o.cell.service, &o.service);

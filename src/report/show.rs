@@ -255,6 +255,7 @@ pub(super) fn named_lists(portrait: &Portrait) -> Vec<(&'static str, Vec<Counted
         ("release", portrait.releases.clone()),
         ("agent", portrait.agents.clone()),
         ("recovery", portrait.recovery.clone()),
+        ("expected", portrait.expected.clone()),
     ]
 }
 

@@ -9,6 +9,7 @@ use panicsift::pipeline::Context;
 use panicsift::pipeline::classify::PanicModel;
 use panicsift::pipeline::cluster::ClusteringModel;
 use panicsift::pipeline::enrich::ScopeModel;
+use panicsift::pipeline::expected::Expected;
 use panicsift::pipeline::judge::HostilityModel;
 use panicsift::pipeline::keys::Keys;
 use panicsift::pipeline::life::AlertPolicy;
@@ -33,6 +34,7 @@ pub(crate) fn context() -> Context {
         scopes: ScopeModel::builtin().unwrap(),
         clustering: ClusteringModel::builtin().unwrap(),
         hostility: HostilityModel::builtin().unwrap(),
+        expected: Expected::default(),
         alerts: AlertPolicy::default(),
         lookup: Arc::new(tables),
         version: "benchmark".to_owned(),

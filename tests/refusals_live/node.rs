@@ -54,7 +54,8 @@ impl Node {
 
     /// The one with security whose folder is in this variable, and that folder.
     pub(super) fn secure(variable: &str, admin: &'static str, test: &str) -> Option<(Self, PathBuf)> {
-        live_folder(variable, test).map(|folder| (Self::in_folder(&folder, admin), folder))
+        let maker = "tests/servers/{opensearch,elasticsearch}_secure.sh start DIR";
+        live_folder(variable, test, maker).map(|folder| (Self::in_folder(&folder, admin), folder))
     }
 
     /// The node with security that its script started in `folder`.

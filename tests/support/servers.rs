@@ -20,7 +20,7 @@ impl Kind {
         match self {
             Self::Kafka => "kafka.sh",
             Self::OpenSearch => "opensearch.sh",
-            Self::OpenSearchSecure => "opensearch-secure.sh",
+            Self::OpenSearchSecure => "opensearch_secure.sh",
             Self::Elasticsearch => "elasticsearch.sh",
         }
     }
@@ -100,7 +100,7 @@ pub(crate) struct KafkaCluster {
 }
 
 impl KafkaCluster {
-    /// The one that `tests/servers/kafka-cluster.sh start` made in `folder`.
+    /// The one that `tests/servers/kafka_cluster.sh start` made in `folder`.
     pub(crate) fn at(folder: PathBuf) -> Self {
         Self { folder }
     }
@@ -112,30 +112,13 @@ impl KafkaCluster {
 
     /// SIGKILL to one node.
     pub(crate) fn kill_node(&self, node: i32) {
-        run_with("kafka-cluster.sh", &["kill-node", path(&self.folder), &node.to_string()], &[]);
+        run_with("kafka_cluster.sh", &["kill-node", path(&self.folder), &node.to_string()], &[]);
     }
 
     /// Starts a node again on its data and awaits it.
     pub(crate) fn start_node(&self, node: i32) {
-        run_with("kafka-cluster.sh", &["start-node", path(&self.folder), &node.to_string()], &[]);
+        run_with("kafka_cluster.sh", &["start-node", path(&self.folder), &node.to_string()], &[]);
     }
-}
-
-/// The folder in the environment variable `name`, of a server that its script started there; `None`, loudly, when the
-/// test is to be skipped. Where live tests are a must (`CI_LIVE=1`), a missing folder is a failure.
-#[expect(clippy::disallowed_methods, reason = "tests are told by the environment which servers there are")]
-pub(crate) fn live_folder(name: &str, test: &str) -> Option<PathBuf> {
-    if let Ok(folder) = std::env::var(name) {
-        let folder = PathBuf::from(folder);
-        assert!(
-            folder.join("address").is_file(),
-            "{name} must be the folder that a script of tests/servers started in"
-        );
-        return Some(folder);
-    }
-    assert!(std::env::var("CI_LIVE").as_deref() != Ok("1"), "{name} is not set, but CI_LIVE=1 asks for live tests");
-    say(&format!("SKIPPED: {test} needs {name}=DIR (a script of tests/servers starts one there)"));
-    None
 }
 
 /// The address in the environment variable `name`; `None`, loudly, when the test is to be skipped. Where live tests
@@ -148,6 +131,20 @@ pub(crate) fn live_address(name: &str, test: &str) -> Option<String> {
     }
     assert!(std::env::var("CI_LIVE").as_deref() != Ok("1"), "{name} is not set, but CI_LIVE=1 asks for live tests");
     say(&format!("SKIPPED: {test} needs {name}=host:port (tests/servers starts one)"));
+    None
+}
+
+/// The folder in the environment variable `name`; `None`, loudly, when the test is to be skipped. `maker` is the command
+/// that prepares it.
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment what there is")]
+pub(crate) fn live_folder(name: &str, test: &str, maker: &str) -> Option<PathBuf> {
+    if let Some(folder) = std::env::var_os(name) {
+        return Some(
+            std::fs::canonicalize(&folder).unwrap_or_else(|error| panic!("{name}={}: {error}", folder.display())),
+        );
+    }
+    assert!(std::env::var("CI_LIVE").as_deref() != Ok("1"), "{name} is not set, but CI_LIVE=1 asks for live tests");
+    say(&format!("SKIPPED: {test} needs {name}=DIR ({maker} prepares one)"));
     None
 }
 

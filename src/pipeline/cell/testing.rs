@@ -36,6 +36,7 @@ pub(crate) fn event(n: u64, cell: CellKey) -> Observation<'static> {
         actor: if n.is_multiple_of(3) { Actor::Token(id(n % 70)) } else { Actor::Unknown },
         tenant: Cow::Borrowed(""),
         service: Cow::Borrowed("api"),
+        expected: n.is_multiple_of(17).then(|| Arc::from("load test")),
         route: Cow::Borrowed("GET /"),
         site: Arc::from("f (a.rs)"),
         release: Some(Cow::Owned(format!("1.{}", n % 12))),

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::index::{ACTORS_MAX, EPS_MAX};
 use crate::pipeline::cells::CellLimits;
 use crate::pipeline::event::Millis;
+use crate::pipeline::model::{self, Faults, ModelError};
 
 /// The file that is built in.
 const BUILTIN: &str = include_str!("../../../models/clustering.toml");
@@ -88,17 +89,6 @@ pub struct Identity {
     pub split: f64,
 }
 
-/// What is wrong with a model file.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ModelError {
-    /// Not readable as TOML with the known keys.
-    #[error("models/clustering.toml cannot be read: {0}")]
-    Syntax(String),
-    /// Values that are not allowed, all of them.
-    #[error("models/clustering.toml has values that are not allowed: {}", .0.join("; "))]
-    Values(Vec<String>),
-}
-
 impl ClusteringModel {
     /// The model that is built in.
     ///
@@ -110,9 +100,8 @@ impl ClusteringModel {
 
     /// Reads a model; names every fault of its values.
     pub fn parse(text: &str) -> Result<Self, ModelError> {
-        let model: Self = toml::from_str(text).map_err(|error| ModelError::Syntax(error.to_string()))?;
-        let faults = model.faults();
-        if faults.is_empty() { Ok(model) } else { Err(ModelError::Values(faults)) }
+        let model: Self = model::typed(text)?;
+        model.faults().into_result(Some(model))
     }
 
     /// Bounds for [`crate::pipeline::cells::Cells`].
@@ -125,31 +114,40 @@ impl ClusteringModel {
         }
     }
 
-    fn faults(&self) -> Vec<String> {
+    fn faults(&self) -> Faults {
         let (eps, w, caps, memory) = (self.eps, &self.weights, &self.caps, &self.memory);
         let version_ok = !self.version.is_empty() && self.version.len() <= 64;
         // The index is only exact under these: each bound says which promise it keeps.
         let rules = [
-            (version_ok, "version: 1 to 64 bytes"),
-            ((1..=3600).contains(&self.epoch_secs), "epoch_secs: 1 to 3600"),
-            (eps > 0.0 && eps < EPS_MAX, "eps: above 0 and below 0.375 (the actor index is exact up to there)"),
-            (w.site >= eps && w.site <= 1.0, "weights.site: from eps to 1 (one cluster must not span sites by shape)"),
-            (w.route >= eps && w.route <= 1.0, "weights.route: from eps to 1 (likewise for routes)"),
-            (w.shape >= 0.0 && w.shape <= 1.0, "weights.shape: 0 to 1"),
-            (w.kin >= 0.0 && w.kin < eps, "weights.kin: from 0 to below eps"),
-            (self.actors.gate <= ACTORS_MAX, "actors.gate: 0 to 8"),
-            ((1..=1024).contains(&caps.shapes_per_block), "caps.shapes_per_block: 1 to 1024"),
-            ((1024..=16_384).contains(&caps.cells_per_tenant), "caps.cells_per_tenant: 1024 to 16384"),
+            (version_ok, "version", "1 to 64 bytes"),
+            ((1..=3600).contains(&self.epoch_secs), "epoch_secs", "1 to 3600"),
+            (eps > 0.0 && eps < EPS_MAX, "eps", "above 0 and below 0.375 (the actor index is exact up to there)"),
+            (
+                w.site >= eps && w.site <= 1.0,
+                "weights.site",
+                "from eps to 1 (one cluster must not span sites by shape)",
+            ),
+            (w.route >= eps && w.route <= 1.0, "weights.route", "from eps to 1 (likewise for routes)"),
+            (w.shape >= 0.0 && w.shape <= 1.0, "weights.shape", "0 to 1"),
+            (w.kin >= 0.0 && w.kin < eps, "weights.kin", "from 0 to below eps"),
+            (self.actors.gate <= ACTORS_MAX, "actors.gate", "0 to 8"),
+            ((1..=1024).contains(&caps.shapes_per_block), "caps.shapes_per_block", "1 to 1024"),
+            ((1024..=16_384).contains(&caps.cells_per_tenant), "caps.cells_per_tenant", "1024 to 16384"),
             (
                 memory.half_life_minutes.iter().all(|m| (1..=43_200).contains(m)),
-                "memory.half_life_minutes: each 1 to 43200",
+                "memory.half_life_minutes",
+                "each 1 to 43200",
             ),
-            ((1..=8_760).contains(&memory.forget_after_hours), "memory.forget_after_hours: 1 to 8760"),
-            ((1..=8_760).contains(&memory.alias_hours), "memory.alias_hours: 1 to 8760"),
-            ((0.5..=1.0).contains(&self.identity.survive), "identity.survive: 0.5 to 1"),
-            (self.identity.split > 0.0 && self.identity.split <= 1.0, "identity.split: above 0 and up to 1"),
+            ((1..=8_760).contains(&memory.forget_after_hours), "memory.forget_after_hours", "1 to 8760"),
+            ((1..=8_760).contains(&memory.alias_hours), "memory.alias_hours", "1 to 8760"),
+            ((0.5..=1.0).contains(&self.identity.survive), "identity.survive", "0.5 to 1"),
+            (self.identity.split > 0.0 && self.identity.split <= 1.0, "identity.split", "above 0 and up to 1"),
         ];
-        rules.iter().filter(|(holds, _)| !holds).map(|(_, rule)| (*rule).to_owned()).collect()
+        let mut faults = Faults::default();
+        for (_, place, allowed) in rules.into_iter().filter(|(holds, ..)| !holds) {
+            faults.add(place, allowed);
+        }
+        faults
     }
 }
 
@@ -171,17 +169,18 @@ mod tests {
             .replace("kin = 0.25", "kin = 0.29")
             .replace("route = 0.3", "route = nan")
             .replace("gate = 8", "gate = 9");
-        let ModelError::Values(faults) = ClusteringModel::parse(&text).unwrap_err() else { panic!("read") };
+        let faults = ClusteringModel::parse(&text).unwrap_err().faults;
         assert_eq!(faults.len(), 3, "{faults:?}");
         for (fault, key) in faults.iter().zip(["weights.route", "weights.kin", "actors.gate"]) {
-            assert!(fault.starts_with(key), "{fault}");
+            assert_eq!(fault.place, key);
         }
     }
 
     #[test]
     fn an_unknown_or_missing_key_is_refused() {
         for text in [BUILTIN.replace("eps =", "epsilon ="), String::new()] {
-            assert!(matches!(ClusteringModel::parse(&text), Err(ModelError::Syntax(_))));
+            let error = ClusteringModel::parse(&text).unwrap_err();
+            assert!(error.faults.iter().all(|fault| fault.place == "the whole text"), "{error}");
         }
     }
 }

@@ -40,6 +40,7 @@ fn honest(who: u64, n: u64, second: i64) -> Observation<'static> {
         actor: Actor::Prefix(prefix),
         tenant: Cow::Borrowed(""),
         service: Cow::Borrowed("api"),
+        expected: None,
         route: Cow::Borrowed("POST /orders"),
         site: Arc::from("create (orders.rs)"),
         release: Some(Cow::Borrowed("1.0")),

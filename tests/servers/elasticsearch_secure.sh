@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Elasticsearch 8.19.21 with security, one node, TLS on HTTP, for tests.
-#   elasticsearch-secure.sh fetch              as elasticsearch.sh, and a plugin built that API keys and failure stores need
-#   elasticsearch-secure.sh start DIR [OWNER]  prints https://host:port when users and keys are made
-#   elasticsearch-secure.sh stop|kill DIR      SIGTERM / SIGKILL; a second start finds data, port, users and keys again
-#   elasticsearch-secure.sh clean DIR          removes what stands outside DIR
+#   elasticsearch_secure.sh fetch              as elasticsearch.sh, and a plugin built that API keys and failure stores need
+#   elasticsearch_secure.sh start DIR [OWNER]  prints https://host:port when users and keys are made
+#   elasticsearch_secure.sh stop|kill DIR      SIGTERM / SIGKILL; a second start finds data, port, users and keys again
+#   elasticsearch_secure.sh clean DIR          removes what stands outside DIR
 # DIR holds data, log, pid, and who may do what:
 #   ca.pem              the authority of this start; other-ca.pem is one that signed nothing here
 #   admin.password      of `elastic`, who may do everything

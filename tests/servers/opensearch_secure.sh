@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # OpenSearch 2.19.4 with its security plugin, one node over TLS, for tests.
-#   opensearch-secure.sh fetch              as opensearch.sh, and the plugin (45 MB)
-#   opensearch-secure.sh start DIR [OWNER]  prints https://host:port when it knows its users
-#   opensearch-secure.sh stop|kill DIR      SIGTERM / SIGKILL; a second start finds data, port and users again
+#   opensearch_secure.sh fetch              as opensearch.sh, and the plugin (45 MB)
+#   opensearch_secure.sh start DIR [OWNER]  prints https://host:port when it knows its users
+#   opensearch_secure.sh stop|kill DIR      SIGTERM / SIGKILL; a second start finds data, port and users again
 # DIR holds data, log, pid, and who may do what:
 #   ca.pem            the authority of this start; other-ca.pem is one that signed nothing here
 #   admin.password    of `admin`, who may do everything

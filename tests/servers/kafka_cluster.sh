@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Apache Kafka 4.4.0, three KRaft nodes (each broker and controller), for tests that lose one.
 # Topics have three replicas unless told otherwise, and a write with acks=all needs two of them.
-#   kafka-cluster.sh fetch              jars from Maven Central into the cache (the same as kafka.sh)
-#   kafka-cluster.sh start DIR [OWNER]  prints host:port,host:port,host:port when all three serve
-#   kafka-cluster.sh stop|kill DIR      SIGTERM / SIGKILL to all; a second start finds data and ports again
-#   kafka-cluster.sh kill-node DIR N    SIGKILL to node N (1, 2, 3) alone
-#   kafka-cluster.sh start-node DIR N [OWNER]  starts it again on its data and ports
+#   kafka_cluster.sh fetch              jars from Maven Central into the cache (the same as kafka.sh)
+#   kafka_cluster.sh start DIR [OWNER]  prints host:port,host:port,host:port when all three serve
+#   kafka_cluster.sh stop|kill DIR      SIGTERM / SIGKILL to all; a second start finds data and ports again
+#   kafka_cluster.sh kill-node DIR N    SIGKILL to node N (1, 2, 3) alone
+#   kafka_cluster.sh start-node DIR N [OWNER]  starts it again on its data and ports
 # DIR/node1 … DIR/node3 hold data, log, pid and address of each node.
 . "$(dirname "${BASH_SOURCE[0]}")/kafka.sh"
 nodes=(1 2 3)
