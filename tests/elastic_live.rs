@@ -107,7 +107,8 @@ impl Bench {
     /// Runs a lane under this name until nothing waits; `while_held` is called once when it is first on hold. Returns how
     /// each alert fared.
     async fn run(&self, name: &str, while_held: impl AsyncFn(&str)) -> Vec<Delivery> {
-        let client = HttpClient::new(name, &[self.url.clone()], Login::None, &HttpSettings::default()).unwrap();
+        let client =
+            HttpClient::new(name, std::slice::from_ref(&self.url), Login::None, &HttpSettings::default()).unwrap();
         let stream = ElasticSettings { data_stream: self.data_stream.clone() };
         let outlet = ElasticOutlet::new("elastic", client, &stream, TemplateCheck::Required);
         let batch = BatchLimits { alerts_max: 20, ..BatchLimits::default() };

@@ -18,6 +18,9 @@ mod contracts;
 /// Alerts to scripted destinations: outage, poison, order, a crash between delivery and settling.
 #[cfg(test)]
 mod delivery;
+/// Elastic destinations against scripted servers: the look before the first write, and `setup` with its refusals.
+#[cfg(test)]
+mod elastic_setup;
 /// The scripted HEC server: it takes, acknowledges and forgets as Splunk documents it.
 #[cfg(test)]
 mod hec_server;
@@ -38,6 +41,7 @@ mod tidy;
 #[cfg(test)]
 mod broker_loss_live;
 /// Alerts to OpenSearch and Elasticsearch themselves, where one is told of.
+/// OpenSearch and Elasticsearch themselves, where one is told of: prepared by `setup`, then every alert once.
 #[cfg(test)]
 mod elastic_live;
 /// The scripted HEC server, checked by independent clients, where they are installed.

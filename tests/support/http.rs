@@ -21,6 +21,8 @@ use tokio::task::JoinSet;
 /// A request as it came, its body unpacked.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
+    /// `GET`, `POST`, `PUT`.
+    pub(crate) method: String,
     /// Path with query.
     pub(crate) path: String,
     /// Headers by lower-case name.
@@ -195,5 +197,5 @@ async fn received(request: Request<Incoming>) -> Result<Received, Cut> {
         unpacked = body.to_vec();
     }
     let body = String::from_utf8(unpacked).unwrap_or_default();
-    Ok(Received { path: head.uri.to_string(), headers, body })
+    Ok(Received { method: head.method.to_string(), path: head.uri.to_string(), headers, body })
 }

@@ -123,7 +123,8 @@ fn read_item(item: &Item, data_stream: &str) -> Word {
     let reason = item.error.as_ref().map_or("", ItemError::reason);
     let why = || words(format!("{} {kind}: {reason}", item.status).as_bytes());
     match item.status {
-        200..=299 if item.error.is_some() => Word::Retry(why()),
+        // A success that contradicts itself, or does not say of which document it speaks.
+        200..=299 if item.error.is_some() || item.id.is_empty() => Word::Retry(why()),
         200..=299 => read_taken(item, data_stream),
         409 => Word::Final(Fate::Repeated, place(item)),
         _ if INDEX_STATE.contains(&kind) && item.status < 500 => Word::Hold(why()),
@@ -151,11 +152,8 @@ fn read_taken(item: &Item, data_stream: &str) -> Word {
 
 /// Where it stands, as a proof that can be looked up: `_index=.ds-x-000001 _id=a-1 _seq_no=17`.
 fn place(item: &Item) -> String {
-    let mut text = format!("_index={} _id={}", item.index, item.id);
-    if let Some(seq_no) = item.seq_no {
-        text.push_str(&format!(" _seq_no={seq_no}"));
-    }
-    words(text.as_bytes())
+    let seq_no = item.seq_no.map(|seq_no| format!(" _seq_no={seq_no}")).unwrap_or_default();
+    words(format!("_index={} _id={}{seq_no}", item.index, item.id).as_bytes())
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ pub async fn install(
         let done = settle(client, &part, product).await?;
         steps.push(Step { kind: part.kind, name: part.name, done });
     }
-    match look_at(client, names).await.map_err(unanswered)? {
+    match look_at(client, names).await.map_err(|reading| unanswered(&reading))? {
         Found::Ready | Found::Older(_) => {}
         Found::Missing(why) | Found::InTheWay(why) => return Err(SetupError::InTheWay(why)),
     }
@@ -164,7 +164,7 @@ async fn with_note_on_the_present_index(
     names: &TemplateNames,
     mut installed: Installed,
 ) -> Result<Installed, SetupError> {
-    let namesake = client.exchange(&look::namesake(names)).await.map_err(unanswered)?;
+    let namesake = client.exchange(&look::namesake(names)).await.map_err(|reading| unanswered(&reading))?;
     if look::read_namesake(&namesake, names) == Namesake::Stream && !installed.is_current() {
         installed.notes.push(format!(
             "{0} exists: its present index keeps its fields until it rolls over (POST {0}/_rollover does it now)",
@@ -360,7 +360,7 @@ async fn put(client: &HttpClient, path: &str, body: &Value) -> Result<Reply, Set
 
 /// One exchange; what no request of ours can mend is an error here already.
 async fn exchange(client: &HttpClient, request: &Request) -> Result<Reply, SetupError> {
-    let reply = client.exchange(request).await.map_err(unanswered)?;
+    let reply = client.exchange(request).await.map_err(|reading| unanswered(&reading))?;
     match reply.status {
         401 => Err(SetupError::Unauthorized(told(&reply))),
         408 | 429 | 500.. => Err(SetupError::Unreachable(told(&reply))),
@@ -368,7 +368,7 @@ async fn exchange(client: &HttpClient, request: &Request) -> Result<Reply, Setup
     }
 }
 
-fn unanswered(reading: Reading) -> SetupError {
+fn unanswered(reading: &Reading) -> SetupError {
     SetupError::Unreachable(reading.why().unwrap_or("no answer").to_owned())
 }
 

@@ -11,8 +11,6 @@
 //! its index-management plugin). Both roll over after 30 days or 50 GB; after a rollover an alert that is sent again
 //! becomes a second document, so that it is not done more often.
 
-use std::fmt::Write as _;
-
 use serde_json::{Value, json};
 
 use super::fields;
@@ -147,11 +145,11 @@ pub fn parts(names: &TemplateNames, product: Product, retention_days: Option<u32
         let path = format!("{}/{}", product.policies(), names.stem);
         parts.push(Part { kind: Kind::Policy, name: names.stem.clone(), path, body });
     }
-    let mappings = templated("fields of panicsift's alerts", json!({"mappings": fields::mappings()}));
+    let mappings = templated("fields of panicsift's alerts", &json!({"mappings": fields::mappings()}));
     let names_a_policy = retention_days.is_some() && product == Product::Elasticsearch;
     let settings = templated(
         "settings of panicsift's alerts; change them in the component that ends in @custom",
-        json!({"settings": settings(names_a_policy.then_some(&names.stem))}),
+        &json!({"settings": settings(names_a_policy.then_some(&names.stem))}),
     );
     let custom = json!({
         "template": {},
@@ -175,19 +173,15 @@ pub fn parts(names: &TemplateNames, product: Product, retention_days: Option<u32
 
 /// The same for a person: requests as the consoles of Kibana and OpenSearch Dashboards take them.
 pub fn render(parts: &[Part]) -> String {
-    let mut text = String::new();
-    for part in parts {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "PUT {}\n{:#}\n", part.path, part.body);
-    }
-    text
+    let requests: Vec<String> = parts.iter().map(|part| format!("PUT {}\n{:#}\n\n", part.path, part.body)).collect();
+    requests.concat()
 }
 
 fn meta(description: &str) -> Value {
     json!({"managed_by": MANAGED_BY, "description": description})
 }
 
-fn templated(description: &str, template: Value) -> Value {
+fn templated(description: &str, template: &Value) -> Value {
     json!({"template": template, "version": TEMPLATE_VERSION, "_meta": meta(description)})
 }
 
