@@ -40,7 +40,6 @@ mod tidy;
 /// The service on a Kafka of three nodes that are killed in turn.
 #[cfg(test)]
 mod broker_loss_live;
-/// Alerts to OpenSearch and Elasticsearch themselves, where one is told of.
 /// OpenSearch and Elasticsearch themselves, where one is told of: prepared by `setup`, then every alert once.
 #[cfg(test)]
 mod elastic_live;

@@ -95,13 +95,21 @@ pub(crate) struct Sent {
 
 /// Appends records with times of their own, large ones too; each once, also over the loss of a broker.
 pub(crate) async fn produce_at(brokers: &str, topic: &str, records: &[Sent]) {
+    produce_slowly(brokers, topic, records, Duration::ZERO).await;
+}
+
+/// The same with a pause after every ten records.
+pub(crate) async fn produce_slowly(brokers: &str, topic: &str, records: &[Sent], pause: Duration) {
     let mut config = client(brokers);
     config.set("linger.ms", "5").set("message.max.bytes", "8388608").set("enable.idempotence", "true");
     let producer: FutureProducer = config.create().unwrap();
     let mut sent = Vec::new();
-    for Sent { partition, time, value } in records {
-        let record = FutureRecord::<(), [u8]>::to(topic).partition(*partition).timestamp(*time).payload(value);
-        sent.push(producer.send_result(record).map_err(|(error, _)| error).unwrap());
+    for ten in records.chunks(10) {
+        for Sent { partition, time, value } in ten {
+            let record = FutureRecord::<(), [u8]>::to(topic).partition(*partition).timestamp(*time).payload(value);
+            sent.push(producer.send_result(record).map_err(|(error, _)| error).unwrap());
+        }
+        tokio::time::sleep(pause).await;
     }
     for delivery in sent {
         delivery.await.unwrap().map_err(|(error, _)| error).unwrap();
