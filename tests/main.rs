@@ -49,6 +49,9 @@ mod story;
 #[cfg(test)]
 mod tidy;
 
+/// The service on a Kafka of three nodes that are killed in turn.
+#[cfg(test)]
+mod broker_loss_live;
 /// OpenSearch and Elasticsearch themselves, where one is told of: prepared by `setup`, then every alert once.
 #[cfg(test)]
 mod elastic_live;
@@ -58,6 +61,9 @@ mod hec_client_live;
 /// The Kafka edge on Apache Kafka itself, where one is told of: see `tests/servers`.
 #[cfg(test)]
 mod kafka_live;
+/// Every way in which OpenSearch and Elasticsearch refuse, provoked on the servers themselves.
+#[cfg(test)]
+mod refusals_live;
 /// The scripts that start and stop the real servers.
 #[cfg(test)]
 mod servers_live;

@@ -22,10 +22,12 @@ download() {
   chmod -R a+rX "$home"
 }
 
-fetch_server() {
+fetch_elasticsearch() {
   mkdir -p "$cache/elasticsearch"
   fetch_once "$cache/elasticsearch/.fetched-$version" download
 }
+
+fetch_server() { fetch_elasticsearch; }
 
 as_nobody() {
   setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"
@@ -49,12 +51,12 @@ java_home() {
   dirname "$(dirname "$(readlink -f "$(command -v java)")")"
 }
 
-start_server() {
-  local dir=$1 work run
-  need java curl setpriv
+# Sets `work`, and `run`, the distribution, and makes the configuration but for what security asks.
+prepare_node() {
+  local dir=$1 scheme=$2
   work=$(work_folder "$dir")
   if [ ! -s "$dir/address" ]; then
-    echo "http://127.0.0.1:$(free_port)" >"$dir/address"
+    echo "$scheme://127.0.0.1:$(free_port)" >"$dir/address"
     free_port >"$dir/transport"
   fi
   run=$home
@@ -69,11 +71,18 @@ discovery.type: single-node
 network.host: 127.0.0.1
 http.port: $(sed 's/.*://' "$dir/address")
 transport.port: $(cat "$dir/transport")
-xpack.security.enabled: false
 cluster.routing.allocation.disk.threshold_enabled: false
 path.data: $work/data
 path.logs: $work/data/logs
 EOF
+}
+
+# One setting a word: ELASTICSEARCH_SETTINGS='http.max_content_length=100kb'.
+launch_node() {
+  local dir=$1 setting
+  for setting in ${ELASTICSEARCH_SETTINGS:-}; do
+    echo "${setting%%=*}: ${setting#*=}" >>"$work/conf/elasticsearch.yml"
+  done
   local command=(env "ES_PATH_CONF=$work/conf" "ES_JAVA_HOME=$(java_home)" "ES_TMPDIR=$work/data"
     "ES_JAVA_OPTS=-Xms512m -Xmx512m -XX:TieredStopAtLevel=1" "$run/bin/elasticsearch")
   if [ "$(id -u)" -eq 0 ]; then
@@ -81,6 +90,14 @@ EOF
     command=(setpriv --reuid=nobody --regid=nogroup --clear-groups "${command[@]}")
   fi
   launch "$dir" "${command[@]}"
+}
+
+start_server() {
+  local dir=$1 work run
+  need java curl setpriv
+  prepare_node "$dir" http
+  echo 'xpack.security.enabled: false' >>"$work/conf/elasticsearch.yml"
+  launch_node "$dir"
   await "$dir" curl -sf -m 5 "$(cat "$dir/address")/_cluster/health?wait_for_status=yellow"
 }
 
@@ -93,8 +110,11 @@ clean_up() {
   esac
 }
 
-if [ "${1:-}" = clean ]; then
-  clean_up "${2:?DIR}"
-else
-  main "$@"
-fi
+elasticsearch_main() {
+  case ${1:-} in
+    clean) clean_up "${2:?DIR}" ;;
+    *) main "$@" ;;
+  esac
+}
+
+is_sourced || elasticsearch_main "$@"

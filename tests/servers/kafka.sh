@@ -18,24 +18,18 @@ fetch_server() {
   fetch_once "$cache/kafka/.fetched-$(cksum <"$here/kafka.pom.xml" | tr ' ' -)" download
 }
 
-format() {
-  local dir=$1 port controller
-  port=$(free_port)
-  controller=$(free_port)
-  while [ "$controller" = "$port" ]; do controller=$(free_port); done
-  # Timeouts are short so that rebalances and restarts take a test one second, not ten.
-  cat >"$dir/server.properties" <<EOF
+# node_properties DIR ID PORT CONTROLLER_PORT VOTERS: what every node has.
+# Timeouts are short so that rebalances and restarts take a test one second, not ten.
+node_properties() {
+  cat <<EOF
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:$controller
+node.id=$2
+controller.quorum.voters=$5
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
-log.dirs=$dir/data
+listeners=PLAINTEXT://127.0.0.1:$3,CONTROLLER://127.0.0.1:$4
+log.dirs=$1/data
 auto.create.topics.enable=false
-offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=500
@@ -43,14 +37,43 @@ group.consumer.min.heartbeat.interval.ms=100
 group.consumer.heartbeat.interval.ms=200
 group.consumer.min.session.timeout.ms=1000
 group.consumer.session.timeout.ms=6000
-broker.session.timeout.ms=1500
 broker.heartbeat.interval.ms=200
 log.retention.check.interval.ms=500
 log.segment.delete.delay.ms=100
 EOF
+}
+
+# Formats the storage of DIR/server.properties.
+format_storage() {
   java -Xmx64m -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$libs/*" \
-    kafka.tools.StorageTool format -t MkU3OEVBNTcwNTJENDM2Qg -c "$dir/server.properties" >>"$dir/log" 2>&1 9>&- ||
-    die "formatting failed; its log is $dir/log"
+    kafka.tools.StorageTool format -t MkU3OEVBNTcwNTJENDM2Qg -c "$1/server.properties" >>"$1/log" 2>&1 9>&- ||
+    die "formatting failed; its log is $1/log"
+}
+
+launch_broker() {
+  launch "$1" java -Xms128m -Xmx512m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC \
+    -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$libs/*" kafka.Kafka "$1/server.properties"
+}
+
+await_broker() {
+  await "$1" port_is_open "$(sed 's/.*://' "$1/address")"
+}
+
+format() {
+  local dir=$1 port controller
+  port=$(free_port)
+  controller=$(free_port)
+  while [ "$controller" = "$port" ]; do controller=$(free_port); done
+  {
+    node_properties "$dir" 1 "$port" "$controller" "1@127.0.0.1:$controller"
+    cat <<EOF
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+broker.session.timeout.ms=1500
+EOF
+  } >"$dir/server.properties"
+  format_storage "$dir"
   echo "127.0.0.1:$port" >"$dir/address"
 }
 
@@ -58,9 +81,8 @@ start_server() {
   local dir=$1
   need java
   [ -s "$dir/address" ] || format "$dir"
-  launch "$dir" java -Xms128m -Xmx512m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC \
-    -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$libs/*" kafka.Kafka "$dir/server.properties"
-  await "$dir" port_is_open "$(sed 's/.*://' "$dir/address")"
+  launch_broker "$dir"
+  await_broker "$dir"
 }
 
-main "$@"
+is_sourced || main "$@"

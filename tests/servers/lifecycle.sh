@@ -8,6 +8,11 @@ mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
 ready_secs_max=${PANICSIFT_READY_SECS:-120}
 
+# A script that another one sources gives its functions and starts nothing.
+is_sourced() {
+  [ "${BASH_SOURCE[1]}" != "$0" ]
+}
+
 die() {
   echo "${0##*/}: $*" >&2
   exit 1
@@ -94,14 +99,14 @@ await() {
 }
 
 # When the process OWNER is gone the server goes too: a killed test leaves nothing behind.
-watch_owner() {
+watch_process() {
   local dir=$1 owner=${2:-}
   [ -n "$owner" ] || return 0
   local leader
   leader=$(cat "$dir/pid")
   setsid bash -c '
     while kill -0 "$1" 2>/dev/null && kill -0 -- "-$2" 2>/dev/null; do sleep 1; done
-    kill -KILL -- "-$2" 2>/dev/null' watch_owner "$owner" "$leader" >/dev/null 2>&1 </dev/null 9>&- &
+    kill -KILL -- "-$2" 2>/dev/null' watch_process "$owner" "$leader" >/dev/null 2>&1 </dev/null 9>&- &
   disown
 }
 
@@ -118,16 +123,21 @@ wait_gone() {
   rm -f "$1/pid"
 }
 
-stop_server() {
+stop_process() {
   signal_group "$1" TERM
   wait_gone "$1" 20 && return 0
-  kill_server "$1"
+  kill_process "$1"
 }
 
-kill_server() {
+kill_process() {
   signal_group "$1" KILL
   wait_gone "$1" 10 || die "$1: process group $(cat "$1/pid") does not die"
 }
+
+# What `main` calls; a script whose server is several processes has its own of these.
+stop_server() { stop_process "$1"; }
+kill_server() { kill_process "$1"; }
+watch_server() { watch_process "$@"; }
 
 usage() {
   die "usage: ${0##*/} fetch | start DIR [OWNER_PID] | stop DIR | kill DIR"
@@ -144,7 +154,7 @@ main() {
       dir=$(cd "$dir" && pwd)
       fetch_server
       start_server "$dir"
-      watch_owner "$dir" "${3:-}"
+      watch_server "$dir" "${3:-}"
       cat "$dir/address"
       ;;
     stop | kill)

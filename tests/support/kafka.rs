@@ -19,6 +19,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 /// Longest wait for anything that should come in a second.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// As many replicas of a topic as the broker makes when nobody says otherwise: one, on a cluster of three all.
+const REPLICAS_OF_THE_BROKER: i32 = -1;
+
 /// A name that no other test of this or another run has.
 pub(crate) fn unique(word: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -39,7 +42,7 @@ fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
 
 /// Makes a topic and waits until the broker leads all of its partitions.
 pub(crate) async fn create_topic(brokers: &str, topic: &str, n_partitions: i32, settings: &[(&str, &str)]) {
-    let mut new = NewTopic::new(topic, n_partitions, TopicReplication::Fixed(1));
+    let mut new = NewTopic::new(topic, n_partitions, TopicReplication::Fixed(REPLICAS_OF_THE_BROKER));
     for (key, value) in settings {
         new = new.set(key, value);
     }
@@ -90,18 +93,36 @@ pub(crate) struct Sent {
     pub(crate) value: Vec<u8>,
 }
 
-/// Appends records with times of their own, large ones too.
+/// Appends records with times of their own, large ones too; each once, also over the loss of a broker.
 pub(crate) async fn produce_at(brokers: &str, topic: &str, records: &[Sent]) {
-    let producer: FutureProducer =
-        client(brokers).set("linger.ms", "5").set("message.max.bytes", "8388608").create().unwrap();
+    produce_slowly(brokers, topic, records, Duration::ZERO).await;
+}
+
+/// The same with a pause after every ten records.
+pub(crate) async fn produce_slowly(brokers: &str, topic: &str, records: &[Sent], pause: Duration) {
+    let mut config = client(brokers);
+    config.set("linger.ms", "5").set("message.max.bytes", "8388608").set("enable.idempotence", "true");
+    let producer: FutureProducer = config.create().unwrap();
     let mut sent = Vec::new();
-    for Sent { partition, time, value } in records {
-        let record = FutureRecord::<(), [u8]>::to(topic).partition(*partition).timestamp(*time).payload(value);
-        sent.push(producer.send_result(record).map_err(|(error, _)| error).unwrap());
+    for ten in records.chunks(10) {
+        for Sent { partition, time, value } in ten {
+            let record = FutureRecord::<(), [u8]>::to(topic).partition(*partition).timestamp(*time).payload(value);
+            sent.push(producer.send_result(record).map_err(|(error, _)| error).unwrap());
+        }
+        tokio::time::sleep(pause).await;
     }
     for delivery in sent {
         delivery.await.unwrap().map_err(|(error, _)| error).unwrap();
     }
+}
+
+/// The node that leads a partition, and one of those that follow.
+pub(crate) fn leader_and_follower(brokers: &str, topic: &str, partition: i32) -> (i32, i32) {
+    let consumer: BaseConsumer = client(brokers).create().unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
+    let found = metadata.topics()[0].partitions().iter().find(|one| one.id() == partition).unwrap();
+    let leader = found.leader();
+    (leader, found.replicas().iter().copied().find(|replica| *replica != leader).unwrap())
 }
 
 /// A member of a group that reads and neither decides nor commits anything.

@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 pub(crate) enum Kind {
     Kafka,
     OpenSearch,
+    OpenSearchSecure,
     Elasticsearch,
 }
 
@@ -19,6 +20,7 @@ impl Kind {
         match self {
             Self::Kafka => "kafka.sh",
             Self::OpenSearch => "opensearch.sh",
+            Self::OpenSearchSecure => "opensearch_secure.sh",
             Self::Elasticsearch => "elasticsearch.sh",
         }
     }
@@ -28,16 +30,27 @@ impl Kind {
 pub(crate) struct Server {
     kind: Kind,
     folder: tempfile::TempDir,
-    /// `host:port` for Kafka, `http://host:port` for the others.
+    /// `host:port` for Kafka, a URL for the others.
     pub(crate) address: String,
 }
 
 impl Server {
     /// Fetches (the first time), starts and awaits it.
     pub(crate) fn start(kind: Kind) -> Self {
+        Self::start_with(kind, &[])
+    }
+
+    /// The same under environment variables of the script's, such as `OPENSEARCH_SETTINGS`.
+    pub(crate) fn start_with(kind: Kind, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("panicsift-server-").tempdir().unwrap();
-        let address = run(kind, &["start", path(folder.path()), &std::process::id().to_string()]);
+        let arguments = ["start", path(folder.path()), &std::process::id().to_string()];
+        let address = run_with(kind.script(), &arguments, variables);
         Self { kind, folder, address }
+    }
+
+    /// Where its certificates and passwords are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// SIGKILL, as when the machine is lost.
@@ -70,10 +83,42 @@ fn path(folder: &Path) -> &str {
 }
 
 fn run(kind: Kind, arguments: &[&str]) -> String {
-    let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "servers", kind.script()].iter().collect();
-    let output = Command::new(&script).args(arguments).stdin(Stdio::null()).output().unwrap();
+    run_with(kind.script(), arguments, &[])
+}
+
+fn run_with(script: &str, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "servers", script].iter().collect();
+    let mut command = Command::new(&script);
+    let output = command.args(arguments).envs(variables.iter().copied()).stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{} {arguments:?}: {}", script.display(), String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A cluster of three Kafka nodes that runs already; its nodes 1 to 3 can be killed and started again.
+pub(crate) struct KafkaCluster {
+    folder: PathBuf,
+}
+
+impl KafkaCluster {
+    /// The one that `tests/servers/kafka_cluster.sh start` made in `folder`.
+    pub(crate) fn at(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// `host:port` of every node.
+    pub(crate) fn brokers(&self) -> String {
+        std::fs::read_to_string(self.folder.join("address")).unwrap().trim().to_owned()
+    }
+
+    /// SIGKILL to one node.
+    pub(crate) fn kill_node(&self, node: i32) {
+        run_with("kafka_cluster.sh", &["kill-node", path(&self.folder), &node.to_string()], &[]);
+    }
+
+    /// Starts a node again on its data and awaits it.
+    pub(crate) fn start_node(&self, node: i32) {
+        run_with("kafka_cluster.sh", &["start-node", path(&self.folder), &node.to_string()], &[]);
+    }
 }
 
 /// The address in the environment variable `name`; `None`, loudly, when the test is to be skipped. Where live tests

@@ -109,13 +109,14 @@ impl Place {
     }
 
     fn toml(&self, batch_records_max: usize, more: &str) -> String {
-        let Self { brokers, topic, group, dead_letters, admin, .. } = self;
+        let Self { topic, group, dead_letters, admin, .. } = self;
+        let brokers: Vec<&str> = self.brokers.split(',').collect();
         let (asn, country) = (demo("asn.mmdb"), demo("country.mmdb"));
         std::fs::write(self.path("privacy-key"), "a secret of the live tests").unwrap();
         format!(
             r#"
 [source]
-brokers = ["{brokers}"]
+brokers = {brokers:?}
 topics = ["{topic}"]
 group = "{group}"
 offset_reset = "earliest"
