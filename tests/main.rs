@@ -34,6 +34,9 @@ mod story;
 #[cfg(test)]
 mod tidy;
 
+/// The whole service killed again and again among faults of all that it talks to: nothing lost, doubled or silent.
+#[cfg(test)]
+mod crash_loop_live;
 /// Alerts to OpenSearch and Elasticsearch themselves, where one is told of.
 #[cfg(test)]
 mod elastic_live;
