@@ -34,6 +34,10 @@ const N_PARTITIONS: i32 = 3;
 const RECORDS_PER_CRASH: u64 = 150;
 /// Records of a transaction: few, so that there are many moments to be killed at.
 const BATCH_RECORDS_MAX: usize = 40;
+/// Once in so many cycles the broker goes away, in this one of them, and is back before this one.
+const BROKER_EVERY: u64 = 20;
+const BROKER_AWAY: u64 = 10;
+const BROKER_BACK: u64 = 12;
 /// Longest wait for something to happen before a kill that should come right after it.
 const EVENT_WAIT: Duration = Duration::from_millis(2_500);
 
@@ -90,7 +94,7 @@ retry_delay_ms_max = 200
 [alerts]
 threshold = 3.0
 cooldown_secs = 30
-quiet_secs = 60
+quiet_secs = 30
 "#,
         hec.url(),
         documents.url,
@@ -428,13 +432,12 @@ async fn live_service_loses_doubles_and_silences_nothing_however_often_it_is_kil
     let records = Arc::new(stream::generate(usize::try_from(n_records).unwrap(), N_PARTITIONS, seed));
     let mut field = Field::new(&opensearch, seed).await;
     let feeder = Feeder::start(&field.place, Arc::clone(&records));
-    let broker_every = (n_crashes / 4).clamp(1, 50);
     let began = Instant::now();
     for cycle in 0..n_crashes {
         feeder.allow(RECORDS_PER_CRASH);
-        match cycle % broker_every {
-            0 if cycle > 0 => field.restart_broker().await,
-            3 => field.broker_is_back().await,
+        match cycle % BROKER_EVERY {
+            BROKER_AWAY => field.restart_broker().await,
+            BROKER_BACK => field.broker_is_back().await,
             _ => {}
         }
         field.cycle().await;

@@ -8,8 +8,10 @@ use serde_json::Value;
 
 use crate::support::replay::demo_lines;
 
-/// Event time between two records: a hundred records an epoch.
-const STEP_MILLIS: i64 = 100;
+/// Most event time between two records: so much that campaigns pause for longer than an alert stays open, and come again.
+const STEP_MILLIS_MAX: i64 = 2_000;
+/// Most event time of the stream: nothing in it is so old that it is forgotten.
+const SPAN_MILLIS_MAX: i64 = 40 * Millis::HOUR;
 /// The last event is this old when the stream is made: epochs are closed behind it by the clock.
 const AGE_MILLIS: i64 = 15 * Millis::MINUTE;
 /// A repeat is of one of so many records before it.
@@ -74,10 +76,12 @@ pub(super) fn generate(n: usize, n_partitions: i32, seed: u64) -> Vec<Record> {
     let mut dice = Dice::new(seed);
     let demo: Vec<Value> = demo_lines(usize::MAX).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
-    let first = i64::try_from(now).unwrap() - AGE_MILLIS - i64::try_from(n).unwrap() * STEP_MILLIS;
+    let n_steps = i64::try_from(n).unwrap();
+    let step = STEP_MILLIS_MAX.min(SPAN_MILLIS_MAX / n_steps);
+    let first = i64::try_from(now).unwrap() - AGE_MILLIS - n_steps * step;
     let mut records: Vec<Record> = Vec::with_capacity(n);
     for (at, template) in demo.iter().cycle().take(n).enumerate() {
-        let time = first + i64::try_from(at).unwrap() * STEP_MILLIS;
+        let time = first + i64::try_from(at).unwrap() * step;
         let partition = i32::try_from(dice.below(u64::try_from(n_partitions).unwrap())).unwrap();
         let (value, spot) = event(template, &format!("crash-{seed}-{at}"), time);
         let roll = dice.below(1_000);
