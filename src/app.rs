@@ -3,9 +3,11 @@
 //! Takes checked settings from `main`; knows nothing of the command line. Builds what a command needs from the edges
 //! and the pipeline, and owns the loop ([`engine`]).
 
-mod engine;
+pub mod engine;
 
+mod idle;
 mod service;
+mod watchdog;
 
 mod destinations;
 mod judgement;
@@ -29,4 +31,10 @@ pub use service::run;
 fn wall_clock() -> Millis {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Time that only ever goes on: for how long something took.
+#[expect(clippy::disallowed_methods, reason = "how long something took is a fact of this machine")]
+fn steady_clock() -> std::time::Instant {
+    std::time::Instant::now()
 }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use fault::{ConfigFaults, Fault, KeyPath};
-pub use file::{LogFormat, LogLevel, OffsetReset};
+pub use file::{LogFormat, LogLevel, OffsetReset, OnGap};
 
 use crate::secret::Secret;
 use fault::Faults;
@@ -68,6 +68,8 @@ pub struct KafkaSourceSettings {
     pub group: String,
     /// Where to begin without a checkpoint.
     pub offset_reset: OffsetReset,
+    /// What to do when our place is gone.
+    pub on_gap: OnGap,
     /// Most records in a batch.
     pub batch_records_max: usize,
     /// Most bytes in a batch.

@@ -55,18 +55,18 @@ async fn each_record_is_read_once_across_stop_and_start() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_source_takes_part_of_the_partitions_and_gives_them_back() {
-    let brokers = broker_or_skip!("a_second_source_takes_part_of_the_partitions_and_gives_them_back");
-    rebalance(&brokers, &[]).await;
+async fn a_second_member_holds_both_and_its_leaving_lets_the_first_go_on() {
+    let brokers = broker_or_skip!("a_second_member_holds_both_and_its_leaving_lets_the_first_go_on");
+    second_member(&brokers, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rebalance_of_a_group_of_the_new_protocol_loses_and_repeats_nothing() {
-    let brokers = broker_or_skip!("a_rebalance_of_a_group_of_the_new_protocol_loses_and_repeats_nothing");
-    rebalance(&brokers, &[("group.protocol", "consumer")]).await;
+async fn a_second_member_of_a_group_of_the_new_protocol_holds_both() {
+    let brokers = broker_or_skip!("a_second_member_of_a_group_of_the_new_protocol_holds_both");
+    second_member(&brokers, &[("group.protocol", "consumer")]).await;
 }
 
-async fn rebalance(brokers: &str, properties: &[(&str, &str)]) {
+async fn second_member(brokers: &str, properties: &[(&str, &str)]) {
     let (topic, group) = topic_with(brokers, 4, 2_000).await;
     let mut settings = quick_settings(brokers, &topic, &group);
     for (key, value) in properties {
@@ -74,44 +74,76 @@ async fn rebalance(brokers: &str, properties: &[(&str, &str)]) {
         settings.properties.remove("heartbeat.interval.ms");
         settings.properties.insert((*key).to_owned(), (*value).to_owned());
     }
-    let n_owned = |reader: &Reader| reader.source.status().partitions.len();
+    let is_held = |reader: &Reader| {
+        let status = reader.source.status();
+        let said = format!("2 of 4 partitions are ours: the group {group} has another member");
+        status.partitions.len() == 2 && status.hold.is_some_and(|hold| hold.starts_with(&said))
+    };
 
     let mut first = Reader::start(&settings, Checkpoint::default());
     first.turn_until(|reader| 500 <= reader.seen.len()).await;
     let mut second = Reader::start(&settings, Checkpoint::default());
-    let joined = async {
-        while n_owned(&first) != 2 || n_owned(&second) != 2 {
+    let both_hold = async {
+        while !is_held(&first) || !is_held(&second) {
             first.turn().await.unwrap();
             second.turn().await.unwrap();
         }
     };
-    tokio::time::timeout(PATIENCE, joined).await.unwrap();
+    tokio::time::timeout(PATIENCE, both_hold).await.unwrap();
     produce(brokers, &topic, 4, &values(2_000)).await;
-    let halves = async {
-        while first.seen.len() + second.seen.len() < 4_000 {
-            first.turn().await.unwrap();
-            second.turn().await.unwrap();
-        }
-    };
-    tokio::time::timeout(PATIENCE, halves).await.unwrap();
+    let (n_first, offsets) = (first.seen.len(), committed(brokers, &group, &topic, 4));
+    for _ in 0..15 {
+        assert_eq!((first.turn().await.unwrap(), second.turn().await.unwrap()), (Some(0), Some(0)), "nothing is read");
+    }
+    assert_eq!(first.seen.len(), n_first);
+    assert_eq!(committed(brokers, &group, &topic, 4), offsets, "nothing is committed");
     let (_, second_seen) = second.close().await;
-    assert!(!second_seen.is_empty());
+    assert!(second_seen.is_empty(), "the second one never had all partitions: {second_seen:?}");
 
-    // What the second one decided is committed, but the first one's store does not know it: its checkpoint tells.
-    first.turn_until(|reader| n_owned(reader) == 4).await;
-    produce(brokers, &topic, 4, &values(400)).await;
-    let known = second_seen.clone();
-    first
-        .turn_until(|reader| {
-            4_400 <= reader.seen.keys().chain(known.keys()).collect::<std::collections::BTreeSet<_>>().len()
-        })
-        .await;
+    first.turn_until(|reader| 4_000 <= reader.seen.len()).await;
+    let status = first.source.status();
+    assert_eq!((status.hold, status.n_partitions), (None, Some(4)));
     let (_, first_seen) = first.close().await;
-    let returned: Vec<_> = first_seen.keys().filter(|position| second_seen.contains_key(position)).collect();
-    let own_twice = first_seen.values().chain(second_seen.values()).filter(|count| **count != 1).count();
-    assert_eq!(own_twice, 0, "no source reads a record twice by itself");
-    // The partitions that the first one had read before start again at its own checkpoint (the store is the truth).
-    assert!(returned.iter().all(|(_, offset)| *offset < 1_000), "{returned:?}");
+    assert_exactly_once([&first_seen], 4, 4_000);
+}
+
+/// Away and back: while the first one was gone another one read on, with a store of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_back_reads_on_from_its_own_checkpoint_and_not_from_the_offsets_of_the_other() {
+    let brokers =
+        broker_or_skip!("whoever_comes_back_reads_on_from_its_own_checkpoint_and_not_from_the_offsets_of_the_other");
+    let (topic, group) = topic_with(&brokers, 2, 300).await;
+    let settings = quick_settings(&brokers, &topic, &group);
+    let mut first = Reader::start(&settings, Checkpoint::default());
+    first.turn_until(|reader| 300 <= reader.seen.len()).await;
+    let (checkpoint, first_seen) = first.close().await;
+    produce(&brokers, &topic, 2, &values(200)).await;
+    let mut other = Reader::start(&settings, Checkpoint::default());
+    other.turn_until(|reader| 200 <= reader.seen.len()).await;
+    other.close().await;
+    assert_eq!(committed(&brokers, &group, &topic, 2), [Some(250), Some(250)]);
+
+    let mut again = Reader::start(&settings, checkpoint);
+    again.turn_until(|reader| 200 <= reader.seen.len()).await;
+    let (_, again_seen) = again.close().await;
+    assert_exactly_once([&first_seen, &again_seen], 2, 500);
+}
+
+/// Joining anew is a cure that must cost nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_is_joined_anew_in_the_middle_loses_and_repeats_nothing() {
+    let brokers = broker_or_skip!("a_group_that_is_joined_anew_in_the_middle_loses_and_repeats_nothing");
+    let (topic, group) = topic_with(&brokers, 2, 2_000).await;
+    let mut reader = Reader::start(&quick_settings(&brokers, &topic, &group), Checkpoint::default());
+    for until in [300, 900] {
+        reader.turn_until(|reader| until <= reader.seen.len()).await;
+        let before = reader.source.status().n_rebalances;
+        reader.source.watch().reassign();
+        reader.turn_until(|reader| before + 2 <= reader.source.status().n_rebalances).await;
+    }
+    reader.turn_until(|reader| 2_000 <= reader.seen.len()).await;
+    let (_, seen) = reader.close().await;
+    assert_exactly_once([&seen], 2, 2_000);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -185,6 +217,71 @@ async fn records_deleted_before_they_were_read_are_an_error_with_their_number() 
     checkpoint.set(&topic, 1, 5_000);
     let error = Reader::start(&settings, checkpoint).error().await;
     assert!(matches!(&error, SourceError::Gone(why) if why.contains("5000") && why.contains("ends at 100")), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_is_to_go_on_jumps_over_what_is_gone_and_tells_it() {
+    let brokers = broker_or_skip!("a_source_that_is_to_go_on_jumps_over_what_is_gone_and_tells_it");
+    let (topic, group) = topic_with(&brokers, 3, 300).await;
+    delete_records(&brokers, &topic, 0, 40).await;
+    delete_records(&brokers, &topic, 1, 70).await;
+    let mut settings = quick_settings(&brokers, &topic, &group);
+    settings.offset_reset = panicsift::edge::kafka::OffsetReset::Error;
+    settings.on_gap = panicsift::edge::kafka::OnGap::Continue;
+    let mut checkpoint = Checkpoint::default();
+    // Two partitions were cut off before the checkpoint, the third one was made anew.
+    for (partition, next) in [(0, 10), (1, 30), (2, 5_000)] {
+        checkpoint.set(&topic, partition, next);
+    }
+    let mut reader = Reader::start(&settings, checkpoint);
+    reader.turn_until(|reader| 190 <= reader.seen.len()).await;
+    let mut told: Vec<_> = reader.gaps.iter().map(|gap| (gap.partition, gap.from, gap.to, gap.end)).collect();
+    told.sort_unstable();
+    assert_eq!(told, [(0, 10, 40, None), (1, 30, 70, None), (2, 5_000, 0, Some(100))]);
+    // What comes later is read, too, and the offsets of the group follow.
+    produce(&brokers, &topic, 3, &values(30)).await;
+    reader.turn_until(|reader| 220 <= reader.seen.len()).await;
+    let (checkpoint, seen) = reader.close().await;
+    let expected = (40..110).map(|o| (0, o)).chain((70..110).map(|o| (1, o))).chain((0..110).map(|o| (2, o)));
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), expected.map(|position| (position, 1)).collect::<Vec<_>>());
+    assert_eq!(checkpoint.next_offset(&topic, 2), Some(110));
+    assert_eq!(committed(&brokers, &group, &topic, 3), [Some(110), Some(110), Some(110)]);
+}
+
+/// Retention takes records away while the loop is slower than the topic, behind its back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_that_are_deleted_while_others_wait_in_the_queue_cost_only_themselves() {
+    let brokers = broker_or_skip!("records_that_are_deleted_while_others_wait_in_the_queue_cost_only_themselves");
+    let (topic, group) = topic_with(&brokers, 1, 3_000).await;
+    let mut settings = quick_settings(&brokers, &topic, &group);
+    settings.on_gap = panicsift::edge::kafka::OnGap::Continue;
+    let mut reader = Reader::start(&settings, Checkpoint::default());
+    reader.turn_until(|reader| 100 <= reader.seen.len()).await;
+    // The queue fills, the partition is paused, and what was fetched ahead is thrown away.
+    while !reader.source.status().paused {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    delete_records(&brokers, &topic, 0, 2_000).await;
+    reader.turn_until(|reader| reader.seen.contains_key(&(0, 2_999))).await;
+    let gone: u64 = reader.gaps.iter().map(panicsift::edge::Gap::n_records).sum();
+    let (_, seen) = reader.close().await;
+    assert!(seen.values().all(|n| *n == 1));
+    assert_eq!(u64::try_from(seen.len()).unwrap() + gone, 3_000, "each record was read or is told to be gone");
+    assert!(gone > 1_000, "{gone}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_start_begins_where_the_settings_say() {
+    let brokers = broker_or_skip!("a_first_start_begins_where_the_settings_say");
+    let (topic, group) = topic_with(&brokers, 2, 100).await;
+    let mut settings = quick_settings(&brokers, &topic, &group);
+    settings.offset_reset = panicsift::edge::kafka::OffsetReset::Latest;
+    let mut reader = Reader::start(&settings, Checkpoint::default());
+    reader.turn_until(|reader| reader.source.status().partitions.iter().any(|p| p.high_watermark.is_some())).await;
+    produce(&brokers, &topic, 2, &values(20)).await;
+    reader.turn_until(|reader| 20 <= reader.seen.len()).await;
+    let (_, seen) = reader.close().await;
+    assert!(seen.keys().all(|(_, offset)| *offset >= 50), "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,6 +15,9 @@ mod cli;
 /// The published contracts and the demo's data: schemas, types, examples and labels agree.
 #[cfg(test)]
 mod contracts;
+/// Crash points: the loop ended between every two steps, in every batch, and started again.
+#[cfg(test)]
+mod crash;
 /// Alerts to scripted destinations: outage, poison, order, a crash between delivery and settling.
 #[cfg(test)]
 mod delivery;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::config::{
     DeadLetterPlace, DestinationKind, DestinationSettings, ElasticLogin, HttpSettings, KafkaSourceSettings,
-    OffsetReset, PropertyValue, Settings,
+    OffsetReset, OnGap, PropertyValue, Settings,
 };
 use crate::edge::deliver::{BatchLimits, FileSettings, HttpOutlet, Lane, NdjsonFile, PaceLimits, TopicOutlet};
 use crate::edge::elastic::{ElasticAuth, ElasticSettings, ElasticWire};
@@ -95,6 +95,10 @@ pub(super) fn consumer(settings: &KafkaSourceSettings) -> ConsumerSettings {
         OffsetReset::Error => kafka::OffsetReset::Error,
         OffsetReset::Earliest => kafka::OffsetReset::Earliest,
         OffsetReset::Latest => kafka::OffsetReset::Latest,
+    };
+    consumer.on_gap = match settings.on_gap {
+        OnGap::Stop => kafka::OnGap::Stop,
+        OnGap::Continue => kafka::OnGap::Continue,
     };
     consumer.batch.n_records_max = settings.batch_records_max;
     consumer.batch.n_bytes_max = settings.batch_bytes_max;

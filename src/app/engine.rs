@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::config::DeadLetterSettings;
 use crate::edge::admin::{self, BatchCounts};
 use crate::edge::store::Store;
-use crate::edge::{DeadLetters, Pull, Source};
+use crate::edge::{DeadLetters, Gap, Pull, Source};
 use crate::pipeline::event::{Batch, Checkpoint, Millis, Rejection};
 use crate::pipeline::observation::Observation;
 use crate::pipeline::state::State;
@@ -20,9 +20,11 @@ use crate::pipeline::{Context, Memos, Step, examine, fold};
 
 /// What one turn of the loop came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub enum Turn {
     /// A batch was decided.
     Decided,
+    /// The source went on behind records that are gone.
+    Jumped,
     /// There was nothing to decide.
     Idle,
     /// The source is at its end.
@@ -42,35 +44,144 @@ pub struct Fates {
     pub covered: u64,
 }
 
-/// The loop and all that it owns.
-pub(crate) struct Engine<S, D> {
-    pub(crate) source: S,
-    pub(crate) dead_letters: D,
-    pub(crate) store: Store,
-    pub(crate) state: State,
-    pub(crate) checkpoint: Checkpoint,
+impl Fates {
+    /// Records that have a fate.
+    pub fn total(&self) -> u64 {
+        self.observed + self.duplicate + self.rejected + self.covered
+    }
+}
+
+/// What an engine is made of: what it reads, where it writes, what it judges by.
+pub struct Parts<S, D> {
+    /// Where records come from.
+    pub source: S,
+    /// Where refused ones go.
+    pub dead_letters: D,
+    /// The store; the state is read from it.
+    pub store: Store,
+    /// Where `source` starts: the store's checkpoint.
+    pub checkpoint: Checkpoint,
     /// What records are judged with; replaced as a whole between batches.
-    pub(crate) context: watch::Receiver<Arc<Context>>,
+    pub context: watch::Receiver<Arc<Context>>,
+    /// Bound on refused records.
+    pub refused_share: RefusedShare,
+}
+
+/// The loop and all that it owns.
+pub struct Engine<S, D> {
+    source: S,
+    dead_letters: D,
+    store: Store,
+    state: State,
+    checkpoint: Checkpoint,
+    context: watch::Receiver<Arc<Context>>,
     /// Counts up when there are new alerts.
-    pub(crate) new_alerts: watch::Sender<u64>,
-    pub(crate) refused_share: RefusedShare,
-    pub(crate) memos: Memos,
-    pub(crate) fates: Fates,
+    new_alerts: watch::Sender<u64>,
+    refused_share: RefusedShare,
+    memos: Memos,
+    fates: Fates,
+    gone: Option<String>,
 }
 
 impl<S: Source, D: DeadLetters> Engine<S, D> {
-    /// Waits for the next batch and decides it. When there is none, epochs are closed up to `idle_until()`, the time up
-    /// to which no further event is expected, if that can be said.
-    pub(crate) async fn turn(&mut self, now: Millis, idle_until: impl Fn() -> Option<Millis>) -> anyhow::Result<Turn> {
-        match self.source.next().await? {
-            Pull::Batch(batch) => self.decide(&batch, None, now).await?,
-            Pull::Idle => {
-                self.decide(&Batch::default(), idle_until(), now).await?;
-                return Ok(Turn::Idle);
-            }
-            Pull::Closed => return Ok(Turn::AtEnd),
+    /// Takes up the state where the store has it.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub fn start(parts: Parts<S, D>) -> anyhow::Result<Self> {
+        let Parts { source, dead_letters, store, checkpoint, context, refused_share } = parts;
+        let clustering = context.borrow().clustering.clone();
+        let (state, n_unreadable) = State::restore(&clustering, |kind| store.load_state(kind))?;
+        if n_unreadable > 0 {
+            tracing::error!(rows = n_unreadable, "rows of the store could not be read and are left out");
         }
-        Ok(Turn::Decided)
+        let new_alerts = watch::Sender::new(0);
+        let (memos, fates) = (Memos::default(), Fates::default());
+        Ok(Self {
+            source,
+            dead_letters,
+            store,
+            state,
+            checkpoint,
+            context,
+            new_alerts,
+            refused_share,
+            memos,
+            fates,
+            gone: None,
+        })
+    }
+
+    /// What it reads.
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// The source, to be closed when the loop is over; everything else is let go of.
+    pub fn into_source(self) -> S {
+        self.source
+    }
+
+    /// The store, for what is done between batches.
+    pub fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    /// Tells when there are new alerts.
+    pub fn new_alerts(&self) -> watch::Receiver<u64> {
+        self.new_alerts.subscribe()
+    }
+
+    /// What became of the records since the start.
+    pub fn fates(&self) -> Fates {
+        self.fates
+    }
+
+    /// Start of the open epoch of event time.
+    pub fn epoch(&self) -> Option<Millis> {
+        self.state.now()
+    }
+
+    /// The last gap in the source, in words.
+    pub fn gone(&self) -> Option<&str> {
+        self.gone.as_deref()
+    }
+
+    /// Waits for the next batch and decides it. When there is none, epochs are closed up to `idle_until()`, the time up
+    /// to which no further event is expected, if that can be said. `now` is real time, for the dead letters' share.
+    ///
+    /// # Errors
+    /// Whatever keeps a batch from its fate: the source's end without a way on, dead letters or a store that refuse, too
+    /// many bad records. The engine is then of no more use: its memory may be ahead of the store.
+    pub async fn turn(&mut self, now: Millis, idle_until: impl FnOnce() -> Option<Millis>) -> anyhow::Result<Turn> {
+        match self.source.next().await? {
+            Pull::Batch(batch) => {
+                let began = super::steady_clock();
+                self.decide(&batch, None, now).await?;
+                admin::count_commit(super::steady_clock().saturating_duration_since(began));
+                Ok(Turn::Decided)
+            }
+            Pull::Gap(gaps) => self.jump(&gaps).map(|()| Turn::Jumped),
+            Pull::Idle => self.decide(&Batch::default(), idle_until(), now).await.map(|()| Turn::Idle),
+            Pull::Closed => Ok(Turn::AtEnd),
+        }
+    }
+
+    /// Writes a jump over records that are gone into the store, before anything that comes after it.
+    fn jump(&mut self, gaps: &[Gap]) -> anyhow::Result<()> {
+        for gap in gaps {
+            tracing::error!(%gap, going_on_at = gap.to, "records are gone");
+            admin::count_gone(gap.n_records());
+            if gap.end.is_some() {
+                self.checkpoint.rewind(&gap.topic, gap.partition, gap.to);
+                self.store.rewind(&gap.topic, gap.partition, gap.to)?;
+            } else {
+                self.checkpoint.set(&gap.topic, gap.partition, gap.to);
+            }
+        }
+        self.gone = gaps.last().map(ToString::to_string);
+        self.store.commit(&[], &[], &self.checkpoint)?;
+        Ok(self.source.commit(&self.checkpoint)?)
     }
 
     /// The straight line. `until` closes epochs up to a time without events; `now` is for the dead letters' share.
@@ -88,7 +199,10 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
     }
 
     /// Closes the last epoch at the end of a source that ends.
-    pub(crate) fn close(&mut self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// A store that refuses.
+    pub fn close(&mut self) -> anyhow::Result<()> {
         let context = self.current_context();
         let step = self.state.close_last(&context);
         self.commit(&Batch::default(), &step)
@@ -161,7 +275,7 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
 
 /// The share of refused records in a window of time: over its bound the loop stops rather than dead-letter a topic.
 #[derive(Debug, Clone)]
-pub(crate) struct RefusedShare {
+pub struct RefusedShare {
     share_max: f64,
     window_millis: i64,
     records_min: u64,
@@ -171,7 +285,8 @@ pub(crate) struct RefusedShare {
 }
 
 impl RefusedShare {
-    pub(crate) fn new(settings: &DeadLetterSettings) -> Self {
+    /// Nothing was refused yet.
+    pub fn new(settings: &DeadLetterSettings) -> Self {
         Self {
             share_max: settings.share_max,
             window_millis: i64::try_from(settings.window.as_millis()).unwrap_or(i64::MAX),
@@ -182,8 +297,9 @@ impl RefusedShare {
         }
     }
 
-    fn check(&mut self, now: Millis, n_records: usize, n_refused: usize) -> anyhow::Result<()> {
-        if now.since(self.began) > self.window_millis {
+    pub(super) fn check(&mut self, now: Millis, n_records: usize, n_refused: usize) -> anyhow::Result<()> {
+        // A clock that was set back must not make the window last until it has caught up.
+        if now.since(self.began) > self.window_millis || now < self.began {
             (self.began, self.n_records, self.n_refused) = (now, 0, 0);
         }
         self.n_records += n_records as u64;

@@ -10,32 +10,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::destinations::{self, DeadLetterSink};
-use super::engine::{Engine, Fates, RefusedShare, Turn};
+use super::engine::{Engine, Fates, Parts, RefusedShare, Turn};
+use super::idle::{IdleClock, Reading};
 use super::judgement::{self, Rhythm};
 use super::reload::Reload;
-use super::{key, wall_clock};
+use super::watchdog::{Advice, Sight, Watchdog};
+use super::{key, steady_clock, wall_clock};
 use crate::config::{DestinationSettings, LimitSettings, Settings};
-use crate::edge::admin::{self, Health, HealthLimits, SourceState};
+use crate::edge::admin::{self, Health, HealthLimits, SourceCounts, SourceState};
 use crate::edge::deliver::{self, Lane};
 use crate::edge::kafka::ConsumerSettings;
 use crate::edge::kafka::source::{KafkaSource, SourceWatch};
-use crate::edge::kafka::status::{Brokers, PartitionStatus};
+use crate::edge::kafka::status::{Brokers, PartitionStatus, SourceStatus};
 use crate::edge::store::Store;
 use crate::edge::tables::Tables;
+use crate::edge::{DeadLetters, Source};
 use crate::pipeline::Context;
 use crate::pipeline::event::{Checkpoint, Millis};
-use crate::pipeline::state::State;
 
 /// How long the group may take to be left: a broker's answer can hold the poll thread for five seconds.
 const LEAVE_WAIT: Duration = Duration::from_secs(12);
-/// When nothing comes, epochs are closed up to this long ago: events that are under way still find theirs open.
-const IDLE_GRACE_MILLIS: i64 = Millis::MINUTE;
 /// How often a full outbox is looked at again.
 const OUTBOX_LOOK: Duration = Duration::from_secs(1);
 /// Turns of the loop between two looks at the outbox's size.
@@ -139,27 +139,13 @@ impl Service {
         dead_letters: DeadLetterSink,
         context: watch::Receiver<Arc<Context>>,
     ) -> Result<Self> {
-        let clustering = context.borrow().clustering.clone();
-        let (state, n_unreadable) = State::restore(&clustering, |kind| store.load_state(kind))?;
-        if n_unreadable > 0 {
-            tracing::error!(rows = n_unreadable, "rows of the store could not be read and are left out");
-        }
         let checkpoint = (wiring.start)(store.load_checkpoint()?);
         let lanes = wiring.destinations.iter().map(|settings| destinations::lane(settings, store_path));
         let lanes = lanes.collect::<Result<Vec<_>>>()?;
-        let (new_alerts, alerts) = watch::channel(0);
-        let engine = Engine {
-            source: KafkaSource::start(&wiring.consumer, checkpoint.clone())?,
-            dead_letters,
-            store,
-            state,
-            checkpoint,
-            context,
-            new_alerts,
-            refused_share: wiring.refused_share,
-            memos: crate::pipeline::Memos::default(),
-            fates: Fates::default(),
-        };
+        let source = KafkaSource::start(&wiring.consumer, checkpoint.clone())?;
+        let refused_share = wiring.refused_share;
+        let engine = Engine::start(Parts { source, dead_letters, store, checkpoint, context, refused_share })?;
+        let alerts = engine.new_alerts();
         let lane_names = wiring.destinations.into_iter().map(|destination| destination.name).collect();
         let (store_path, limits, ends) = (store_path.to_owned(), wiring.limits, wiring.ends);
         Ok(Self { engine, lanes, lane_names, alerts, store_path, limits, ends })
@@ -167,7 +153,7 @@ impl Service {
 
     /// A look at the source from outside.
     pub(super) fn watch(&self) -> SourceWatch {
-        self.engine.source.watch()
+        self.engine.source().watch()
     }
 
     /// Runs until the source ends, `stop` resolves, or a task fails; then goes through the phases of the end.
@@ -183,14 +169,11 @@ impl Service {
         if !lanes.is_empty() {
             delivery.spawn(deliver::deliver(lanes, Arc::clone(&health), alerts, lanes_stopped));
         }
-        let stop_source = engine.source.stop_handle();
+        let stop_source = engine.source().stop_handle();
         let outcome = {
-            let looping = run_loop(
-                &mut engine,
-                &health,
-                &lane_names,
-                Bounds { ends, outbox_alerts_max: limits.outbox_alerts_max },
-            );
+            let watch = engine.source().watch();
+            let bounds = Bounds { ends, outbox_alerts_max: limits.outbox_alerts_max, stall: limits.stall };
+            let looping = run_loop(&mut engine, &watch, &health, &lane_names, bounds);
             tokio::pin!(looping, stop);
             let mut stopped = false;
             let mut failed = None;
@@ -220,10 +203,11 @@ impl Service {
         stop_lanes.send_replace(true);
         drop(tokio::time::timeout(limits.shutdown, delivery.join_all()).await);
         tasks.abort_all();
-        if !engine.source.close(LEAVE_WAIT).await {
+        let fates = engine.fates();
+        if !engine.into_source().close(LEAVE_WAIT).await {
             tracing::warn!("the group was not left in time; the brokers will notice after the session's time-out");
         }
-        outcome.map(|()| engine.fates)
+        outcome.map(|()| fates)
     }
 }
 
@@ -242,29 +226,68 @@ struct Bounds {
     /// Time passes with events alone: they are from another day.
     ends: bool,
     outbox_alerts_max: u64,
+    /// Time without progress after which the group is joined anew; after as much again the process ends.
+    stall: Duration,
+}
+
+/// What the loop sees of the source beside its records.
+trait Overseen {
+    /// How it is.
+    fn status(&self) -> SourceStatus;
+    /// Joins the group anew.
+    fn reassign(&self);
+}
+
+impl Overseen for SourceWatch {
+    fn status(&self) -> SourceStatus {
+        self.status()
+    }
+
+    fn reassign(&self) {
+        self.reassign();
+    }
 }
 
 /// Turns until the source is at its end.
-async fn run_loop(
-    engine: &mut Engine<KafkaSource, DeadLetterSink>,
+async fn run_loop<S: Source, D: DeadLetters>(
+    engine: &mut Engine<S, D>,
+    source: &impl Overseen,
     health: &Health,
     lanes: &[String],
     bounds: Bounds,
 ) -> Result<()> {
-    let watch = engine.source.watch();
+    let began = steady_clock();
+    let read_clocks = || Reading { wall: wall_clock(), steady: steady_clock().saturating_duration_since(began) };
+    let (mut watchdog, mut idle_clock) = (Watchdog::new(bounds.stall), IdleClock::default());
+    idle_clock.heard(read_clocks(), engine.epoch());
     let mut turns: u64 = 0;
     loop {
         health.turned();
-        tell_source(health, &watch);
+        let (at, status) = (read_clocks(), source.status());
+        if let Some(step) = idle_clock.look(at) {
+            tracing::warn!(
+                by_millis = step,
+                "the system's clock was set; until events agree with it, epochs close by events"
+            );
+        }
+        let advice = watchdog.look(at.steady, sight(&status), engine.fates().total());
+        tell_source(health, &status, watchdog.still_for(at.steady));
+        heed(advice, source)?;
         // While batches are always at hand nothing in a turn waits, and nobody would look whether we are told to stop or
         // whether another task has failed.
         tokio::task::yield_now().await;
-        if turns.is_multiple_of(OUTBOX_TURNS) {
-            await_room(engine, health, lanes, bounds.outbox_alerts_max).await?;
+        if turns.is_multiple_of(OUTBOX_TURNS) && await_room(engine, health, lanes, bounds.outbox_alerts_max).await? {
+            // That was no standstill of the source.
+            watchdog = Watchdog::new(bounds.stall);
         }
         turns += 1;
-        match engine.turn(wall_clock(), || idle_until(&watch).filter(|_| !bounds.ends)).await? {
-            Turn::Decided => health.progressed(),
+        let until = || idle_clock.until().filter(|_| !bounds.ends && is_caught_up(&source.status()));
+        match engine.turn(at.wall, until).await? {
+            Turn::Decided => {
+                health.progressed();
+                idle_clock.heard(read_clocks(), engine.epoch());
+            }
+            Turn::Jumped => health.gone(engine.gone().unwrap_or_default()),
             Turn::Idle => {}
             Turn::AtEnd => break,
         }
@@ -273,40 +296,91 @@ async fn run_loop(
     Ok(())
 }
 
-/// While more alerts wait than may, nothing is read: an alert is never dropped for want of room.
-async fn await_room(
-    engine: &mut Engine<KafkaSource, DeadLetterSink>,
+/// While more alerts wait than may, nothing is read: an alert is never dropped for want of room. Whether there was none.
+async fn await_room<S: Source, D: DeadLetters>(
+    engine: &mut Engine<S, D>,
     health: &Health,
     lanes: &[String],
     alerts_max: u64,
-) -> Result<()> {
+) -> Result<bool> {
+    let mut waited = false;
     let names: Vec<&str> = lanes.iter().map(String::as_str).collect();
-    engine.store.prune(&names, wall_clock().plus(-ALERTS_KEPT_MILLIS).0)?;
+    engine.store_mut().prune(&names, wall_clock().plus(-ALERTS_KEPT_MILLIS).0)?;
     loop {
-        let waiting = lanes.iter().map(|lane| engine.store.n_waiting(lane)).collect::<Result<Vec<_>, _>>()?;
+        let waiting = lanes.iter().map(|lane| engine.store_mut().n_waiting(lane)).collect::<Result<Vec<_>, _>>()?;
         let full = waiting.into_iter().max().unwrap_or(0) >= alerts_max;
         health.outbox_full(full);
         if !full {
-            return Ok(());
+            return Ok(waited);
         }
+        waited = true;
         health.turned();
         tokio::time::sleep(OUTBOX_LOOK).await;
     }
 }
 
-fn tell_source(health: &Health, watch: &SourceWatch) {
-    let status = watch.status();
-    health.lag(status.partitions.iter().map(PartitionStatus::lag).sum());
+/// Does what the watchdog advises.
+fn heed(advice: Advice, source: &impl Overseen) -> Result<()> {
+    match advice {
+        Advice::GoOn => {}
+        Advice::Reassign => {
+            tracing::error!("records wait and nothing comes, joining the group anew");
+            source.reassign();
+        }
+        Advice::GiveUp(silence) => bail!(
+            "records wait and nothing was decided for {} s, also after the group was joined anew; the service ends so \
+             that it is started again (limits.stall_secs)",
+            silence.as_secs()
+        ),
+    }
+    Ok(())
+}
+
+/// What the watchdog is to think of a status.
+fn sight(status: &SourceStatus) -> Sight {
+    if status.brokers == Brokers::Down || status.hold.is_some() {
+        Sight::AtRest
+    } else if status.partitions.is_empty() {
+        Sight::Away
+    } else if lag(status) == Some(0) {
+        Sight::AtRest
+    } else {
+        Sight::Waiting
+    }
+}
+
+/// Records that wait; `None` while that is not known of every partition.
+fn lag(status: &SourceStatus) -> Option<u64> {
+    status.partitions.iter().map(PartitionStatus::lag).sum()
+}
+
+fn tell_source(health: &Health, status: &SourceStatus, still_for: Option<Duration>) {
+    health.lag(lag(status));
     health.source(match (status.brokers, status.partitions.len()) {
         (Brokers::Down, _) => SourceState::Waiting("no broker answers".to_owned()),
+        _ if status.hold.is_some() => SourceState::Waiting(status.hold.clone().unwrap_or_default()),
         (_, 0) => SourceState::Waiting("no partition is assigned".to_owned()),
-        (_, partitions) => SourceState::Reading(partitions),
+        (_, partitions) => match still_for {
+            Some(silence) => SourceState::Waiting(format!("it stands still for {} s", silence.as_secs())),
+            None => SourceState::Reading(partitions),
+        },
+    });
+    admin::show_source(&SourceCounts {
+        assigned: status.partitions.len(),
+        partitions: status.n_partitions,
+        on_hold: status.hold.is_some(),
+        rebalances: status.n_rebalances,
+        commit_errors: status.n_commit_errors,
+        skipped: status.n_skipped_offsets,
+        errors: status.n_errors.iter().map(|(kind, n)| (kind.name(), *n)).collect(),
     });
 }
 
-/// Up to when no further event is expected: known only while the brokers answer and nothing waits.
-fn idle_until(watch: &SourceWatch) -> Option<Millis> {
-    let status = watch.status();
+/// Whether nothing waits, as far as the brokers tell: then no further event is expected for now.
+fn is_caught_up(status: &SourceStatus) -> bool {
     let caught_up = !status.partitions.is_empty() && status.partitions.iter().all(|p| p.lag().is_some_and(|n| n == 0));
-    (status.brokers == Brokers::Up && caught_up).then(|| wall_clock().plus(-IDLE_GRACE_MILLIS))
+    status.brokers == Brokers::Up && status.hold.is_none() && caught_up
 }
+
+#[cfg(test)]
+mod tests;

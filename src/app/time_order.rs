@@ -43,7 +43,8 @@ impl<S: Source> Ahead<S> {
     async fn fill(&mut self, file: usize) -> Result<(), SourceError> {
         while !self.at_end && self.waiting.len() < LOOKAHEAD {
             match self.source.next().await? {
-                Pull::Idle => {}
+                // Files have no gaps.
+                Pull::Idle | Pull::Gap(_) => {}
                 Pull::Closed => self.at_end = true,
                 Pull::Batch(batch) => self.waiting.extend(batch.iter().map(|record| {
                     self.last_time = event_time(record.payload).unwrap_or(self.last_time);

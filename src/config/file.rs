@@ -120,6 +120,11 @@ pub(in crate::config) struct SourceFile {
     /// still holds, `latest` only what comes from now on.
     #[serde(default)]
     pub(in crate::config) offset_reset: OffsetReset,
+    /// What to do when records are gone before they were read, or a topic was made anew under its old name: `stop` ends
+    /// the service and says how many records of which partition are gone, `continue` says it and goes on with the oldest
+    /// record that is there.
+    #[serde(default)]
+    pub(in crate::config) on_gap: OnGap,
     /// Most records in one batch (one transaction of the store).
     #[serde(default = "default_batch_records_max")]
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -157,6 +162,17 @@ pub enum OffsetReset {
     Earliest,
     /// Only what comes from now on.
     Latest,
+}
+
+/// What to do when the place in a topic is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnGap {
+    /// Stop and say how many records are gone.
+    #[default]
+    Stop,
+    /// Say it and go on with the oldest record that is there.
+    Continue,
 }
 
 fn default_group() -> String {
@@ -371,7 +387,8 @@ pub(in crate::config) struct LimitsFile {
     /// Alerts that may wait for their destinations; at the bound the source is paused and readiness says why.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub(in crate::config) outbox_alerts_max: u64,
-    /// Time without progress, while there is work, after which the service is not ready.
+    /// Time without progress, while there is work, after which the service is not ready and joins its group anew; after
+    /// as much again it ends, so that it is started again.
     #[schemars(range(min = 1, max = 86_400))]
     pub(in crate::config) stall_secs: u64,
     /// Time for deliveries under way when the service is told to stop; the rest waits in the outbox.

@@ -256,6 +256,7 @@ fn source(file: &SourceFile, scene: &mut Scene<'_>) -> KafkaSourceSettings {
         topics,
         group: file.group.clone(),
         offset_reset: file.offset_reset,
+        on_gap: file.on_gap,
         batch_records_max: usize::try_from(file.batch_records_max).unwrap_or(usize::MAX),
         batch_bytes_max: usize::try_from(file.batch_bytes_max).unwrap_or(usize::MAX),
         batch_wait: Duration::from_millis(file.batch_wait_ms),

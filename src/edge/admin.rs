@@ -27,7 +27,10 @@ use tokio::sync::watch;
 mod count;
 mod health;
 
-pub use self::count::{BatchCounts, count_batch, count_commit, count_fate, count_request, gauge_state};
+pub use self::count::{
+    BatchCounts, SourceCounts, count_batch, count_commit, count_fate, count_gone, count_request, gauge_state,
+    show_source,
+};
 pub use self::health::{Health, HealthLimits, HealthReport, LaneReport, LaneState, SourceState};
 
 /// Records, by `fate` (observed, duplicate, rejected, covered).
@@ -40,6 +43,20 @@ pub const BATCHES: &str = "panicsift_batches_total";
 pub const BATCH_SECONDS: &str = "panicsift_batch_seconds";
 /// Records between the place of the service and the end of the topic.
 pub const LAG: &str = "panicsift_lag_records";
+/// Records that were gone before they were read.
+pub const RECORDS_GONE: &str = "panicsift_records_gone_total";
+/// Partitions, by `of`: those assigned to this process, and those that the topics have.
+pub const PARTITIONS: &str = "panicsift_partitions";
+/// 1 while nothing is read because another member of the group has partitions.
+pub const SOURCE_ON_HOLD: &str = "panicsift_source_on_hold";
+/// Assignments and revocations of partitions.
+pub const REBALANCES: &str = "panicsift_rebalances_total";
+/// Offset commits that a broker refused; the store has them all the same.
+pub const COMMIT_ERRORS: &str = "panicsift_offset_commit_errors_total";
+/// Offsets that were jumped over: compacted, or marks of transactions.
+pub const OFFSETS_SKIPPED: &str = "panicsift_skipped_offsets_total";
+/// Errors that the source met, by what they were `about`.
+pub const SOURCE_ERRORS: &str = "panicsift_source_errors_total";
 /// Events of an epoch that was closed already.
 pub const LATE: &str = "panicsift_late_events_total";
 /// Epochs closed.
@@ -115,6 +132,13 @@ fn describe() {
     describe_counter!(BATCHES, "batches committed to the store");
     describe_histogram!(BATCH_SECONDS, "seconds from a batch's arrival to its commit");
     describe_gauge!(LAG, "records between the service and the end of the topic");
+    describe_counter!(RECORDS_GONE, "records that were gone before they were read");
+    describe_gauge!(PARTITIONS, "partitions that are ours, and partitions of the topics");
+    describe_gauge!(SOURCE_ON_HOLD, "1 while another member of the group has partitions, so that nothing is read");
+    describe_counter!(REBALANCES, "assignments and revocations of partitions");
+    describe_counter!(COMMIT_ERRORS, "offset commits that a broker refused");
+    describe_counter!(OFFSETS_SKIPPED, "offsets that were jumped over");
+    describe_counter!(SOURCE_ERRORS, "errors that the source met, by what they were about");
     describe_counter!(LATE, "events of an epoch that was closed already");
     describe_counter!(EPOCHS, "epochs closed");
     describe_counter!(ROWS_CLUSTERED, "rows that went through the clustering");

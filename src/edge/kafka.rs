@@ -8,14 +8,21 @@
 //! This file turns settings into librdkafka's properties. Whoever deploys may set any property, save those that our
 //! promises rest on; these are refused by name. Never here: a record's bytes in a log line.
 
-pub mod embedded;
-pub mod produce;
 pub mod source;
 pub mod status;
 
+mod poll;
+
+mod fault;
+mod place;
+mod solo;
+
 mod context;
 mod handoff;
-mod poll;
+
+pub mod produce;
+
+pub mod embedded;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -23,8 +30,7 @@ use std::time::{Duration, Instant};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 
-/// Where to begin in a partition that has neither a checkpoint nor a committed offset, and what to do when the place
-/// we want to read is no longer there.
+/// Where to begin in a partition that has neither a checkpoint nor a committed offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OffsetReset {
     /// Stop and say so; nothing is skipped unseen.
@@ -36,14 +42,14 @@ pub enum OffsetReset {
     Latest,
 }
 
-impl OffsetReset {
-    fn value(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Earliest => "earliest",
-            Self::Latest => "latest",
-        }
-    }
+/// What to do when the place we want to read is no longer there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnGap {
+    /// Stop and say how many records of which partitions are gone.
+    #[default]
+    Stop,
+    /// Say it, and go on with the oldest record that is there.
+    Continue,
 }
 
 /// When a batch is cut: whichever comes first.
@@ -73,8 +79,10 @@ pub struct ConsumerSettings {
     pub topics: Vec<String>,
     /// Consumer group.
     pub group: String,
-    /// `auto.offset.reset`.
+    /// Where to begin without any place.
     pub offset_reset: OffsetReset,
+    /// What to do when our place is gone.
+    pub on_gap: OnGap,
     /// When a batch is cut.
     pub batch: BatchLimits,
     /// How long `next()` waits for records before it says `Idle`.
@@ -97,6 +105,7 @@ impl ConsumerSettings {
             topics,
             group,
             offset_reset: OffsetReset::default(),
+            on_gap: OnGap::default(),
             batch: BatchLimits::default(),
             idle_after: Duration::from_millis(500),
             revoke_wait_max: Duration::from_secs(10),
@@ -110,7 +119,8 @@ impl ConsumerSettings {
         let mut config = base_config(&self.brokers);
         config
             .set("group.id", &self.group)
-            .set("auto.offset.reset", self.offset_reset.value())
+            // A place that is not there is always an error, so that nothing is skipped unseen; see `place`.
+            .set("auto.offset.reset", "error")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("enable.partition.eof", if self.stop_at_end { "true" } else { "false" })

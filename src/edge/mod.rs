@@ -15,6 +15,7 @@ pub mod splunk;
 
 pub mod admin;
 
+use std::fmt;
 use std::future::Future;
 
 use crate::pipeline::event::{Batch, Checkpoint, Rejection};
@@ -24,10 +25,52 @@ use crate::pipeline::event::{Batch, Checkpoint, Rejection};
 pub enum Pull {
     /// Records, in order per partition.
     Batch(Batch),
+    /// Records are gone and the source goes on without them, as its settings say. Comes after all that was read before
+    /// the gap and before all that comes after it.
+    Gap(Vec<Gap>),
     /// Nothing came within the poll time; the loop may close an epoch or look at its timers.
     Idle,
     /// The source is at its end (files) or was told to stop.
     Closed,
+}
+
+/// A place in a source that is gone, and where the source goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// The offset that was to be read next.
+    pub from: i64,
+    /// The offset that is read next now: the oldest one that is left.
+    pub to: i64,
+    /// Where the topic ends, if that is before `from`: it was made anew, and its offsets begin again.
+    pub end: Option<i64>,
+}
+
+impl Gap {
+    /// Records that are known to be gone; how many a topic that was made anew had is not known.
+    pub fn n_records(&self) -> u64 {
+        u64::try_from(self.to.saturating_sub(self.from)).unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { topic, partition, from, to, end } = self;
+        match end {
+            None => write!(
+                f,
+                "{topic}[{partition}]: {} records, offsets {from} to {}, were deleted before they were read",
+                self.n_records(),
+                to.saturating_sub(1)
+            ),
+            Some(end) => {
+                write!(f, "{topic}[{partition}]: we stand at {from} but the topic ends at {end}; was it made anew?")
+            }
+        }
+    }
 }
 
 /// A source that cannot go on.

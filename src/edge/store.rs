@@ -159,6 +159,18 @@ impl Store {
         write_batch(&mut self.connection, rows, alerts, checkpoint).map_err(|e| schema::explain(path, &e))
     }
 
+    /// Sets the place in a partition that was made anew, whose offsets begin again: the only way back.
+    pub fn rewind(&mut self, topic: &str, partition: i32, next: i64) -> Result<(), StoreError> {
+        self.connection
+            .execute(
+                "INSERT INTO checkpoint (topic, partition, next) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (topic, partition) DO UPDATE SET next = excluded.next",
+                params![topic, partition, next],
+            )
+            .map(|_| ())
+            .map_err(|e| schema::explain(&self.path, &e))
+    }
+
     /// Where to go on reading.
     pub fn load_checkpoint(&self) -> Result<Checkpoint, StoreError> {
         let mut checkpoint = Checkpoint::default();

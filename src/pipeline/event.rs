@@ -101,6 +101,15 @@ impl Checkpoint {
         }
     }
 
+    /// Sets the next offset of a partition that was made anew: the only way back.
+    pub fn rewind(&mut self, topic: &str, partition: i32, next: i64) {
+        if let Some(slot) = self.next.get_mut(topic).and_then(|partitions| partitions.get_mut(&partition)) {
+            *slot = next;
+        } else {
+            self.set(topic, partition, next);
+        }
+    }
+
     /// The offset to read next, if the partition was ever read.
     pub fn next_offset(&self, topic: &str, partition: i32) -> Option<i64> {
         self.next.get(topic)?.get(&partition).copied()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use panicsift::edge::kafka::source::KafkaSource;
 use panicsift::edge::kafka::{ConsumerSettings, OffsetReset};
-use panicsift::edge::{Pull, Source, SourceError};
+use panicsift::edge::{Gap, Pull, Source, SourceError};
 use panicsift::pipeline::event::{Checkpoint, Position};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -215,12 +215,13 @@ pub(crate) struct Reader {
     pub(crate) checkpoint: Checkpoint,
     pub(crate) seen: BTreeMap<(i32, i64), u32>,
     pub(crate) values: BTreeMap<(i32, i64), Vec<u8>>,
+    pub(crate) gaps: Vec<Gap>,
 }
 
 impl Reader {
     pub(crate) fn start(settings: &ConsumerSettings, checkpoint: Checkpoint) -> Self {
         let source = KafkaSource::start(settings, checkpoint.clone()).unwrap();
-        Self { source, checkpoint, seen: BTreeMap::new(), values: BTreeMap::new() }
+        Self { source, checkpoint, seen: BTreeMap::new(), values: BTreeMap::new(), gaps: Vec::new() }
     }
 
     /// One turn of the loop; the number of records, or `None` at the end.
@@ -228,6 +229,18 @@ impl Reader {
         let batch = match self.source.next().await? {
             Pull::Batch(batch) => batch,
             Pull::Idle => return Ok(Some(0)),
+            Pull::Gap(gaps) => {
+                for gap in &gaps {
+                    if gap.end.is_some() {
+                        self.checkpoint.rewind(&gap.topic, gap.partition, gap.to);
+                    } else {
+                        self.checkpoint.set(&gap.topic, gap.partition, gap.to);
+                    }
+                }
+                self.gaps.extend(gaps);
+                self.source.commit(&self.checkpoint)?;
+                return Ok(Some(0));
+            }
             Pull::Closed => return Ok(None),
         };
         for record in batch.iter() {

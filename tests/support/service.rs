@@ -147,6 +147,28 @@ path = "alerts.jsonl"
         )
     }
 
+    /// Another service of the same group on the same topic, with a folder and an address of its own.
+    pub(crate) fn twin(&self) -> Self {
+        let twin = Self {
+            dir: tempfile::Builder::new().prefix("panicsift-service-").tempdir().unwrap(),
+            brokers: self.brokers.clone(),
+            topic: self.topic.clone(),
+            group: self.group.clone(),
+            dead_letters: self.dead_letters.clone(),
+            n_partitions: self.n_partitions,
+            admin: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(),
+        };
+        std::fs::write(twin.config(), twin.toml(20, "")).unwrap();
+        twin
+    }
+
+    /// Changes its configuration.
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(self.config(), text.replacen(from, to, 1)).unwrap();
+    }
+
     /// A file in its folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -210,8 +232,21 @@ path = "alerts.jsonl"
 
     /// Starts the service.
     pub(crate) fn start(&self) -> Running {
+        self.start_by(Command::new(env!("CARGO_BIN_EXE_panicsift")))
+    }
+
+    /// Starts the service where no file may grow beyond so many KiB, as on a disk that is full. The signal that comes
+    /// with that limit is ignored, so that a write fails as it does on a full disk.
+    pub(crate) fn start_with_files_up_to(&self, kib: u32) -> Running {
+        let mut shell = Command::new("bash");
+        let script = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_panicsift")]);
+        self.start_by(shell)
+    }
+
+    fn start_by(&self, mut command: Command) -> Running {
         let log = OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_panicsift"))
+        let child = command
             .args(["run", "--no-color", "--config"])
             .arg(self.config())
             .stdin(Stdio::null())
@@ -319,6 +354,20 @@ impl Running {
             tokio::time::sleep(LOOK).await;
         }
         panic!("{} of {n_events} events are in clusters: {}", place.n_events_clustered(), self.told());
+    }
+
+    /// Waits until it ends by itself; the exit code and the end of its log.
+    pub(crate) async fn ended(mut self) -> (Option<i32>, String) {
+        let ended = tokio::time::timeout(PATIENCE, async {
+            loop {
+                match self.child.try_wait().unwrap() {
+                    Some(status) => break status.code(),
+                    None => tokio::time::sleep(LOOK).await,
+                }
+            }
+        });
+        let ended = ended.await;
+        (ended.unwrap_or_else(|_| panic!("it did not end: {}", self.told())), self.told())
     }
 
     /// SIGTERM; the exit code.

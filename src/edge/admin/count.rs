@@ -10,8 +10,9 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 
 use super::{
-    ALERTS, BATCH_SECONDS, BATCHES, CELLS, CLUSTERS, DELIVERIES, DELIVERY_REQUESTS, EPOCHS, FALLBACKS, LATE,
-    OPEN_ALERTS, RECORDS, REJECTIONS, ROWS_CLUSTERED,
+    ALERTS, BATCH_SECONDS, BATCHES, CELLS, CLUSTERS, COMMIT_ERRORS, DELIVERIES, DELIVERY_REQUESTS, EPOCHS, FALLBACKS,
+    LATE, OFFSETS_SKIPPED, OPEN_ALERTS, PARTITIONS, REBALANCES, RECORDS, RECORDS_GONE, REJECTIONS, ROWS_CLUSTERED,
+    SOURCE_ERRORS, SOURCE_ON_HOLD,
 };
 use crate::pipeline::alert::Alert;
 use crate::pipeline::event::Rejection;
@@ -69,6 +70,46 @@ pub fn count_batch(batch: &BatchCounts<'_>) {
 pub fn count_commit(took: Duration) {
     counter!(BATCHES).increment(1);
     histogram!(BATCH_SECONDS).record(took.as_secs_f64());
+}
+
+/// Counts records that were gone before they were read.
+pub fn count_gone(records: u64) {
+    counter!(RECORDS_GONE).increment(records);
+}
+
+/// What the source says of itself, in numbers.
+#[derive(Debug, Clone, Default)]
+pub struct SourceCounts {
+    /// Partitions that are ours.
+    pub assigned: usize,
+    /// Partitions of the topics, if that is known.
+    pub partitions: Option<usize>,
+    /// Whether nothing is read because not all of them are ours.
+    pub on_hold: bool,
+    /// Assignments and revocations since the start.
+    pub rebalances: u64,
+    /// Offset commits that a broker refused since the start.
+    pub commit_errors: u64,
+    /// Offsets that were jumped over since the start: compacted, or marks of transactions.
+    pub skipped: u64,
+    /// Errors since the start, by what they were about.
+    pub errors: Vec<(&'static str, u64)>,
+}
+
+/// Shows what the source says of itself.
+#[expect(clippy::cast_precision_loss, reason = "gauges; nobody has 2^52 partitions")]
+pub fn show_source(source: &SourceCounts) {
+    gauge!(PARTITIONS, "of" => "assigned").set(source.assigned as f64);
+    if let Some(partitions) = source.partitions {
+        gauge!(PARTITIONS, "of" => "topics").set(partitions as f64);
+    }
+    gauge!(SOURCE_ON_HOLD).set(if source.on_hold { 1.0 } else { 0.0 });
+    counter!(REBALANCES).absolute(source.rebalances);
+    counter!(COMMIT_ERRORS).absolute(source.commit_errors);
+    counter!(OFFSETS_SKIPPED).absolute(source.skipped);
+    for (about, n) in &source.errors {
+        counter!(SOURCE_ERRORS, "about" => *about).absolute(*n);
+    }
 }
 
 /// How large the state is: cells and clusters in memory, clusters whose alert is open.
@@ -183,6 +224,50 @@ mod tests {
                 "panicsift_rows_clustered_total 30",
             ],
         );
+    }
+
+    #[test]
+    fn what_the_source_says_of_itself_is_shown_as_it_was_told_last() {
+        let mut source = SourceCounts {
+            assigned: 2,
+            partitions: Some(4),
+            on_hold: true,
+            rebalances: 3,
+            commit_errors: 1,
+            skipped: 7,
+            errors: vec![("brokers", 5)],
+        };
+        check(
+            || {
+                show_source(&source);
+                (source.assigned, source.on_hold) = (4, false);
+                show_source(&source);
+                count_gone(40);
+            },
+            &[
+                "panicsift_offset_commit_errors_total 1",
+                "panicsift_partitions{of=\"assigned\"} 4",
+                "panicsift_partitions{of=\"topics\"} 4",
+                "panicsift_rebalances_total 3",
+                "panicsift_records_gone_total 40",
+                "panicsift_skipped_offsets_total 7",
+                "panicsift_source_errors_total{about=\"brokers\"} 5",
+                "panicsift_source_on_hold 0",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_commit_counts_a_batch_and_its_time() {
+        let recorder = PrometheusBuilder::new().set_buckets(&[0.01, 1.0]).unwrap().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            count_commit(Duration::from_millis(2));
+            count_commit(Duration::from_millis(20));
+        });
+        let page = recorder.handle().render();
+        for line in ["batches_total 2", "batch_seconds_bucket{le=\"0.01\"} 1", "batch_seconds_count 2"] {
+            assert!(page.contains(&format!("panicsift_{line}\n")), "{page}");
+        }
     }
 
     #[test]

@@ -101,6 +101,9 @@ struct Notes {
     last_progress: Option<Duration>,
     source: SourceState,
     lag_records: Option<u64>,
+    /// Since when records wait.
+    waiting_since: Option<Duration>,
+    gone: Option<String>,
     store_fault: Option<String>,
     outbox_full: bool,
     absent_tables: BTreeMap<String, String>,
@@ -115,6 +118,8 @@ impl Health {
             last_progress: None,
             source: SourceState::Starting,
             lag_records: None,
+            waiting_since: None,
+            gone: None,
             store_fault: None,
             outbox_full: false,
             absent_tables: BTreeMap::new(),
@@ -141,7 +146,15 @@ impl Health {
         if let Some(records) = records {
             gauge!(LAG).set(records as f64);
         }
-        self.lock().lag_records = records;
+        let at = self.since_start();
+        let mut notes = self.lock();
+        notes.lag_records = records;
+        notes.waiting_since = notes.waiting_since.or(Some(at)).filter(|_| records.is_some_and(|records| records > 0));
+    }
+
+    /// Records are gone and the service goes on without them; in words, the last ones.
+    pub fn gone(&self, what: &str) {
+        self.lock().gone = Some(what.to_owned());
     }
 
     /// How the source does.
@@ -230,7 +243,8 @@ fn judge(notes: Notes, limits: HealthLimits, now: Duration) -> HealthReport {
         SourceState::Waiting(why) => reasons.push(format!("the source waits: {why}")),
         SourceState::Reading(_) | SourceState::Closed => {}
     }
-    let silence = now.saturating_sub(notes.last_progress.unwrap_or_default());
+    // What waits for a second is no standstill, however long nothing had come before.
+    let silence = now.saturating_sub(notes.last_progress.max(notes.waiting_since).unwrap_or_default());
     if notes.lag_records.is_some_and(|lag| lag > 0) && silence > limits.progress_max {
         reasons.push(format!("records wait and nothing was committed for {} s", silence.as_secs()));
     }
@@ -242,6 +256,7 @@ fn judge(notes: Notes, limits: HealthLimits, now: Duration) -> HealthReport {
     }
     let mut remarks: Vec<String> =
         notes.absent_tables.iter().map(|(name, why)| format!("table {name} is absent: {why}")).collect();
+    remarks.extend(notes.gone.as_ref().map(|what| format!("records are gone: {what}")));
     for (name, lane) in &notes.lanes {
         match &lane.state {
             LaneState::OnHold(why) => reasons.push(format!("destination {name} is on hold: {why}")),
@@ -276,6 +291,8 @@ mod tests {
             last_progress: Some(Duration::from_secs(999)),
             source: SourceState::Reading(2),
             lag_records: Some(10),
+            waiting_since: Some(Duration::from_secs(1)),
+            gone: None,
             store_fault: None,
             outbox_full: false,
             absent_tables: BTreeMap::new(),
@@ -319,7 +336,8 @@ mod tests {
             &["records wait and nothing was committed for 100 s"],
             &[],
         );
-        check(|n| n.last_progress = None, &["records wait and nothing was committed for 1000 s"], &[]);
+        check(|n| n.last_progress = None, &["records wait and nothing was committed for 999 s"], &[]);
+        check(|n| (n.last_progress, n.waiting_since) = (None, Some(Duration::from_secs(950))), &[], &[]);
         check(|n| n.last_turn = Some(Duration::from_secs(800)), &["the loop stands still for 200 s"], &[]);
     }
 
@@ -348,6 +366,7 @@ mod tests {
             &[],
             &["table asn is absent: no such file"],
         );
+        check(|n| n.gone = Some("t[0]: 40 records".to_owned()), &[], &["records are gone: t[0]: 40 records"]);
         check(lane(LaneState::Retrying("timeout".to_owned())), &[], &["destination splunk is tried again: timeout"]);
     }
 

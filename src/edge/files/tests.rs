@@ -54,7 +54,7 @@ async fn read_all(inputs: &[PathBuf]) -> (Vec<(String, i64, Vec<u8>)>, Option<St
                     .iter()
                     .map(|record| (record.position.topic.to_owned(), record.position.offset, record.payload.to_vec())),
             ),
-            Ok(Pull::Idle) => {}
+            Ok(Pull::Idle | Pull::Gap(_)) => {}
             Ok(Pull::Closed) => return (records, None),
             Err(error) => return (records, Some(error.to_string())),
         }

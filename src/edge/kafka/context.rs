@@ -14,12 +14,16 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
+use super::fault::{self, Meaning};
 use super::handoff::{Handoff, Key};
+use super::place;
 use super::status::{Brokers, read_statistics};
 
 pub(super) struct Context {
     pub(super) handoff: Arc<Handoff>,
     pub(super) revoke_wait_max: Duration,
+    /// Where to begin in a partition without any place; `None` leaves that to be an error.
+    pub(super) first_start: Option<Offset>,
 }
 
 impl ClientContext for Context {
@@ -35,9 +39,13 @@ impl ClientContext for Context {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.handoff.set_brokers(Brokers::Down);
         }
-        if !matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::PartitionEOF)) {
+        let (kind, meaning) = fault::read(&error);
+        if meaning != Meaning::Nothing {
             tracing::warn!(%error, reason, "kafka reports an error");
-            self.handoff.count(|status| status.last_error = Some(format!("{error}: {reason}")));
+            self.handoff.count(|status| {
+                *status.n_errors.entry(kind).or_default() += 1;
+                status.last_error = Some(format!("{error}: {reason}"));
+            });
         }
     }
 }
@@ -66,18 +74,30 @@ impl ConsumerContext for Context {
 }
 
 impl Context {
+    /// New partitions come paused: the poll thread first asks whether they are all there are.
     fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &mut TopicPartitionList) -> KafkaResult<()> {
         let starts = self.handoff.assigned(keys(partitions));
-        for ((topic, partition), next) in &starts {
-            if let Some(next) = next {
-                partitions.set_partition_offset(topic, *partition, Offset::Offset(*next))?;
+        let placeless: Vec<&Key> = starts.iter().filter(|(_, next)| next.is_none()).map(|(key, _)| key).collect();
+        // When the brokers do not answer, librdkafka asks again by itself; only who begins where is then an error first.
+        let committed = place::committed(consumer, &placeless);
+        for (key, next) in &starts {
+            let start = match (next, &committed) {
+                (Some(next), _) => Some(Offset::Offset(*next)),
+                (None, Ok(committed)) => place::offset_in(committed, key)
+                    .inspect(|next| self.handoff.moved(key, *next))
+                    .map_or(self.first_start, |next| Some(Offset::Offset(next))),
+                (None, Err(_)) => None,
+            };
+            if let Some(start) = start {
+                partitions.set_partition_offset(&key.0, key.1, start)?;
             }
         }
         tracing::info!(n_partitions = starts.len(), "partitions assigned");
         match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_assign(partitions),
-            _ => consumer.assign(partitions),
+            RebalanceProtocol::Cooperative => consumer.incremental_assign(partitions)?,
+            _ => consumer.assign(partitions)?,
         }
+        consumer.pause(partitions)
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> KafkaResult<()> {

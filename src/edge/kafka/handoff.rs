@@ -2,7 +2,8 @@
 //!
 //! Ownership decides what may be handed out. Each change of it has a number (generation); a chunk carries the number
 //! under which it was read, and a record is handed out only if its partition has been owned without a break since.
-//! So records of a partition that was taken from us (and perhaps given back) can never be handed out late.
+//! So records of a partition that was taken from us (and perhaps given back) can never be handed out late. After each
+//! change nothing is handed out until [`Handoff::confirm`] says that all partitions of the topics are ours.
 //!
 //! One mutex, taken once per batch and per rebalance, never while anything is awaited. Bound: [`QUEUE_CHUNKS_MAX`]
 //! chunks in the queue, one being filled, one in the hands of the loop.
@@ -16,7 +17,7 @@ use tokio::sync::Notify;
 
 use super::now;
 use super::status::{Brokers, PartitionStatus, SourceStatus};
-use crate::edge::SourceError;
+use crate::edge::{Gap, SourceError};
 use crate::pipeline::event::{Batch, Checkpoint, Position};
 
 /// Chunks that wait for the loop: one keeps it busy while the next is read.
@@ -25,8 +26,16 @@ const QUEUE_CHUNKS_MAX: usize = 1;
 /// Records read under one generation of ownership.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
+    /// What is gone before the records of the batch begin.
+    pub(super) gaps: Vec<Gap>,
     pub(super) batch: Batch,
     pub(super) generation: u64,
+}
+
+impl Chunk {
+    pub(super) fn is_empty(&self) -> bool {
+        self.gaps.is_empty() && self.batch.is_empty()
+    }
 }
 
 /// Why no more records come.
@@ -40,6 +49,7 @@ pub(super) enum End {
 /// What the queue has for the loop.
 pub(super) enum Taken {
     Batch(Batch),
+    Gaps(Vec<Gap>),
     Nothing,
     Closed,
 }
@@ -62,6 +72,8 @@ struct State {
     queue: VecDeque<Chunk>,
     owned: BTreeMap<Key, Owned>,
     checkpoint: Checkpoint,
+    /// Whether all partitions of the topics are known to be ours under the present generation.
+    whole: bool,
     in_flight: bool,
     revoking: bool,
     end: Option<End>,
@@ -79,6 +91,7 @@ pub(super) struct Handoff {
     stopped: AtomicBool,
     closing: AtomicBool,
     commit_due: AtomicBool,
+    reassign_due: AtomicBool,
 }
 
 impl Handoff {
@@ -91,6 +104,7 @@ impl Handoff {
             stopped: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             commit_due: AtomicBool::new(false),
+            reassign_due: AtomicBool::new(false),
         }
     }
 
@@ -154,13 +168,10 @@ impl Handoff {
         self.arrived.notified().await;
     }
 
-    /// Remembers how far the loop is, for the next commit and for later assignments.
+    /// Remembers how far the loop is, for the next commit and for later assignments. The loop's word is the last one, so
+    /// that a partition that was made anew can begin again.
     pub(super) fn decided(&self, checkpoint: &Checkpoint) {
-        let mut state = self.lock();
-        for (topic, partition, next) in checkpoint.iter() {
-            state.checkpoint.set(topic, partition, next);
-        }
-        drop(state);
+        self.lock().checkpoint.clone_from(checkpoint);
         self.commit_due.store(true, Ordering::Release);
     }
 
@@ -181,6 +192,11 @@ impl Handoff {
             })
             .collect();
         status
+    }
+
+    /// The poll thread leaves the group and joins it anew.
+    pub(super) fn reassign(&self) {
+        self.reassign_due.store(true, Ordering::Release);
     }
 
     /// The next offset that is not decided yet.
@@ -213,7 +229,7 @@ impl Handoff {
     /// The chunk without what is no longer ours, under the current generation.
     pub(super) fn keep_owned(&self, chunk: &Chunk) -> Chunk {
         let generation = self.generation();
-        Chunk { batch: self.lock().owned_part(chunk), generation }
+        self.lock().owned_part(chunk, generation)
     }
 
     /// Takes note of new partitions and gives back where each starts: the checkpoint's next offset, if there is one.
@@ -221,6 +237,7 @@ impl Handoff {
         let since = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
         let mut state = self.lock();
         state.status.n_rebalances += 1;
+        state.whole = false;
         let mut starts = Vec::with_capacity(keys.len());
         for key in keys {
             let next = state.checkpoint.next_offset(&key.0, key.1);
@@ -246,9 +263,38 @@ impl Handoff {
         for key in keys {
             state.owned.remove(key);
         }
+        state.whole = false;
         state.revoking = false;
         drop(state);
         self.arrived.notify_one();
+    }
+
+    /// Says whether the partitions of `generation` are all there are; `hold` is why nothing may be handed out. Without
+    /// effect when ownership has changed since. Returns whether the hold is another one than before.
+    pub(super) fn confirm(&self, generation: u64, n_partitions: Option<usize>, hold: Option<String>) -> bool {
+        let mut state = self.lock();
+        if generation != self.generation() {
+            return false;
+        }
+        state.whole = hold.is_none();
+        let changed = state.status.hold != hold;
+        state.status.hold = hold;
+        state.status.n_partitions = n_partitions.or(state.status.n_partitions);
+        drop(state);
+        self.arrived.notify_one();
+        changed
+    }
+
+    /// Notes from where a partition is read from now on.
+    pub(super) fn moved(&self, key: &Key, next: i64) {
+        if let Some(owned) = self.lock().owned.get_mut(key) {
+            owned.next = Some(next);
+        }
+    }
+
+    /// Whether a reassignment was asked for since the last call.
+    pub(super) fn take_reassign_due(&self) -> bool {
+        self.reassign_due.swap(false, Ordering::AcqRel)
     }
 
     /// Whether a commit was asked for since the last call.
@@ -298,13 +344,21 @@ impl Handoff {
 
 impl State {
     fn take(&mut self, generation: u64) -> Result<Taken, SourceError> {
-        while let Some(chunk) = self.queue.pop_front() {
+        while self.whole
+            && let Some(chunk) = self.queue.pop_front()
+        {
             let n_read = chunk.batch.len();
-            let batch = if chunk.generation == generation { chunk.batch } else { self.owned_part(&chunk) };
-            self.status.n_revoked_records += (n_read - batch.len()) as u64;
-            if !batch.is_empty() {
+            let mut kept = if chunk.generation == generation { chunk } else { self.owned_part(&chunk, generation) };
+            self.status.n_revoked_records += (n_read - kept.batch.len()) as u64;
+            if !kept.gaps.is_empty() {
+                let gaps = std::mem::take(&mut kept.gaps);
+                self.queue.push_front(kept);
                 self.in_flight = true;
-                return Ok(Taken::Batch(batch));
+                return Ok(Taken::Gaps(gaps));
+            }
+            if !kept.batch.is_empty() {
+                self.in_flight = true;
+                return Ok(Taken::Batch(kept.batch));
             }
         }
         match &self.end {
@@ -315,13 +369,16 @@ impl State {
         }
     }
 
-    fn owned_part(&self, chunk: &Chunk) -> Batch {
-        let mut kept = Batch::default();
+    fn owned_part(&self, chunk: &Chunk, generation: u64) -> Chunk {
+        let is_ours = |topic: &str, partition: i32| {
+            self.owned.get(&(topic.to_owned(), partition)).is_some_and(|owned| owned.since <= chunk.generation)
+        };
+        let mut kept = Chunk { generation, ..Chunk::default() };
+        kept.gaps.extend(chunk.gaps.iter().filter(|gap| is_ours(&gap.topic, gap.partition)).cloned());
         for record in chunk.batch.iter() {
             let Position { topic, partition, .. } = record.position;
-            let is_ours = self.owned.get(&(topic.to_owned(), partition)).is_some_and(|o| o.since <= chunk.generation);
-            if is_ours {
-                kept.push(record.position, record.broker_time, record.payload);
+            if is_ours(topic, partition) {
+                kept.batch.push(record.position, record.broker_time, record.payload);
             }
         }
         kept

@@ -1,28 +1,31 @@
 //! The poll thread: the only place where records come out of librdkafka.
 //!
-//! One turn: commit if asked, hand over the chunk if it is due, poll. It never blocks longer than
-//! [`ROOM_WAIT_MAX`] (or a revoke's bounded wait): when the queue stays full it pauses the partitions and polls on, so
+//! One turn: commit if asked, see whose the partitions are, hand over the chunk if it is due, poll. Beside the questions
+//! to brokers after a rebalance or an error it never blocks longer than [`ROOM_WAIT_MAX`] (or a revoke's bounded wait): when the queue stays full it pauses the partitions and polls on, so
 //! that `max.poll.interval.ms` is kept however slow the loop is. Pausing throws librdkafka's prefetched records away,
 //! hence the short wait first.
 //!
-//! Errors: what goes away by itself (brokers down, time-outs) is shown in the status and retried by librdkafka; what
-//! does not (authorisation, a topic that is not there, a place that is gone) ends the source with what to do.
+//! Errors mean what [`fault`] says: what goes away by itself is shown in the status and retried by librdkafka; what does
+//! not ends the source with what to do. Places that are gone are [`place`]'s, a second member in the group is [`solo`]'s.
 //!
 //! Cost: one `memcpy` of each payload into the batch's arena.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::context::{Context, commit_decided};
+use super::fault::{self, Meaning};
 use super::handoff::{Chunk, End, Handoff, Key};
-use super::{BatchLimits, ConsumerSettings, now};
+use super::place::{self, Trouble};
+use super::solo::{self, ASK_WAIT_MAX};
+use super::{BatchLimits, ConsumerSettings, OffsetReset, OnGap, now};
 use crate::pipeline::event::{Batch, Millis, Position};
 
 /// How long a poll may sleep: commits and stops wait at most this long.
@@ -31,21 +34,36 @@ const POLL_WAIT_MAX: Duration = Duration::from_millis(50);
 const ROOM_WAIT_MAX: Duration = Duration::from_millis(500);
 /// Records between two looks at the clock and the flags.
 const TURN_RECORDS_MAX: usize = 256;
-/// How long a question to a broker may take (metadata, watermarks); asked only when something is wrong.
-const ASK_WAIT_MAX: Duration = Duration::from_secs(5);
-/// Time between two such questions about a missing topic.
+/// Time between two questions about a missing topic, or about the partitions that are not ours.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// Wait for further errors of the same kind before the places of all partitions are looked at.
+const LOOK_AFTER: Duration = Duration::from_millis(300);
+/// A topic that ends before the place we stand at is looked at twice, this long apart: a broker that just became leader
+/// may not know the end yet, and to begin anew for nothing would count everything twice.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 pub(super) struct Poller {
     consumer: BaseConsumer<Context>,
     handoff: Arc<Handoff>,
     topics: Vec<String>,
+    group: String,
     limits: BatchLimits,
     topic_grace: Duration,
+    offset_reset: OffsetReset,
+    on_gap: OnGap,
     chunk: Chunk,
     first_at: Option<Instant>,
-    /// Generation whose partitions are paused.
-    paused_at: Option<u64>,
+    /// The queue was full: the loop is slower than the topic.
+    is_full_up: bool,
+    /// What was last done to the partitions of that generation.
+    is_paused: bool,
+    paused_for: Option<u64>,
+    /// Generation of which is known whether all partitions are ours; while they are not, when to ask again.
+    share_of: Option<(u64, Option<Instant>)>,
+    /// When the places of all partitions are to be looked at.
+    look_at: Option<Instant>,
+    /// A topic was found to end before our place, and is looked at once more.
+    is_second_look: bool,
     /// Since when a topic is suspected missing, and when a broker is to be asked about it.
     suspect: Option<(Instant, Instant)>,
     ever_assigned: bool,
@@ -57,11 +75,19 @@ impl Poller {
             consumer,
             handoff,
             topics: settings.topics.clone(),
+            group: settings.group.clone(),
             limits: settings.batch,
             topic_grace: settings.topic_grace,
+            offset_reset: settings.offset_reset,
+            on_gap: settings.on_gap,
             chunk: Chunk::default(),
             first_at: None,
-            paused_at: None,
+            is_full_up: false,
+            is_paused: true,
+            paused_for: None,
+            share_of: None,
+            look_at: None,
+            is_second_look: false,
             suspect: None,
             ever_assigned: false,
         }
@@ -80,7 +106,8 @@ impl Poller {
         }
         // No more records are wanted, but the loop may still decide its last batch and commit.
         while !self.handoff.is_closing() {
-            self.pause();
+            self.is_full_up = true;
+            self.pause_or_resume();
             self.serve();
             drop(self.consumer.poll(POLL_WAIT_MAX));
         }
@@ -91,7 +118,10 @@ impl Poller {
         self.serve();
         self.drop_what_was_revoked();
         self.check_topics()?;
+        self.check_share();
         let wait = self.hand_over_when_due();
+        self.look_at_places()?;
+        self.pause_or_resume();
         for _ in 0..TURN_RECORDS_MAX {
             match self.consumer.poll(wait) {
                 None => break,
@@ -116,6 +146,9 @@ impl Poller {
         if self.handoff.take_commit_due() {
             commit_decided(&self.consumer, &self.handoff);
         }
+        if self.handoff.take_reassign_due() {
+            self.join_anew();
+        }
         let polled_at = now();
         self.handoff.polled(polled_at);
     }
@@ -123,9 +156,18 @@ impl Poller {
     fn drop_what_was_revoked(&mut self) {
         if self.chunk.generation != self.handoff.generation() {
             self.chunk = self.handoff.keep_owned(&self.chunk);
-            if self.chunk.batch.is_empty() {
+            if self.chunk.is_empty() {
                 self.first_at = None;
             }
+        }
+    }
+
+    /// Unsubscribes and subscribes: the brokers take the partitions away and give them anew.
+    fn join_anew(&self) {
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        self.consumer.unsubscribe();
+        if let Err(error) = self.consumer.subscribe(&topics) {
+            tracing::error!(%error, "the topics could not be subscribed to again");
         }
     }
 
@@ -136,80 +178,154 @@ impl Poller {
     /// Hands the chunk over if it is full or old enough; gives how long the next poll may sleep.
     fn hand_over_when_due(&mut self) -> Duration {
         let Some(first_at) = self.first_at else {
+            self.is_full_up = false;
             return POLL_WAIT_MAX;
         };
-        let age = now().saturating_duration_since(first_at);
-        if !self.is_full() && age < self.limits.wait_max {
+        let at = now();
+        let age = at.saturating_duration_since(first_at);
+        // Before the places are looked at everything that came before has to be on its way.
+        let is_due = self.is_full() || !self.chunk.gaps.is_empty() || self.look_at.is_some_and(|look_at| look_at <= at);
+        if !is_due && age < self.limits.wait_max {
             return self.limits.wait_max.saturating_sub(age).min(POLL_WAIT_MAX);
         }
-        let wait = if self.paused_at.is_some() { Duration::ZERO } else { ROOM_WAIT_MAX };
+        let wait = if self.is_paused { Duration::ZERO } else { ROOM_WAIT_MAX };
         match self.handoff.offer(std::mem::take(&mut self.chunk), wait) {
             Ok(()) => {
                 self.chunk.generation = self.handoff.generation();
                 self.first_at = None;
-                self.resume();
+                self.is_full_up = false;
             }
             Err(chunk) => {
                 self.chunk = chunk;
-                self.pause();
+                self.is_full_up = true;
             }
         }
         POLL_WAIT_MAX
     }
 
-    /// Pauses all partitions, those that came after an earlier pause too.
-    fn pause(&mut self) {
-        let generation = self.handoff.generation();
-        if self.paused_at == Some(generation) {
+    /// Pauses all partitions while the queue is full or not all are ours, and resumes them afterwards.
+    fn pause_or_resume(&mut self) {
+        let is_whole = matches!(self.share_of, Some((generation, None)) if generation == self.handoff.generation());
+        let pause = self.is_full_up || !is_whole;
+        if pause == self.is_paused && self.paused_for == Some(self.handoff.generation()) {
             return;
         }
-        let paused = self.consumer.assignment().and_then(|partitions| self.consumer.pause(&partitions));
-        match paused {
-            Ok(()) => self.paused_at = Some(generation),
-            Err(error) => tracing::warn!(%error, "partitions could not be paused"),
+        let done = self.consumer.assignment().and_then(|partitions| {
+            if pause { self.consumer.pause(&partitions) } else { self.consumer.resume(&partitions) }
+        });
+        match done {
+            Ok(()) => (self.is_paused, self.paused_for) = (pause, Some(self.handoff.generation())),
+            Err(error) => tracing::warn!(%error, pause, "partitions could not be paused or resumed"),
         }
-        self.handoff.count(|status| status.paused = true);
+        self.handoff.count(|status| status.paused = self.is_full_up);
     }
 
-    fn resume(&mut self) {
-        if self.paused_at.is_none() {
+    /// Asks, after each change of ownership, whether all partitions are ours; while they are not, again and again.
+    fn check_share(&mut self) {
+        let (generation, at) = (self.handoff.generation(), now());
+        let is_known = self
+            .share_of
+            .is_some_and(|(known, again_at)| known == generation && again_at.is_none_or(|again_at| at < again_at));
+        // Before the first assignment there is nothing to hold back.
+        if is_known || generation == 0 {
             return;
         }
-        match self.consumer.assignment().and_then(|partitions| self.consumer.resume(&partitions)) {
-            Ok(()) => {
-                self.paused_at = None;
-                self.handoff.count(|status| status.paused = false);
+        let ours = self.handoff.owned().into_keys().collect();
+        let (n_partitions, hold) = match solo::share(&self.consumer, &self.topics, &self.group, &ours) {
+            Ok(share) => (Some(share.n_partitions), share.hold),
+            Err(why) => (None, Some(why)),
+        };
+        self.share_of = Some((generation, hold.is_some().then(|| now() + ASK_AGAIN_AFTER)));
+        let changed = self.handoff.confirm(generation, n_partitions, hold.clone());
+        match hold {
+            Some(why) if changed => tracing::warn!(why, "nothing is read"),
+            None if changed => tracing::info!(n_partitions, "all partitions are ours, reading goes on"),
+            _ => {}
+        }
+    }
+
+    // ---- places that are gone -----------------------------------------------------------------------------------
+
+    /// Once what came before is handed over: finds the places that are gone, and stops or jumps, as the settings say.
+    fn look_at_places(&mut self) -> Result<(), End> {
+        if self.look_at.is_none_or(|look_at| now() < look_at) || !self.chunk.is_empty() {
+            return Ok(());
+        }
+        let found = match place::look(&self.consumer, &self.handoff) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, "the places of the partitions cannot be looked at, trying again");
+                self.look_at = Some(now() + ASK_AGAIN_AFTER);
+                return Ok(());
             }
-            Err(error) => tracing::warn!(%error, "partitions could not be resumed"),
+        };
+        let is_beyond = found.iter().any(|(_, trouble)| matches!(trouble, Trouble::Beyond { .. }));
+        self.look_at = (is_beyond && !self.is_second_look).then(|| now() + LOOK_AGAIN_AFTER);
+        self.is_second_look = self.look_at.is_some();
+        if self.is_second_look {
+            return Ok(());
         }
+        let jumps = place::decide(&found, self.offset_reset, self.on_gap)?;
+        for jump in jumps {
+            self.handoff.moved(&jump.key, jump.to);
+            self.chunk.gaps.extend(jump.gap);
+        }
+        if !self.chunk.gaps.is_empty() {
+            self.chunk.generation = self.handoff.generation();
+            self.first_at.get_or_insert_with(now);
+        }
+        self.fetch_anew();
+        Ok(())
     }
 
-    /// What an error from `poll` means for the source.
+    /// Begins to fetch all partitions anew, from where they are to be read next: librdkafka gives up a partition whose
+    /// place is gone, and does not say which one it was.
+    fn fetch_anew(&mut self) {
+        let mut places = TopicPartitionList::new();
+        for ((topic, partition), owned) in self.handoff.owned() {
+            let place = owned.next.map_or(Offset::Stored, Offset::Offset);
+            if let Err(error) = places.add_partition_offset(&topic, partition, place) {
+                tracing::error!(%error, topic, partition, "a place cannot be told to librdkafka");
+            }
+        }
+        let done = match self.consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => {
+                self.consumer.incremental_unassign(&places).and_then(|()| self.consumer.incremental_assign(&places))
+            }
+            _ => self.consumer.assign(&places),
+        };
+        if let Err(error) = done {
+            tracing::error!(%error, "partitions could not be fetched anew");
+            self.look_at = Some(now() + ASK_AGAIN_AFTER);
+        }
+        self.paused_for = None;
+    }
+
+    /// Acts on what an error from `poll` means.
     fn judge(&mut self, error: &KafkaError) -> Result<(), End> {
-        use RDKafkaErrorCode as Code;
         if let KafkaError::PartitionEOF(partition) = error {
             return self.reached_end(*partition);
         }
-        if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
-            return Err(End::Fatal(format!("{error}: restart the service")));
-        }
-        match error.rdkafka_error_code() {
-            Some(Code::TopicAuthorizationFailed) => Err(not_allowed(&self.topics.join(", "))),
-            Some(Code::GroupAuthorizationFailed) => {
-                Err(End::Fatal("not allowed to use the consumer group: give this user the ACL `Read` on it".into()))
+        // It was told and counted by the context, where every error comes by.
+        match fault::read(error).1 {
+            Meaning::Fatal(what_to_do) => {
+                let topics = self.topics.join(", ");
+                Err(End::Fatal(format!("{what_to_do} ({error}; topics {topics}, group {})", self.group)))
             }
-            Some(code @ (Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL)) if !self.is_known() => {
-                Err(End::Fatal(format!(
-                    "the brokers do not accept us ({code}): check user, password, mechanism and certificates; {}",
-                    self.last_words()
-                )))
+            Meaning::NotAccepted if !self.is_known() => Err(End::Fatal(format!(
+                "the brokers do not accept us ({error}): check user, password, mechanism and certificates; {}",
+                self.last_words()
+            ))),
+            Meaning::Place => {
+                // The same is about to be said of other partitions: one look is to find them all.
+                self.look_at.get_or_insert(now() + LOOK_AFTER);
+                Ok(())
             }
-            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Err(self.what_is_gone()),
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
+            Meaning::AskForTopics => {
                 self.suspect_topics();
                 Ok(())
             }
-            _ => Ok(()),
+            Meaning::NotAccepted | Meaning::Wait | Meaning::Nothing => Ok(()),
         }
     }
 
@@ -264,7 +380,7 @@ impl Poller {
         Ok(())
     }
 
-    // ---- the end, and places that are gone ----------------------------------------------------------------------
+    // ---- the end ------------------------------------------------------------------------------------------------
 
     fn reached_end(&mut self, partition: i32) -> Result<(), End> {
         self.handoff.note(&self.chunk.batch);
@@ -284,8 +400,9 @@ impl Poller {
                 Ok(()) => break,
                 Err(back) => chunk = back,
             }
+            self.is_full_up = true;
+            self.pause_or_resume();
             drop(self.consumer.poll(Duration::ZERO));
-            self.pause();
         }
         Err(End::Closed)
     }
@@ -294,55 +411,10 @@ impl Poller {
         let next = self.handoff.owned().get(key).and_then(|owned| owned.next).unwrap_or(0);
         self.consumer.fetch_watermarks(&key.0, key.1, ASK_WAIT_MAX).is_ok_and(|(_, high)| high <= next)
     }
-
-    /// Says which partition's place is gone, and how many records with it.
-    fn what_is_gone(&self) -> End {
-        self.handoff.note(&self.chunk.batch);
-        let mut said = Vec::new();
-        for (key, owned) in self.handoff.owned() {
-            let (topic, partition) = (&key.0, key.1);
-            let Some(next) = owned.next.or_else(|| self.committed(&key)) else {
-                return End::Fatal(format!(
-                    "{topic}[{partition}] has neither a checkpoint nor a committed offset: for the first start set \
-                     `offset_reset` to `earliest` or `latest`"
-                ));
-            };
-            match self.consumer.fetch_watermarks(topic, partition, ASK_WAIT_MAX) {
-                Ok((low, _)) if next < low => said.push(format!(
-                    "{topic}[{partition}]: {} records, offsets {next} to {}, were deleted before they were read",
-                    low - next,
-                    low - 1
-                )),
-                Ok((_, high)) if high < next => said.push(format!(
-                    "{topic}[{partition}]: we stand at {next} but the topic ends at {high}; was it made anew?"
-                )),
-                _ => {}
-            }
-        }
-        if said.is_empty() {
-            said.push(format!("a partition cannot be read where we stand: {}", self.last_words()));
-        }
-        said.push(
-            "to go on without them set `offset_reset` to `earliest` (or `latest`) for one start; lengthen the topic's \
-             retention"
-                .into(),
-        );
-        End::Gone(said.join("; "))
-    }
-
-    fn committed(&self, key: &Key) -> Option<i64> {
-        let mut asked = TopicPartitionList::new();
-        asked.add_partition(&key.0, key.1);
-        let answer = self.consumer.committed_offsets(asked, ASK_WAIT_MAX).ok()?;
-        match answer.find_partition(&key.0, key.1)?.offset() {
-            Offset::Offset(next) => Some(next),
-            _ => None,
-        }
-    }
 }
 
-fn not_allowed(topics: &str) -> End {
-    End::Fatal(format!("not allowed to read {topics}: give this user the ACL `Read` on the topic"))
+fn not_allowed(topic: &str) -> End {
+    End::Fatal(format!("not allowed to read {topic}: give this user the ACL `Read` on the topic"))
 }
 
 fn push(batch: &mut Batch, message: &BorrowedMessage<'_>) {

@@ -2,7 +2,7 @@
 //!
 //! Starts each partition at the store's checkpoint where there is one, else at the group's committed offset, else as
 //! `offset_reset` says. Hands out a batch, and a rebalance that takes partitions away waits (bounded) until the next
-//! call of `next()`. Never commits by itself: [`Source::commit`] is told what is decided, and only partitions that are
+//! call of `next()`. Hands out nothing while not all partitions of the topics are ours (see `solo`). Never commits by itself: [`Source::commit`] is told what is decided, and only partitions that are
 //! ours at that time are committed.
 //!
 //! Shutdown: [`SourceStop::stop`], then `next()` says `Closed`; commit; [`KafkaSource::close`] (leaves the group).
@@ -14,12 +14,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::topic_partition_list::Offset;
 
 use super::context::Context;
 use super::handoff::{Handoff, Taken};
 use super::poll::Poller;
 use super::status::SourceStatus;
-use super::{ConsumerSettings, creation_error};
+use super::{ConsumerSettings, OffsetReset, creation_error};
 use crate::edge::{Pull, Source, SourceError};
 use crate::pipeline::event::Checkpoint;
 
@@ -55,6 +56,11 @@ impl SourceWatch {
         self.0.status()
     }
 
+    /// Leaves the group and joins it anew: a cure for a source that stands still. Nothing is lost or repeated by it.
+    pub fn reassign(&self) {
+        self.0.reassign();
+    }
+
     /// Offset of `topic` and `partition` from which on nothing is decided yet; `None` when nothing is.
     pub fn next_decided(&self, topic: &str, partition: i32) -> Option<i64> {
         self.0.next_decided(topic, partition)
@@ -69,7 +75,13 @@ impl KafkaSource {
     /// [`SourceError::Fatal`] when a setting is refused, naming it.
     pub fn start(settings: &ConsumerSettings, checkpoint: Checkpoint) -> Result<Self, SourceError> {
         let handoff = Arc::new(Handoff::new(checkpoint));
-        let context = Context { handoff: Arc::clone(&handoff), revoke_wait_max: settings.revoke_wait_max };
+        let first_start = match settings.offset_reset {
+            OffsetReset::Error => None,
+            OffsetReset::Earliest => Some(Offset::Beginning),
+            OffsetReset::Latest => Some(Offset::End),
+        };
+        let (own, revoke_wait_max) = (Arc::clone(&handoff), settings.revoke_wait_max);
+        let context = Context { handoff: own, revoke_wait_max, first_start };
         let config = settings.client_config().map_err(SourceError::Fatal)?;
         let consumer: BaseConsumer<Context> =
             config.create_with_context(context).map_err(|error| SourceError::Fatal(creation_error(&error)))?;
@@ -134,6 +146,7 @@ impl Source for KafkaSource {
         loop {
             match self.handoff.take()? {
                 Taken::Batch(batch) => return Ok(Pull::Batch(batch)),
+                Taken::Gaps(gaps) => return Ok(Pull::Gap(gaps)),
                 Taken::Closed => return Ok(Pull::Closed),
                 Taken::Nothing => {}
             }

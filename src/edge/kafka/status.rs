@@ -2,10 +2,12 @@
 //!
 //! High watermarks and broker states come from librdkafka's statistics, every 2 s; the rest is our own bookkeeping.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use super::fault::Kind;
 use super::handoff::Handoff;
 
 /// Whether any broker answers.
@@ -48,6 +50,10 @@ impl PartitionStatus {
 pub struct SourceStatus {
     /// Partitions that are ours, in order.
     pub partitions: Vec<PartitionStatus>,
+    /// Partitions that the topics have, as of the last rebalance; `None` while it is not known.
+    pub n_partitions: Option<usize>,
+    /// Why nothing is read although partitions are ours: not all of them are.
+    pub hold: Option<String>,
     /// Whether brokers answer.
     pub brokers: Brokers,
     /// Time since the poll thread last polled: seconds mean that it hangs.
@@ -67,6 +73,8 @@ pub struct SourceStatus {
     pub n_skipped_offsets: u64,
     /// Offset commits that a broker refused. Not fatal: the store is the truth.
     pub n_commit_errors: u64,
+    /// Errors so far, by what they were about.
+    pub n_errors: BTreeMap<Kind, u64>,
     /// Last thing that librdkafka complained of.
     pub last_error: Option<String>,
 }
