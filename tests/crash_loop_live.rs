@@ -38,6 +38,9 @@ const BATCH_RECORDS_MAX: usize = 40;
 const BROKER_EVERY: u64 = 20;
 const BROKER_AWAY: u64 = 10;
 const BROKER_BACK: u64 = 12;
+/// Settings of a member of the group that is told by its session alone, and of one that has a name.
+const ORDINARY: &str = "\"client.id\" = \"panicsift\"";
+const STATIC: &str = "\"group.instance.id\" = \"one\"";
 /// Longest wait for something to happen before a kill that should come right after it.
 const EVENT_WAIT: Duration = Duration::from_millis(2_500);
 
@@ -68,6 +71,7 @@ struct Field {
     is_hec_away: bool,
     documents: Documents,
     is_blocked: bool,
+    is_static: bool,
     dice: Dice,
     tally: Tally,
     broker_comes_back: Option<JoinHandle<()>>,
@@ -111,7 +115,8 @@ impl Field {
         let more = destinations(&hec, &documents);
         let place = Place::new(&broker.address, N_PARTITIONS, BATCH_RECORDS_MAX, &more).await;
         // A killed member's place is given up soon enough for a loop of a second.
-        place.amend(|config| config.replace(r#""session.timeout.ms" = "6000""#, r#""session.timeout.ms" = "1500""#));
+        let session = r#""session.timeout.ms" = "1500""#;
+        place.edit(r#""session.timeout.ms" = "6000""#, &[session, ORDINARY].join("\n"));
         Self {
             broker: Arc::new(broker),
             place,
@@ -119,6 +124,7 @@ impl Field {
             is_hec_away: false,
             documents,
             is_blocked: false,
+            is_static: false,
             dice: Dice::new(seed),
             tally: Tally::default(),
             broker_comes_back: None,
@@ -133,11 +139,11 @@ impl Field {
     /// session has timed out; otherwise that of a static one, which takes its old place at once.
     fn choose_membership(&mut self) {
         let is_static = !self.dice.one_in(8);
-        let name = if is_static { "\"group.instance.id\" = \"one\"" } else { "" };
-        self.place.amend(|config| {
-            let kept: Vec<&str> = config.lines().filter(|line| !line.starts_with("\"group.instance.id\"")).collect();
-            kept.join("\n").replace("[source.librdkafka]", &format!("[source.librdkafka]\n{name}"))
-        });
+        if is_static != self.is_static {
+            let (from, to) = if is_static { (ORDINARY, STATIC) } else { (STATIC, ORDINARY) };
+            self.place.edit(from, to);
+            self.is_static = is_static;
+        }
     }
 
     /// Starts the service, waits for a moment, does something to its surroundings, waits, kills it.
@@ -150,7 +156,7 @@ impl Field {
         let rest = self.millis(0, 150);
         tokio::time::sleep(rest).await;
         self.tally.working += u64::from(decided || service.metrics().fates().decided() > 0);
-        if let Some(ended) = service.ended() {
+        if let Some(ended) = service.has_ended() {
             self.tally.ended.push(format!("{ended}{}", service.told()));
         }
         service.kill();
@@ -167,7 +173,7 @@ impl Field {
             tokio::time::sleep(at_random).await;
             return false;
         }
-        while Instant::now() < until && service.ended().is_none() {
+        while Instant::now() < until && service.has_ended().is_none() {
             tokio::time::sleep(Duration::from_millis(20)).await;
             if what < 3 && service.metrics().fates().decided() > 0 {
                 return true;

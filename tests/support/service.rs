@@ -156,7 +156,7 @@ path = "alerts.jsonl"
             group: self.group.clone(),
             dead_letters: self.dead_letters.clone(),
             n_partitions: self.n_partitions,
-            admin: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(),
+            admin: ([127, 0, 0, 1], free_port()).into(),
         };
         std::fs::write(twin.config(), twin.toml(20, "")).unwrap();
         twin
@@ -177,12 +177,6 @@ path = "alerts.jsonl"
     /// Its configuration.
     pub(crate) fn config(&self) -> PathBuf {
         self.path("panicsift.toml")
-    }
-
-    /// Rewrites its configuration.
-    pub(crate) fn amend(&self, amended: impl FnOnce(&str) -> String) {
-        let text = std::fs::read_to_string(self.config()).unwrap();
-        std::fs::write(self.config(), amended(&text)).unwrap();
     }
 
     /// Alerts that wait for a destination.
@@ -393,7 +387,7 @@ impl Running {
     }
 
     /// How it ended, if it did.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
