@@ -43,6 +43,7 @@ impl Findings {
 }
 
 /// What a receiver holds: ids of alerts, one for each time.
+#[derive(Clone)]
 pub(super) struct Received {
     pub(super) name: &'static str,
     pub(super) ids: Vec<String>,
