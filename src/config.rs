@@ -17,9 +17,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use fault::{ConfigFaults, Fault, KeyPath};
+pub use file::destination::AckMode;
 pub use file::{LogFormat, LogLevel, OffsetReset, OnGap};
 
-use crate::secret::Secret;
+use crate::secret::{Credential, Secret};
 use fault::Faults;
 
 /// Largest configuration file; real ones have some kilobytes.
@@ -186,7 +187,7 @@ pub enum DestinationKind {
         /// How requests are sent.
         http: HttpSettings,
         /// The collector's token.
-        token: Secret,
+        token: Credential,
         /// Index; `None`: the token's own.
         index: Option<String>,
         /// Host; `None`: the sender's address.
@@ -195,6 +196,12 @@ pub enum DestinationKind {
         source: String,
         /// Sourcetype.
         sourcetype: String,
+        /// Whether acknowledgements are asked for.
+        ack: AckMode,
+        /// Time between two questions for them.
+        ack_poll: Duration,
+        /// Time after which one is given up, and the alerts are sent again.
+        ack_timeout: Duration,
     },
     /// Elasticsearch or OpenSearch.
     Elastic {
@@ -223,10 +230,17 @@ pub enum DestinationKind {
 /// How requests to an HTTP destination are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpSettings {
-    /// `http://` or `https://`, host, optional port and path; no user, no trailing slash.
-    pub url: String,
+    /// `http://` or `https://`, host, optional port and path; no user, no trailing slash. At least one, all different,
+    /// the preferred first.
+    pub urls: Vec<String>,
     /// PEM file of the authority; it exists when the settings are made.
     pub ca_file: Option<PathBuf>,
+    /// PEM file of our certificate; it exists when the settings are made, and so does the key's.
+    pub client_cert_file: Option<PathBuf>,
+    /// PEM file of its key; there when the certificate's is.
+    pub client_key_file: Option<PathBuf>,
+    /// The name that the server's certificate must bear; all addresses are then `https://`.
+    pub server_name: Option<String>,
     /// Whether requests are compressed.
     pub gzip: bool,
     /// Longest wait for an answer.
@@ -245,13 +259,13 @@ pub enum ElasticLogin {
     /// Nobody: a server without security.
     None,
     /// API key in the server's own form (base64 of id and key).
-    ApiKey(Secret),
+    ApiKey(Credential),
     /// User and password.
     Basic {
         /// User.
         user: String,
         /// Password.
-        password: Secret,
+        password: Credential,
     },
 }
 

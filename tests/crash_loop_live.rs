@@ -38,6 +38,8 @@ const BATCH_RECORDS_MAX: usize = 40;
 const BROKER_EVERY: u64 = 20;
 const BROKER_AWAY: u64 = 10;
 const BROKER_BACK: u64 = 12;
+/// Time that the HEC server needs from taking an event to having it in its index: most kills and restarts fall into it.
+const INDEXING: Duration = Duration::from_millis(250);
 /// Settings of a member of the group that is told by its session alone, and of one that has a name.
 const ORDINARY: &str = "\"client.id\" = \"panicsift\"";
 const STATIC: &str = "\"group.instance.id\" = \"one\"";
@@ -85,6 +87,9 @@ kind = "splunk"
 name = "splunk"
 url = "{}"
 token = {{ file = "privacy-key" }}
+ack = "required"
+ack_poll_ms = 100
+ack_timeout_ms = 3000
 timeout_ms = 1000
 batch_alerts_max = 20
 retry_delay_ms_max = 200
@@ -109,7 +114,7 @@ quiet_secs = 30
 impl Field {
     async fn new(opensearch: &str, seed: u64) -> Self {
         let broker = tokio::task::spawn_blocking(|| Server::start(Kind::Kafka)).await.unwrap();
-        let rules = Rules { indexing: Indexing::After(Duration::ZERO), ..Rules::default() };
+        let rules = Rules { indexing: Indexing::After(INDEXING), loses_queue: true, ..Rules::with_acks() };
         let hec = HecServer::start_at(([127, 0, 0, 1], free_port()).into(), rules).await;
         let documents = Documents::new(opensearch).await;
         let more = destinations(&hec, &documents);

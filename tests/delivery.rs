@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use panicsift::edge::admin::{self, Health, HealthLimits, LaneState, SourceState};
 use panicsift::edge::deliver::{
-    BatchLimits, FileSettings, HttpOutlet, HttpSettings, Lane, LaneError, NdjsonFile, Outlet, PaceLimits, Reading,
-    TopicOutlet, Word, deliver, drained,
+    BatchLimits, FileSettings, HttpClient, HttpOutlet, HttpSettings, Lane, LaneError, Login, NdjsonFile, Outlet,
+    PaceLimits, Reading, TopicOutlet, Word, deliver, drained,
 };
-use panicsift::edge::elastic::{ElasticAuth, ElasticSettings, ElasticWire};
+use panicsift::edge::elastic::{ElasticSettings, ElasticWire};
 use panicsift::edge::kafka::ProducerSettings;
 use panicsift::edge::kafka::embedded::EmbeddedBroker;
-use panicsift::edge::splunk::{SplunkSettings, SplunkWire};
+use panicsift::edge::splunk::{self, SplunkSettings, SplunkWire};
 use panicsift::edge::store::{Fate, Outbox, Store};
 use panicsift::pipeline::alert::{Alert, Change};
 use panicsift::pipeline::event::Checkpoint;
-use panicsift::secret::Secret;
+use panicsift::secret::Credential;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -125,34 +125,26 @@ fn http() -> HttpSettings {
 }
 
 fn splunk(url: &str) -> Box<dyn Outlet> {
-    splunk_by(url, http())
+    splunk_by(url, &http())
 }
 
-fn splunk_by(url: &str, http: HttpSettings) -> Box<dyn Outlet> {
-    let settings = SplunkSettings {
-        name: "splunk".to_owned(),
-        url: url.to_owned(),
-        token: Secret::new("t0ken"),
+fn splunk_by(url: &str, http: &HttpSettings) -> Box<dyn Outlet> {
+    splunk_at(&[url.to_owned()], Credential::fixed("t0ken"), http)
+}
+
+fn splunk_at(urls: &[String], token: Credential, http: &HttpSettings) -> Box<dyn Outlet> {
+    let wire = SplunkWire::new(SplunkSettings {
         index: None,
         host: None,
         source: "panicsift".to_owned(),
         sourcetype: "panicsift:alert".to_owned(),
-        http,
-        batch: BatchLimits::default(),
-    };
-    Box::new(HttpOutlet::new(SplunkWire::new(&settings), &settings.http).unwrap())
+    });
+    Box::new(HttpOutlet::new(wire, HttpClient::new("splunk", urls, splunk::login(token), http).unwrap()))
 }
 
 fn elastic(url: &str) -> Box<dyn Outlet> {
-    let settings = ElasticSettings {
-        name: "elastic".to_owned(),
-        url: url.to_owned(),
-        data_stream: "logs-panicsift.alert-default".to_owned(),
-        auth: ElasticAuth::None,
-        http: http(),
-        batch: BatchLimits::default(),
-    };
-    Box::new(HttpOutlet::new(ElasticWire::new(&settings), &settings.http).unwrap())
+    let wire = ElasticWire::new(&ElasticSettings { data_stream: "logs-panicsift.alert-default".to_owned() });
+    Box::new(HttpOutlet::new(wire, HttpClient::new("elastic", &[url.to_owned()], Login::None, &http()).unwrap()))
 }
 
 fn file(path: &Path, rotate_bytes: u64) -> Box<dyn Outlet> {
@@ -182,7 +174,7 @@ async fn an_outage_of_several_requests_loses_nothing_and_repeats_nothing() {
     assert_eq!(request.path, "/services/collector/event");
     assert_eq!(request.headers["authorization"], "Splunk t0ken");
     assert_eq!(request.headers["content-encoding"], "gzip");
-    assert_eq!(bench.fate("a-000"), (Fate::Delivered, String::new(), 9));
+    assert_eq!(bench.fate("a-000"), (Fate::Delivered, "answered 200 code 0, not acknowledged".to_owned(), 9));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -409,8 +401,127 @@ async fn a_server_that_is_not_trusted_gets_nothing_until_its_authority_is_named(
     bench.stop().await;
     assert_eq!(bench.store.n_waiting("splunk").unwrap(), 2);
     let ca_file = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tls/ca.pem"));
-    bench.run(vec![("splunk", splunk_by(&url, HttpSettings { ca_file, ..http() }))]);
+    bench.run(vec![("splunk", splunk_by(&url, &HttpSettings { ca_file, ..http() }))]);
     bench.drained("splunk").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_behind_another_address_is_verified_by_the_name_that_is_set() {
+    let address = tls::start();
+    let ca_file = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tls/ca.pem"));
+    // Loopback too, and not in the certificate.
+    let url = format!("https://127.0.0.2:{}", address.port());
+    let named = |name: &str| HttpSettings { ca_file: ca_file.clone(), server_name: Some(name.to_owned()), ..http() };
+    let mut bench = Bench::new();
+    bench.put_many(2);
+    bench.run(vec![("splunk", splunk_by(&url, &HttpSettings { ca_file: ca_file.clone(), ..http() }))]);
+    bench.until("on hold", |bench| matches!(bench.lane("splunk"), Some(LaneState::OnHold(_)))).await;
+    bench.stop().await;
+    bench.health.lane("splunk", LaneState::Idle);
+    bench.run(vec![("splunk", splunk_by(&url, &named("other.example")))]);
+    bench.until("on hold", |bench| matches!(bench.lane("splunk"), Some(LaneState::OnHold(_)))).await;
+    bench.stop().await;
+    bench.run(vec![("splunk", splunk_by(&url, &named("localhost")))]);
+    bench.drained("splunk").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_wants_a_client_certificate_gets_it_and_the_lane_holds_without() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tls");
+    let url = format!("https://{}", tls::start_mutual());
+    let plain = HttpSettings { ca_file: Some(data.join("ca.pem")), ..http() };
+    let mut bench = Bench::new();
+    bench.put_many(2);
+    bench.run(vec![("splunk", splunk_by(&url, &plain))]);
+    bench.until("on hold", |bench| matches!(bench.lane("splunk"), Some(LaneState::OnHold(_)))).await;
+    let Some(LaneState::OnHold(why)) = bench.lane("splunk") else { panic!("on hold") };
+    assert!(why.starts_with("the server does not take our certificate, see client_cert_file"), "{why}");
+    bench.stop().await;
+    let (client_cert_file, client_key_file) = (Some(data.join("client.pem")), Some(data.join("client.key")));
+    bench.run(vec![("splunk", splunk_by(&url, &HttpSettings { client_cert_file, client_key_file, ..plain }))]);
+    bench.drained("splunk").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_healthy_endpoint_is_enough_and_the_preferred_one_is_used_again_when_it_is_back() {
+    let (gone, _) = hec::start(&[]).await;
+    let (gone_url, gone_address) = (gone.url(), gone.url().trim_start_matches("http://").parse().unwrap());
+    drop(gone);
+    let (ill, _) = hec::start(&["bad-gateway"; 1_000]).await;
+    let (well, index) = hec::start(&[]).await;
+    let urls = [gone_url, ill.url(), well.url()];
+    let mut bench = Bench::new();
+    let mut ids = bench.put_many(25);
+    bench.run(vec![("splunk", splunk_at(&urls, Credential::fixed("t0ken"), &http()))]);
+    bench.drained("splunk").await;
+    assert_eq!(index.ids(), ids);
+    // The first request found it out, the two after it went straight to the one that is well.
+    assert_eq!(ill.received().len(), 1);
+    let (back, index_back) = hec::start_at(gone_address, &[]).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    ids = vec!["later".to_owned()];
+    bench.put(&[alert("later", "c-later", Change::Opened)]);
+    bench.drained("splunk").await;
+    assert_eq!((index_back.ids(), back.received().len(), index.ids().len()), (ids, 1, 25));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_about_credentials_holds_the_lane_and_is_not_asked_of_another_endpoint() {
+    let (first, _) = hec::start(&["token-disabled"; 1_000]).await;
+    let (second, _) = hec::start(&[]).await;
+    let mut bench = Bench::new();
+    bench.put_many(2);
+    let urls = [first.url(), second.url()];
+    bench.run(vec![("splunk", splunk_at(&urls, Credential::fixed("t0ken"), &http()))]);
+    bench.until("on hold", |bench| matches!(bench.lane("splunk"), Some(LaneState::OnHold(_)))).await;
+    bench.stop().await;
+    assert_eq!(second.received().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_changed_in_its_file_frees_the_lane_without_a_restart() {
+    let index = hec::Index::default();
+    let taken = index.clone();
+    let server = ScriptedServer::start(move |_, request| {
+        if request.headers["authorization"] != "Splunk fresh" {
+            return hec::reply("invalid-token");
+        }
+        taken.take(request);
+        hec::reply("success")
+    })
+    .await;
+    let mut bench = Bench::new();
+    let path = bench.dir.path().join("token");
+    std::fs::write(&path, "stale\n").unwrap();
+    let ids = bench.put_many(2);
+    let credential = Credential::in_file("stale", &path);
+    bench.run(vec![("splunk", splunk_at(&[server.url()], credential, &http()))]);
+    bench.until("on hold", |bench| matches!(bench.lane("splunk"), Some(LaneState::OnHold(_)))).await;
+    std::fs::write(&path, "fresh\n").unwrap();
+    bench.drained("splunk").await;
+    assert_eq!(index.ids(), ids);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_lanes_to_one_address_with_their_own_token_do_not_meet() {
+    let indexes = [hec::Index::default(), hec::Index::default()];
+    let taken = indexes.clone();
+    let server = ScriptedServer::start(move |n, request| {
+        let of = usize::from(request.headers["authorization"] == "Splunk b");
+        if of == 1 && n < 4 {
+            return hec::reply("token-disabled");
+        }
+        taken[of].take(request);
+        hec::reply("success")
+    })
+    .await;
+    let mut bench = Bench::new();
+    let ids = bench.put_many(3);
+    let lane = |token: &str| splunk_at(&[server.url()], Credential::fixed(token), &http());
+    bench.run(vec![("a", lane("a")), ("b", lane("b"))]);
+    bench.drained("a").await;
+    bench.drained("b").await;
+    assert_eq!(indexes.map(|index| index.ids()), [ids.clone(), ids]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use panicsift::edge::admin::{Health, HealthLimits};
-use panicsift::edge::deliver::{BatchLimits, HttpOutlet, HttpSettings, Lane, PaceLimits, deliver};
-use panicsift::edge::elastic::{ElasticAuth, ElasticSettings, ElasticWire};
+use panicsift::edge::deliver::{BatchLimits, HttpClient, HttpOutlet, HttpSettings, Lane, Login, PaceLimits, deliver};
+use panicsift::edge::elastic::{ElasticSettings, ElasticWire};
 use panicsift::edge::store::{Fate, Store};
 use panicsift::pipeline::alert::{Alert, Change};
 use panicsift::pipeline::event::Checkpoint;
@@ -39,8 +39,7 @@ async fn call(request: reqwest::RequestBuilder) -> serde_json::Value {
 }
 
 /// Delivers all that waits in the store under this destination's name; returns how each alert fared.
-async fn run(store: &Store, path: &std::path::Path, name: &str, settings: &ElasticSettings) -> Vec<Fate> {
-    let outlet = HttpOutlet::new(ElasticWire::new(settings), &settings.http).unwrap();
+async fn run(store: &Store, path: &std::path::Path, name: &str, outlet: HttpOutlet<ElasticWire>) -> Vec<Fate> {
     let batch = BatchLimits { alerts_max: 20, ..BatchLimits::default() };
     let lane = Lane::new(name, path, Box::new(outlet)).with_limits(batch, PaceLimits::default());
     let health = Arc::new(Health::new(HealthLimits::default()));
@@ -79,16 +78,12 @@ async fn check(url: &str) {
     let data_stream = format!("logs-panicsift.alert-{}", namespace.to_ascii_lowercase());
     let alerts: Vec<Alert> = (0..N_ALERTS).map(|n| alert(&id(n), &format!("c-{n}"), Change::Opened)).collect();
     store.commit(&[], &alerts, &Checkpoint::default()).unwrap();
-    let settings = ElasticSettings {
-        name: "elastic".to_owned(),
-        url: url.to_owned(),
-        data_stream: data_stream.clone(),
-        auth: ElasticAuth::None,
-        http: HttpSettings::default(),
-        batch: BatchLimits::default(),
+    let outlet = || {
+        let client = HttpClient::new("elastic", &[url.to_owned()], Login::None, &HttpSettings::default()).unwrap();
+        HttpOutlet::new(ElasticWire::new(&ElasticSettings { data_stream: data_stream.clone() }), client)
     };
     // Building an outlet installs the TLS provider that this client needs too.
-    drop(HttpOutlet::new(ElasticWire::new(&settings), &settings.http).unwrap());
+    drop(outlet());
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let template = serde_json::json!({
         "index_patterns": ["logs-panicsift.alert-*"],
@@ -109,8 +104,8 @@ async fn check(url: &str) {
     });
     call(client.put(format!("{url}/_index_template/panicsift-test")).body(template.to_string())).await;
 
-    assert_eq!(run(&store, &path, "first", &settings).await, vec![Fate::Delivered; N_ALERTS]);
-    assert_eq!(run(&store, &path, "again", &settings).await, vec![Fate::Repeated; N_ALERTS]);
+    assert_eq!(run(&store, &path, "first", outlet()).await, vec![Fate::Delivered; N_ALERTS]);
+    assert_eq!(run(&store, &path, "again", outlet()).await, vec![Fate::Repeated; N_ALERTS]);
 
     call(client.post(format!("{url}/{data_stream}/_refresh"))).await;
     let query = serde_json::json!({

@@ -8,16 +8,18 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::config::{
-    DeadLetterPlace, DestinationKind, DestinationSettings, ElasticLogin, HttpSettings, KafkaSourceSettings,
+    self, DeadLetterPlace, DestinationKind, DestinationSettings, ElasticLogin, HttpSettings, KafkaSourceSettings,
     OffsetReset, OnGap, PropertyValue, Settings,
 };
-use crate::edge::deliver::{BatchLimits, FileSettings, HttpOutlet, Lane, NdjsonFile, PaceLimits, TopicOutlet};
-use crate::edge::elastic::{ElasticAuth, ElasticSettings, ElasticWire};
+use crate::edge::deliver::{
+    BatchLimits, FileSettings, HttpClient, HttpOutlet, Lane, Login, NdjsonFile, PaceLimits, TopicOutlet,
+};
+use crate::edge::elastic::{ElasticSettings, ElasticWire};
 use crate::edge::files::FileDeadLetters;
 use crate::edge::kafka::produce::KafkaDeadLetters;
 use crate::edge::kafka::{self, ConsumerSettings, ProducerSettings};
-use crate::edge::splunk::{SplunkSettings, SplunkWire};
-use crate::edge::{DeadLetterError, DeadLetters, deliver};
+use crate::edge::splunk::{AckTimes, SplunkOutlet, SplunkSettings, SplunkWire};
+use crate::edge::{DeadLetterError, DeadLetters, deliver, splunk};
 use crate::pipeline::decode::contract::DeadLetter;
 use crate::pipeline::event::Rejection;
 
@@ -32,32 +34,24 @@ pub(super) fn lane(settings: &DestinationSettings, store: &Path) -> Result<Lane>
             let file = FileSettings { name: name.clone(), path: path.clone(), rotate_bytes: *rotate_bytes };
             (Box::new(NdjsonFile::new(&file)), BatchLimits::default(), PaceLimits::default())
         }
-        DestinationKind::Splunk { http, token, index, host, source, sourcetype } => {
+        DestinationKind::Splunk { http, token, index, host, source, sourcetype, ack, ack_poll, ack_timeout } => {
             let (sending, batch, pace) = sending(http);
-            let wire = SplunkWire::new(&SplunkSettings {
-                name: name.clone(),
-                url: http.url.clone(),
-                token: token.clone(),
+            let wire = SplunkWire::new(SplunkSettings {
                 index: index.clone(),
                 host: host.clone(),
                 source: source.clone(),
                 sourcetype: sourcetype.clone(),
-                http: sending.clone(),
-                batch,
             });
-            (Box::new(HttpOutlet::new(wire, &sending).context(name.clone())?), batch, pace)
+            let urls: Vec<String> = http.urls.iter().map(|url| splunk::base(url).to_owned()).collect();
+            let client = HttpClient::new(&name, &urls, splunk::login(token.clone()), &sending).context(name.clone())?;
+            let acks = (ack_mode(*ack), AckTimes { poll: *ack_poll, timeout: *ack_timeout });
+            (Box::new(SplunkOutlet::new(&name, wire, client, acks)), batch, pace)
         }
         DestinationKind::Elastic { http, login, data_stream } => {
             let (sending, batch, pace) = sending(http);
-            let wire = ElasticWire::new(&ElasticSettings {
-                name: name.clone(),
-                url: http.url.clone(),
-                data_stream: data_stream.clone(),
-                auth: auth(login),
-                http: sending.clone(),
-                batch,
-            });
-            (Box::new(HttpOutlet::new(wire, &sending).context(name.clone())?), batch, pace)
+            let wire = ElasticWire::new(&ElasticSettings { data_stream: data_stream.clone() });
+            let client = HttpClient::new(&name, &http.urls, self::login(login), &sending);
+            (Box::new(HttpOutlet::new(wire, client.context(name.clone())?)), batch, pace)
         }
         DestinationKind::Kafka { brokers, topic, timeout, retry_delay_max, properties } => {
             let mut producer = ProducerSettings::new(brokers.clone(), topic.clone());
@@ -73,6 +67,9 @@ pub(super) fn lane(settings: &DestinationSettings, store: &Path) -> Result<Lane>
 fn sending(http: &HttpSettings) -> (deliver::HttpSettings, BatchLimits, PaceLimits) {
     let sending = deliver::HttpSettings {
         ca_file: http.ca_file.clone(),
+        client_cert_file: http.client_cert_file.clone(),
+        client_key_file: http.client_key_file.clone(),
+        server_name: http.server_name.clone(),
         gzip: http.gzip,
         timeout_ms: u64::try_from(http.timeout.as_millis()).unwrap_or(u64::MAX),
     };
@@ -80,11 +77,19 @@ fn sending(http: &HttpSettings) -> (deliver::HttpSettings, BatchLimits, PaceLimi
     (sending, batch, PaceLimits { delay_max: http.retry_delay_max, ..PaceLimits::default() })
 }
 
-fn auth(login: &ElasticLogin) -> ElasticAuth {
+fn ack_mode(mode: config::AckMode) -> splunk::AckMode {
+    match mode {
+        config::AckMode::Auto => splunk::AckMode::Auto,
+        config::AckMode::Required => splunk::AckMode::Required,
+        config::AckMode::Off => splunk::AckMode::Off,
+    }
+}
+
+fn login(login: &ElasticLogin) -> Login {
     match login {
-        ElasticLogin::None => ElasticAuth::None,
-        ElasticLogin::ApiKey(key) => ElasticAuth::ApiKey(key.clone()),
-        ElasticLogin::Basic { user, password } => ElasticAuth::Basic { user: user.clone(), password: password.clone() },
+        ElasticLogin::None => Login::None,
+        ElasticLogin::ApiKey(key) => Login::Token { scheme: "ApiKey", secret: key.clone() },
+        ElasticLogin::Basic { user, password } => Login::Basic { user: user.clone(), password: password.clone() },
     }
 }
 

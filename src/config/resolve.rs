@@ -20,7 +20,7 @@ use super::{
     AlertSettings, ClusteringSettings, DeadLetterPlace, DeadLetterSettings, KafkaSourceSettings, LimitSettings,
     LogSettings, ModelSettings, PropertyValue, Settings, StateSettings, TableSettings,
 };
-use crate::secret::Secret;
+use crate::secret::{Credential, Secret};
 
 /// Longest secret; certificates with their chain stay well below.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
@@ -156,8 +156,13 @@ impl Scene<'_> {
         Some(path)
     }
 
-    /// Reads a secret from where it is kept.
+    /// Reads a secret from where it is kept, for good.
     fn secret(&mut self, at: &KeyPath, source: &SecretSource) -> Option<Secret> {
+        self.credential(at, source).map(|credential| credential.secret().clone())
+    }
+
+    /// Reads a secret from where it is kept, and notes where to read it again.
+    fn credential(&mut self, at: &KeyPath, source: &SecretSource) -> Option<Credential> {
         let (found, text) = match source {
             SecretSource::File(path) => {
                 let path = self.path(path);
@@ -174,7 +179,13 @@ impl Scene<'_> {
                 self.faults.push(at.clone(), format!("{found} is empty"), "put the secret there and nothing else");
                 None
             }
-            Ok(text) => Some(Secret::new(text.trim_end_matches(['\r', '\n']))),
+            Ok(text) => {
+                let text = text.trim_end_matches(['\r', '\n']);
+                Some(match source {
+                    SecretSource::File(path) => Credential::in_file(text, self.path(path)),
+                    SecretSource::Env(_) => Credential::fixed(text),
+                })
+            }
             Err(error) => {
                 self.faults.push(at.clone(), format!("{found} cannot be read: {error}"), "put the secret there");
                 None

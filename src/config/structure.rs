@@ -179,6 +179,9 @@ fn allowed(node: &Value) -> String {
     if title == Some("property") {
         return format!("a text, a number, true or false is expected; {SECRET_FORMS}");
     }
+    if title == Some("addresses") {
+        return "an address, or an array of 1 to 32 addresses, is expected".to_owned();
+    }
     let choices = choices(node);
     if !choices.is_empty() {
         return format!("one of {}", list(&choices));

@@ -298,6 +298,43 @@ fn addresses_of_destinations_are_checked_and_users_in_them_are_not_shown() {
 }
 
 #[test]
+fn a_destination_has_one_address_or_several_that_differ() {
+    let check_urls =
+        |url: &str, faults: &[&str]| check(&destination(&format!("kind = \"elastic\"\nurl = {url}")), faults);
+    check_urls("[\"https://a\"]", &[]);
+    check_urls("[\"https://a\", \"https://b:9200\"]", &[]);
+    let expected = "http:// or https:// with a host is expected, such as https://siem.example:8088";
+    check_urls("[\"https://a\", \"b\"]", &[&format!("destination[0].url[1]: found \"b\"; {expected}")]);
+    let twice = "destination[0].url[1]: this address stands twice; each address must be another one";
+    check_urls("[\"https://a\", \"https://a/\"]", &[twice]);
+    let form = "an address, or an array of 1 to 32 addresses, is expected";
+    check_urls("[]", &[&format!("destination[0].url: found an empty array; {form}")]);
+    check_urls("7", &[&format!("destination[0].url: found a number 7; {form}")]);
+}
+
+#[test]
+fn keys_of_tls_need_tls_and_a_certificate_its_key() {
+    let check_tls = |url: &str, keys: &str, fault: Option<&str>| {
+        let text = destination(&format!("kind = \"elastic\"\nurl = \"{url}\"\n{keys}"));
+        let line = fault.map(|fault| format!("destination[0].{fault}"));
+        check(&text, &line.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    let without = "an address without TLS is set; every address must begin with https://";
+    check_tls("https://e", "server_name = \"elastic.example\"", None);
+    check_tls("http://e", "server_name = \"elastic.example\"", Some(&format!("server_name: {without}")));
+    let name = "a host name is expected, such as splunk.example";
+    for wrong in ["10.0.0.1", "[::1]", "a b"] {
+        let fault = format!("server_name: found \"{wrong}\"; {name}");
+        check_tls("https://e", &format!("server_name = \"{wrong}\""), Some(&fault));
+    }
+    let pem = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/client.pem");
+    let pair = "missing; client_cert_file and client_key_file belong together";
+    check_tls("https://e", &format!("client_cert_file = \"{pem}\""), Some(&format!("client_key_file: {pair}")));
+    check_tls("https://e", &format!("client_key_file = \"{pem}\""), Some(&format!("client_cert_file: {pair}")));
+    check_tls("https://e", &format!("client_cert_file = \"{pem}\"\nclient_key_file = \"{pem}\""), None);
+}
+
+#[test]
 fn elastic_has_one_login_or_none() {
     let check_login = |keys: &str, fault: Option<&str>| {
         let text = destination(&format!("kind = \"elastic\"\nurl = \"https://e\"\n{keys}"));

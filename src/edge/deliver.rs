@@ -2,7 +2,7 @@
 //!
 //! A destination is a pure protocol and a shared sender. The protocol ([`Wire`]) turns alerts into a request and reads
 //! the reply; it knows no network and no clock, so that every reply a server ever gave can be a row of a test. The
-//! sender ([`HttpOutlet`]) knows the network and no protocol. A [`NdjsonFile`] and a [`TopicOutlet`] are
+//! sender ([`HttpClient`]) knows the network and no protocol. A [`NdjsonFile`] and a [`TopicOutlet`] are
 //! destinations with neither.
 //!
 //! One lane a destination ([`lane`]): take what waits, send it, read what became of it ([`Reading`]), write the final
@@ -19,6 +19,7 @@ pub mod pace;
 pub mod topic;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use self::file::{FileSettings, NdjsonFile};
-pub use self::http::{HttpOutlet, HttpSettings};
+pub use self::http::{HttpClient, HttpError, HttpOutlet, HttpSettings, Login};
 pub use self::lane::{Lane, LaneError};
 pub use self::pace::PaceLimits;
 pub use self::topic::TopicOutlet;
@@ -37,7 +38,6 @@ pub use super::store::Fate;
 use super::admin::Health;
 use super::store::Outbox;
 use crate::pipeline::alert::Alert;
-use crate::secret::Secret;
 
 /// Wait between two looks at what waits.
 const LOOK_WAIT: Duration = Duration::from_millis(50);
@@ -45,15 +45,29 @@ const LOOK_WAIT: Duration = Duration::from_millis(50);
 /// Bytes of a destination's own words that are kept.
 const WORDS_BYTES_MAX: usize = 400;
 
-/// What is to be sent: method is always POST.
-#[derive(Debug)]
+/// The methods that destinations need.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Method {
+    /// To look.
+    Get,
+    /// To hand over.
+    #[default]
+    Post,
+    /// To set up.
+    Put,
+}
+
+/// What is to be sent. Endpoint and login are the client's.
+#[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// Whole address.
-    pub url: String,
-    /// `Content-Type`.
+    /// The method.
+    pub method: Method,
+    /// Path and query; they come after the endpoint's address.
+    pub path: String,
+    /// `Content-Type`; empty: none.
     pub content_type: &'static str,
-    /// `Authorization`, if the destination wants one.
-    pub authorization: Option<Secret>,
+    /// More headers, by lower-case name.
+    pub headers: Vec<(&'static str, String)>,
     /// The body, not compressed.
     pub body: Vec<u8>,
 }
@@ -63,11 +77,17 @@ pub struct Request {
 pub struct Reply {
     /// HTTP status.
     pub status: u16,
-    /// `Retry-After` in seconds; a date there is not read, the lane's own back-off then counts.
+    /// `Retry-After` in seconds, also where it was a date.
     pub retry_after_secs: Option<u64>,
     /// `Location`, for redirects, which are never followed.
     pub location: Option<String>,
-    /// The body, cut at the sender's limit.
+    /// `name=value` of each `Set-Cookie`, bounded.
+    pub cookies: Vec<String>,
+    /// Which endpoint answered, by its place in the configuration.
+    pub endpoint: usize,
+    /// The address that answered.
+    pub peer: Option<SocketAddr>,
+    /// The body, cut at the client's limit.
     pub body: Vec<u8>,
 }
 
@@ -84,11 +104,24 @@ pub enum Word {
     Hold(String),
 }
 
+/// A request that was handed over and has no answer yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
 /// What a reply says about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading {
     /// Every alert was taken.
     Accepted {
+        /// The destination asks for less from now on.
+        slow_down: bool,
+        /// What proves it: where it was taken and under which number.
+        receipt: String,
+    },
+    /// Handed over; whether it was taken comes later, from [`Outlet::poll`], under this ticket.
+    Pending {
+        /// The number of the request, never given twice by an outlet.
+        ticket: Ticket,
         /// The destination asks for less from now on.
         slow_down: bool,
     },
@@ -123,11 +156,23 @@ pub enum Reading {
 }
 
 impl Reading {
+    /// The destination's words, where it is about the whole request and not through.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Accepted { .. } | Self::Pending { .. } | Self::Words(_) => None,
+            Self::Retry { why, .. } | Self::Hold { why } | Self::Poison { why, .. } | Self::TooLarge { why } => {
+                Some(why)
+            }
+        }
+    }
+
     /// The name in metrics.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Accepted { slow_down: false } => "accepted",
-            Self::Accepted { slow_down: true } => "accepted_slow_down",
+            Self::Accepted { slow_down: false, .. } => "accepted",
+            Self::Accepted { slow_down: true, .. } => "accepted_slow_down",
+            Self::Pending { slow_down: false, .. } => "handed_over",
+            Self::Pending { slow_down: true, .. } => "handed_over_slow_down",
             Self::Words(said) if said.iter().all(|word| matches!(word, Word::Final(..))) => "accepted",
             Self::Words(_) => "in_part",
             Self::Retry { .. } => "retry",
@@ -149,10 +194,33 @@ pub trait Wire: Send + Sync {
 /// A future that is boxed, so that lanes of all kinds fit one type.
 pub type Sending<'a> = Pin<Box<dyn Future<Output = Reading> + Send + 'a>>;
 
+/// What an outlet found out about requests that were handed over.
+#[derive(Debug, Default)]
+pub struct Polled {
+    /// Those that have an answer now. Accepted: taken for good. Anything else: not known to be taken, to be sent again.
+    pub told: Vec<(Ticket, Reading)>,
+    /// Why it could not be asked; the requests it concerns keep waiting.
+    pub trouble: Option<Reading>,
+}
+
+/// The same for [`Outlet::poll`].
+pub type Polling<'a> = Pin<Box<dyn Future<Output = Polled> + Send + 'a>>;
+
 /// Where a lane ends: HTTP, a file, a topic. Must be safe to drop while it is sending.
 pub trait Outlet: Send + Sync {
     /// Sends alerts (at least one, at most one a cluster) and says what became of them; durable where it says so.
     fn send<'a>(&'a mut self, alerts: &'a [Alert]) -> Sending<'a>;
+
+    /// Asks once what became of requests that were handed over. What it tells it tells once: the lane writes it down
+    /// before it does anything else.
+    fn poll(&mut self) -> Polling<'_> {
+        Box::pin(std::future::ready(Polled::default()))
+    }
+
+    /// How long until it wants to be polled; `None`: it does not.
+    fn next_poll(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Limits of a batch.

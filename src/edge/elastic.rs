@@ -11,76 +11,32 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::deliver::{BatchLimits, Fate, HttpSettings, Reading, Reply, Request, Wire, Word, words};
+use super::deliver::{Fate, Reading, Reply, Request, Wire, Word, words};
 use crate::pipeline::alert::{Alert, Change, Severity};
-use crate::secret::Secret;
 
 mod ecs;
 
 pub use self::ecs::Document;
 
-/// How we say who we are.
-#[derive(Debug, Clone, Default)]
-pub enum ElasticAuth {
-    /// Not at all.
-    #[default]
-    None,
-    /// The `encoded` form of an API key (base64 of `id:key`).
-    ApiKey(Secret),
-    /// User and password.
-    Basic {
-        /// Name of the user.
-        user: String,
-        /// The password.
-        password: Secret,
-    },
-}
-
 /// Settings of an Elasticsearch or OpenSearch destination.
 #[derive(Debug, Clone)]
 pub struct ElasticSettings {
-    /// Name of the destination.
-    pub name: String,
-    /// Scheme, host, port and path if any (`https://elastic.example:9200`).
-    pub url: String,
     /// Name of the data stream (`logs-panicsift.alert-default`).
     pub data_stream: String,
-    /// Who we are.
-    pub auth: ElasticAuth,
-    /// Certificates, compression, time.
-    pub http: HttpSettings,
-    /// Size of a request.
-    pub batch: BatchLimits,
 }
 
 /// The protocol.
 #[derive(Debug, Clone)]
 pub struct ElasticWire {
-    url: String,
     data_stream: String,
-    authorization: Option<Secret>,
 }
 
 impl ElasticWire {
     /// The protocol with these settings.
     pub fn new(settings: &ElasticSettings) -> Self {
-        let authorization = match &settings.auth {
-            ElasticAuth::None => None,
-            ElasticAuth::ApiKey(key) => Some(Secret::new(format!("ApiKey {}", key.expose()))),
-            ElasticAuth::Basic { user, password } => {
-                let pair = STANDARD.encode(format!("{user}:{}", password.expose()));
-                Some(Secret::new(format!("Basic {pair}")))
-            }
-        };
-        Self {
-            url: format!("{}/_bulk", settings.url.trim_end_matches('/')),
-            data_stream: settings.data_stream.clone(),
-            authorization,
-        }
+        Self { data_stream: settings.data_stream.clone() }
     }
 }
 
@@ -116,12 +72,7 @@ impl Wire for ElasticWire {
                 body.truncate(start);
             }
         }
-        Request {
-            url: self.url.clone(),
-            content_type: "application/x-ndjson",
-            authorization: self.authorization.clone(),
-            body,
-        }
+        Request { path: "/_bulk".to_owned(), content_type: "application/x-ndjson", body, ..Request::default() }
     }
 
     fn read(&self, reply: &Reply, n_sent: usize) -> Reading {

@@ -6,18 +6,24 @@
 //! published list, 23 to 27 are as later versions answer.
 //!
 //! HEC has no idempotency key: a repeat after a crash is a second event. Each carries `alert_id` as an indexed field,
-//! by which `| dedup alert_id` folds it. Indexer acknowledgement is not spoken here; a token that demands it (codes 10
-//! and 11) holds the lane and says so.
+//! by which `| dedup alert_id` folds it. [`SplunkWire`] is HEC without indexer acknowledgement: a token that demands it
+//! (codes 10 and 11) holds the lane and says so. [`SplunkOutlet`] speaks it: [`acks`] keeps what is not acknowledged yet.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::deliver::{BatchLimits, HttpSettings, Reading, Reply, Request, Wire, words};
+use super::deliver::{Login, Reading, Reply, Request, Wire, words};
 use crate::pipeline::alert::{Alert, Change, Severity};
 use crate::pipeline::event::Millis;
-use crate::secret::Secret;
+use crate::secret::Credential;
+
+mod acks;
+mod outlet;
+
+pub use self::acks::AckTimes;
+pub use self::outlet::{AckMode, SplunkOutlet};
 
 /// Where HEC takes event envelopes.
 const EVENT_PATH: &str = "/services/collector/event";
@@ -25,12 +31,6 @@ const EVENT_PATH: &str = "/services/collector/event";
 /// Settings of a Splunk destination.
 #[derive(Debug, Clone)]
 pub struct SplunkSettings {
-    /// Name of the destination.
-    pub name: String,
-    /// Scheme, host and port (`https://splunk.example:8088`); the path is added unless it is there.
-    pub url: String,
-    /// HEC token.
-    pub token: Secret,
     /// Index; the token's own when absent.
     pub index: Option<String>,
     /// `host` of the events; Splunk fills in the sender's address when absent.
@@ -39,36 +39,28 @@ pub struct SplunkSettings {
     pub source: String,
     /// `sourcetype` of the events.
     pub sourcetype: String,
-    /// Certificates, compression, time.
-    pub http: HttpSettings,
-    /// Size of a request.
-    pub batch: BatchLimits,
+}
+
+/// How HEC is told the token.
+pub fn login(token: Credential) -> Login {
+    Login::Token { scheme: "Splunk", secret: token }
+}
+
+/// An operator may write the whole address of the collector: what requests have in common.
+pub fn base(url: &str) -> &str {
+    url.split("/services/collector").next().unwrap_or_default().trim_end_matches('/')
 }
 
 /// The protocol.
 #[derive(Debug, Clone)]
 pub struct SplunkWire {
-    url: String,
-    authorization: Secret,
-    index: Option<String>,
-    host: Option<String>,
-    source: String,
-    sourcetype: String,
+    settings: SplunkSettings,
 }
 
 impl SplunkWire {
     /// The protocol with these settings.
-    pub fn new(settings: &SplunkSettings) -> Self {
-        let base = settings.url.trim_end_matches('/');
-        let url = if base.contains("/services/collector") { base.to_owned() } else { format!("{base}{EVENT_PATH}") };
-        Self {
-            url,
-            authorization: Secret::new(format!("Splunk {}", settings.token.expose())),
-            index: settings.index.clone(),
-            host: settings.host.clone(),
-            source: settings.source.clone(),
-            sourcetype: settings.sourcetype.clone(),
-        }
+    pub fn new(settings: SplunkSettings) -> Self {
+        Self { settings }
     }
 }
 
@@ -83,12 +75,7 @@ impl Wire for SplunkWire {
                 Err(_) => body.truncate(start),
             }
         }
-        Request {
-            url: self.url.clone(),
-            content_type: "application/json",
-            authorization: Some(self.authorization.clone()),
-            body,
-        }
+        Request { path: EVENT_PATH.to_owned(), content_type: "application/json", body, ..Request::default() }
     }
 
     fn read(&self, reply: &Reply, _n_sent: usize) -> Reading {
@@ -99,18 +86,27 @@ impl Wire for SplunkWire {
         };
         let after = reply.retry_after_secs.map(Duration::from_secs);
         match class(reply.status, said.code) {
-            Class::Accepted => Reading::Accepted { slow_down: false },
-            Class::AcceptedSlowDown => Reading::Accepted { slow_down: true },
+            Class::Accepted => Reading::Accepted { slow_down: false, receipt: not_acknowledged(reply, said.code) },
+            Class::AcceptedSlowDown => {
+                Reading::Accepted { slow_down: true, receipt: not_acknowledged(reply, said.code) }
+            }
             Class::Retry => Reading::Retry { why, after, slow_down: false },
             Class::Overloaded => Reading::Retry { why, after, slow_down: true },
             Class::Hold => Reading::Hold { why },
             Class::Acknowledgement => Reading::Hold {
-                why: format!("{why}; this token wants indexer acknowledgement, use a token without it"),
+                why: format!(
+                    "{why}; this token wants indexer acknowledgement, set ack = \"auto\" or use a token without it"
+                ),
             },
             Class::Poison => Reading::Poison { suspect: said.invalid_event, why },
             Class::TooLarge => Reading::TooLarge { why },
         }
     }
+}
+
+/// The proof where there is no better one: the collector took the request, and whether it was indexed is not known.
+fn not_acknowledged(reply: &Reply, code: Option<i64>) -> String {
+    format!("answered {} code {}, not acknowledged", reply.status, code.unwrap_or_default())
 }
 
 /// What a status and a code mean for a lane.
@@ -170,11 +166,18 @@ struct Said {
     code: Option<i64>,
     #[serde(rename = "invalid-event-number")]
     invalid_event: Option<usize>,
+    /// The acknowledgement number, whatever it is: one that is no number is none.
+    #[serde(rename = "ackId")]
+    ack_id: Option<serde_json::Value>,
 }
 
 impl Said {
     fn parse(body: &[u8]) -> Self {
         serde_json::from_slice(body).unwrap_or_default()
+    }
+
+    fn ack_id(&self) -> Option<u64> {
+        self.ack_id.as_ref().and_then(serde_json::Value::as_u64)
     }
 }
 
@@ -227,10 +230,10 @@ impl SplunkWire {
     fn envelope<'a>(&'a self, alert: &'a Alert) -> Envelope<'a> {
         Envelope {
             time: epoch_seconds(&alert.at),
-            host: self.host.as_deref(),
-            source: &self.source,
-            sourcetype: &self.sourcetype,
-            index: self.index.as_deref(),
+            host: self.settings.host.as_deref(),
+            source: &self.settings.source,
+            sourcetype: &self.settings.sourcetype,
+            index: self.settings.index.as_deref(),
             event: Event {
                 app: "panicsift",
                 vendor_product: "panicsift",

@@ -3,8 +3,8 @@
 //! [`Store::commit`] writes what a batch changed (state rows, alerts, checkpoint) in one transaction; that transaction
 //! is the batch's fate. The store keeps rows and does not know what they mean.
 //!
-//! **Connections.** Two write: the engine's (this type; it also holds the owner's lock) and one per delivery lane
-//! ([`Outbox`]). Each has its own connection: a lane never waits for the engine's thread and neither knows the other.
+//! **Connections.** These write: the engine's (this type; it also holds the owner's lock), one per delivery lane
+//! ([`Outbox`]), and those of an operator's commands ([`OutboxDesk`], [`ReplayAccount`]). Each has its own connection: a lane never waits for the engine's thread and neither knows the other.
 //! SQLite lets one write at a time; both write for milliseconds and wait for each other up to [`BUSY_WAIT`]. In WAL
 //! mode readers ([`Store::open_read_only`], the report) wait for nobody and hold up nobody.
 //!
@@ -21,16 +21,23 @@
 //! Blocking, and called by the engine's thread; the clock is read for the column `created_ms` alone, which nothing
 //! decides by except [`Store::prune`].
 
+mod operator;
 mod outbox;
+mod replays;
 mod schema;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+pub use self::operator::{
+    Intervened, Intervention, OutboxChoice, OutboxCount, OutboxDesk, OutboxLine, Retried, WAITING,
+};
 pub use self::outbox::{Delivery, Fate, Outbox, Pending, Settlement};
+pub use self::replays::{ReplayAccount, ReplayStanding};
 pub use self::schema::SCHEMA_VERSION;
 
 use crate::pipeline::alert::Alert;
@@ -99,6 +106,9 @@ pub enum StoreError {
     /// Another process has it.
     #[error("{0}: another panicsift uses this store; stop it, or give this one a store of its own")]
     InUse(PathBuf),
+    /// Another replay of dead letters keeps its account there.
+    #[error("{0}: another replay of dead letters is under way; wait for its end")]
+    Replaying(PathBuf),
     /// Read-only file, directory or file system, or no right to write.
     #[error("{path}: the store cannot be written ({detail}); check owner, rights and mount of its directory")]
     Unwritable {
@@ -213,6 +223,27 @@ impl Store {
             [alert_id],
             outbox::read_delivery,
         )
+    }
+
+    /// What operators did to an alert, in order.
+    pub fn interventions_of(&self, alert_id: &str) -> Result<Vec<Intervened>, StoreError> {
+        operator::interventions(&self.connection, alert_id).map_err(|e| schema::explain(&self.path, &e))
+    }
+
+    /// Every destination that ever read the outbox, with its alerts counted by what became of them.
+    pub fn outbox_counts(&self) -> Result<Vec<OutboxCount>, StoreError> {
+        operator::counts(&self.connection).map_err(|e| schema::explain(&self.path, &e))
+    }
+
+    /// Up to `n_max` alerts of the outbox that are chosen, by destination and age.
+    pub fn outbox_lines(&self, choice: &OutboxChoice, n_max: usize) -> Result<Vec<OutboxLine>, StoreError> {
+        let n_max = i64::try_from(n_max).unwrap_or(i64::MAX);
+        operator::chosen(&self.connection, choice, n_max).map_err(|e| schema::explain(&self.path, &e))
+    }
+
+    /// Ids of the dead letters that were replayed for good.
+    pub fn replayed_letters(&self) -> Result<BTreeSet<String>, StoreError> {
+        replays::done(&self.connection).map_err(|e| schema::explain(&self.path, &e))
     }
 
     /// Alerts that wait for a destination. One pass over the outbox (some 20 ms for 100,000).

@@ -1,4 +1,5 @@
-//! A HEC server behind TLS, as small as can be: every request is answered with "Success".
+//! A HEC server behind TLS, as small as can be: every request is answered with "Success". One kind wants a certificate
+//! of its clients too.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,22 +7,36 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, Stream};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, Stream};
 
 /// Starts a server with the certificate of `tests/data/tls`; its thread ends with the process.
 pub(crate) fn start() -> SocketAddr {
+    start_by(None)
+}
+
+/// The same for clients with a certificate of their authority.
+pub(crate) fn start_mutual() -> SocketAddr {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(include_bytes!("../data/tls/client-ca.pem")).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    start_by(Some(WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap()))
+}
+
+fn start_by(verifier: Option<Arc<dyn ClientCertVerifier>>) -> SocketAddr {
     let certificate = CertificateDer::from_pem_slice(include_bytes!("../data/tls/server.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("../data/tls/server.key")).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = match verifier {
+        Some(verifier) => config.with_client_cert_verifier(verifier),
+        None => config.with_no_client_auth(),
+    };
+    let config = config.with_single_cert(vec![certificate], key).unwrap();
     let config = Arc::new(config);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], listener.local_addr().unwrap().port()));
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // A client that does not trust us ends the handshake: the next one may.

@@ -23,6 +23,30 @@ pub(in crate::config) enum DestinationFile {
     Kafka(KafkaDestinationFile),
 }
 
+/// One address, or several.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline, title = "addresses")]
+pub(in crate::config) enum Addresses {
+    /// The only one.
+    One(String),
+    /// The preferred first.
+    Several(#[schemars(length(min = 1, max = 32))] Vec<String>),
+}
+
+/// Whether a Splunk destination asks for acknowledgements.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AckMode {
+    /// Where the token has it.
+    #[default]
+    Auto,
+    /// Always; without it nothing is sent.
+    Required,
+    /// Never.
+    Off,
+}
+
 /// Lines of JSON in a file.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -48,9 +72,10 @@ pub(in crate::config) struct SplunkFile {
     /// Name of the destination in logs, metrics and the outbox; it must stay the same.
     #[schemars(required, length(min = 1, max = 64))]
     pub(in crate::config) name: Option<String>,
-    /// Where the collector listens, such as `https://splunk.example:8088`.
+    /// Where the collector listens, such as `https://splunk.example:8088`; several addresses of one Splunk: an array, the
+    /// preferred first, the others for when it fails.
     #[schemars(required)]
-    pub(in crate::config) url: Option<String>,
+    pub(in crate::config) url: Option<Addresses>,
     /// The collector's token.
     #[schemars(required)]
     pub(in crate::config) token: Option<SecretSource>,
@@ -70,10 +95,34 @@ pub(in crate::config) struct SplunkFile {
     #[serde(default = "default_sourcetype")]
     #[schemars(length(min = 1, max = 1024))]
     pub(in crate::config) sourcetype: String,
+    /// Indexer acknowledgement: `auto` uses it where the token has it and says which it is, `required` sends nothing
+    /// without it, `off` takes an answer for enough.
+    #[serde(default)]
+    pub(in crate::config) ack: AckMode,
+    /// Time between two questions for acknowledgements.
+    #[serde(default = "default_ack_poll_ms")]
+    #[schemars(range(min = 10, max = 600_000))]
+    pub(in crate::config) ack_poll_ms: u64,
+    /// What is not acknowledged after this time is sent again, under the same ids.
+    #[serde(default = "default_ack_timeout_ms")]
+    #[schemars(range(min = 1_000, max = 86_400_000))]
+    pub(in crate::config) ack_timeout_ms: u64,
     /// PEM file of the authority that signed the server's certificate; absent: the well-known ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub(in crate::config) ca_file: Option<String>,
+    /// PEM file of our own certificate, for a server that wants one; together with `client_key_file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(in crate::config) client_cert_file: Option<String>,
+    /// PEM file of its key, not encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(in crate::config) client_key_file: Option<String>,
+    /// Name that the server's certificate must bear, where it is not the host of the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub(in crate::config) server_name: Option<String>,
     /// Whether requests are compressed.
     #[serde(default = "default_gzip")]
     pub(in crate::config) gzip: bool,
@@ -103,9 +152,10 @@ pub(in crate::config) struct ElasticFile {
     /// Name of the destination in logs, metrics and the outbox; it must stay the same.
     #[schemars(required, length(min = 1, max = 64))]
     pub(in crate::config) name: Option<String>,
-    /// Where the server listens, such as `https://elastic.example:9200`.
+    /// Where the server listens, such as `https://elastic.example:9200`; several nodes of one cluster: an array, the
+    /// preferred first, the others for when it fails.
     #[schemars(required)]
-    pub(in crate::config) url: Option<String>,
+    pub(in crate::config) url: Option<Addresses>,
     /// Data stream that the alerts are created in.
     #[serde(default = "default_data_stream")]
     #[schemars(length(min = 1, max = 255))]
@@ -124,6 +174,18 @@ pub(in crate::config) struct ElasticFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub(in crate::config) ca_file: Option<String>,
+    /// PEM file of our own certificate, for a server that wants one; together with `client_key_file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(in crate::config) client_cert_file: Option<String>,
+    /// PEM file of its key, not encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(in crate::config) client_key_file: Option<String>,
+    /// Name that the server's certificate must bear, where it is not the host of the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub(in crate::config) server_name: Option<String>,
     /// Whether requests are compressed.
     #[serde(default = "default_gzip")]
     pub(in crate::config) gzip: bool,
@@ -183,6 +245,16 @@ fn default_splunk_source() -> String {
 
 fn default_sourcetype() -> String {
     "panicsift:alert".to_owned()
+}
+
+/// Splunk's advice is 10 s for many forwarders; one lane asks with one small request.
+fn default_ack_poll_ms() -> u64 {
+    2_000
+}
+
+/// Splunk's advice.
+fn default_ack_timeout_ms() -> u64 {
+    300_000
 }
 
 fn default_data_stream() -> String {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Scene;
 use crate::config::fault::{KeyPath, plain};
 use crate::config::file::destination::{
-    DestinationFile, ElasticFile, FileDestinationFile, KafkaDestinationFile, SplunkFile,
+    Addresses, DestinationFile, ElasticFile, FileDestinationFile, KafkaDestinationFile, SplunkFile,
 };
 use crate::config::{
     DeadLetterPlace, DestinationKind, DestinationSettings, ElasticLogin, HttpSettings, KafkaSourceSettings,
@@ -90,36 +90,97 @@ fn written(file: &FileDestinationFile, scene: &Scene<'_>) -> Option<DestinationK
 
 fn splunk(file: &SplunkFile, at: &KeyPath, scene: &mut Scene<'_>) -> Option<DestinationKind> {
     let http = HttpSettings {
-        url: url(file.url.as_deref(), &at.key("url"), scene),
+        urls: urls(file.url.as_ref(), &at.key("url"), scene),
         ca_file: scene.existing(&at.key("ca_file"), file.ca_file.as_ref()),
+        client_cert_file: scene.existing(&at.key("client_cert_file"), file.client_cert_file.as_ref()),
+        client_key_file: scene.existing(&at.key("client_key_file"), file.client_key_file.as_ref()),
+        server_name: file.server_name.clone(),
         gzip: file.gzip,
         timeout: Duration::from_millis(file.timeout_ms),
         batch_alerts_max: usize::try_from(file.batch_alerts_max).unwrap_or(usize::MAX),
         batch_bytes_max: usize::try_from(file.batch_bytes_max).unwrap_or(usize::MAX),
         retry_delay_max: Duration::from_millis(file.retry_delay_ms_max),
     };
+    tls(&http, at, scene);
+    if file.ack_poll_ms >= file.ack_timeout_ms {
+        let found = format!("{} is not less than ack_timeout_ms", file.ack_poll_ms);
+        scene.faults.push(at.key("ack_poll_ms"), found, "what is given up must have been asked for before");
+    }
     Some(DestinationKind::Splunk {
         http,
-        token: scene.secret(&at.key("token"), file.token.as_ref()?)?,
+        token: scene.credential(&at.key("token"), file.token.as_ref()?)?,
         index: file.index.clone(),
         host: file.host.clone(),
         source: file.source.clone(),
         sourcetype: file.sourcetype.clone(),
+        ack: file.ack,
+        ack_poll: Duration::from_millis(file.ack_poll_ms),
+        ack_timeout: Duration::from_millis(file.ack_timeout_ms),
     })
 }
 
 fn elastic(file: &ElasticFile, at: &KeyPath, scene: &mut Scene<'_>) -> Option<DestinationKind> {
     let http = HttpSettings {
-        url: url(file.url.as_deref(), &at.key("url"), scene),
+        urls: urls(file.url.as_ref(), &at.key("url"), scene),
         ca_file: scene.existing(&at.key("ca_file"), file.ca_file.as_ref()),
+        client_cert_file: scene.existing(&at.key("client_cert_file"), file.client_cert_file.as_ref()),
+        client_key_file: scene.existing(&at.key("client_key_file"), file.client_key_file.as_ref()),
+        server_name: file.server_name.clone(),
         gzip: file.gzip,
         timeout: Duration::from_millis(file.timeout_ms),
         batch_alerts_max: usize::try_from(file.batch_alerts_max).unwrap_or(usize::MAX),
         batch_bytes_max: usize::try_from(file.batch_bytes_max).unwrap_or(usize::MAX),
         retry_delay_max: Duration::from_millis(file.retry_delay_ms_max),
     };
+    tls(&http, at, scene);
     data_stream(&file.data_stream, &at.key("data_stream"), scene);
     Some(DestinationKind::Elastic { http, login: login(file, at, scene)?, data_stream: file.data_stream.clone() })
+}
+
+/// Certificates and names belong to TLS; a key that would have no effect is a mistake about what is protected.
+fn tls(http: &HttpSettings, at: &KeyPath, scene: &mut Scene<'_>) {
+    let set = [
+        ("client_cert_file", http.client_cert_file.is_some()),
+        ("client_key_file", http.client_key_file.is_some()),
+        ("server_name", http.server_name.is_some()),
+    ];
+    if http.urls.iter().any(|url| url.starts_with("http://")) {
+        for (key, _) in set.iter().filter(|(_, is_set)| *is_set) {
+            scene.faults.push(at.key(key), "an address without TLS is set", "every address must begin with https://");
+        }
+    }
+    let pair = "client_cert_file and client_key_file belong together";
+    match (&http.client_cert_file, &http.client_key_file) {
+        (Some(_), None) => scene.faults.push(at.key("client_key_file"), "missing", pair),
+        (None, Some(_)) => scene.faults.push(at.key("client_cert_file"), "missing", pair),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    if let Some(name) = &http.server_name
+        && (!super::host_fits(name) || name.starts_with('[') || name.parse::<std::net::IpAddr>().is_ok())
+    {
+        let found = format!("found \"{}\"", plain(name));
+        scene.faults.push(at.key("server_name"), found, "a host name is expected, such as splunk.example");
+    }
+}
+
+/// The addresses of a destination, all different.
+fn urls(addresses: Option<&Addresses>, at: &KeyPath, scene: &mut Scene<'_>) -> Vec<String> {
+    let several = match addresses {
+        // That it is missing has been noted before.
+        None => return Vec::new(),
+        Some(Addresses::One(address)) => return vec![url(address, at, scene)],
+        Some(Addresses::Several(several)) => several,
+    };
+    let mut urls: Vec<String> = Vec::new();
+    for (place, address) in several.iter().enumerate() {
+        let at = at.index(place);
+        let address = url(address, &at, scene);
+        if urls.contains(&address) {
+            scene.faults.push(at, "this address stands twice", "each address must be another one");
+        }
+        urls.push(address);
+    }
+    urls
 }
 
 /// The rules of Elasticsearch for names of data streams.
@@ -135,9 +196,9 @@ fn login(file: &ElasticFile, at: &KeyPath, scene: &mut Scene<'_>) -> Option<Elas
     let one_login = "use api_key, or user and password, or none of them";
     match (&file.api_key, &file.user, &file.password) {
         (None, None, None) => Some(ElasticLogin::None),
-        (Some(key), None, None) => scene.secret(&at.key("api_key"), key).map(ElasticLogin::ApiKey),
+        (Some(key), None, None) => scene.credential(&at.key("api_key"), key).map(ElasticLogin::ApiKey),
         (None, Some(user), Some(password)) => scene
-            .secret(&at.key("password"), password)
+            .credential(&at.key("password"), password)
             .map(|password| ElasticLogin::Basic { user: user.clone(), password }),
         (None, Some(_), None) => {
             scene.faults.push(at.key("password"), "missing", one_login);
@@ -191,10 +252,8 @@ fn kafka(
     })
 }
 
-/// An address of a server: scheme, host, port and path; a user in it would be a secret in plain text. That it is
-/// missing has been noted before.
-fn url(text: Option<&str>, at: &KeyPath, scene: &mut Scene<'_>) -> String {
-    let Some(text) = text else { return String::new() };
+/// An address of a server: scheme, host, port and path; a user in it would be a secret in plain text.
+fn url(text: &str, at: &KeyPath, scene: &mut Scene<'_>) -> String {
     let expected = "http:// or https:// with a host is expected, such as https://siem.example:8088";
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let authority = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());

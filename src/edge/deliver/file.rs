@@ -56,7 +56,7 @@ impl Outlet for NdjsonFile {
             let (path, rotate_bytes) = (self.path.clone(), self.rotate_bytes);
             let written = tokio::task::spawn_blocking(move || append(&path, rotate_bytes, &lines)).await;
             let why = match written {
-                Ok(Ok(())) => return Reading::Accepted { slow_down: false },
+                Ok(Ok(())) => return Reading::Accepted { slow_down: false, receipt: String::new() },
                 Ok(Err(error)) => error.to_string(),
                 Err(error) => error.to_string(),
             };

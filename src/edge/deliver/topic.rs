@@ -43,7 +43,7 @@ impl TopicOutlet {
         };
         let client = self.client.insert(client);
         match (client.send(&items).await, items.as_slice()) {
-            (Ok(()), _) => Reading::Accepted { slow_down: false },
+            (Ok(()), _) => Reading::Accepted { slow_down: false, receipt: String::new() },
             (Err(error @ ProduceError::TooLarge { .. }), [_]) => Reading::Words(vec![refused(&error)]),
             (Err(ProduceError::TooLarge { .. }), _) => one_by_one(client, &items).await,
             (Err(error), _) => read(&error),

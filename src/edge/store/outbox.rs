@@ -25,11 +25,16 @@ pub enum Fate {
     Degraded,
     /// Refused for good, in the destination's own words; stays in the outbox to be seen.
     Refused,
+    /// Never sent: a later change of the same cluster, told in its place, says all that it said.
+    Superseded,
+    /// Given up by an operator; the detail says by whom and why.
+    Dropped,
 }
 
 impl Fate {
     /// Every fate, for tables and metrics.
-    pub const ALL: [Self; 4] = [Self::Delivered, Self::Repeated, Self::Degraded, Self::Refused];
+    pub const ALL: [Self; 6] =
+        [Self::Delivered, Self::Repeated, Self::Degraded, Self::Refused, Self::Superseded, Self::Dropped];
 
     /// The name in the store and in metrics.
     pub fn name(self) -> &'static str {
@@ -38,10 +43,18 @@ impl Fate {
             Self::Repeated => "repeated",
             Self::Degraded => "degraded",
             Self::Refused => "refused",
+            Self::Superseded => "superseded",
+            Self::Dropped => "dropped",
         }
     }
 
-    fn named(name: &str) -> Option<Self> {
+    /// Whether the destination has the alert.
+    pub fn is_taken(self) -> bool {
+        matches!(self, Self::Delivered | Self::Repeated | Self::Degraded)
+    }
+
+    /// The fate of this name.
+    pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|fate| fate.name() == name)
     }
 }
@@ -93,22 +106,42 @@ pub struct Outbox {
     destination: String,
     /// Every alert up to this one has its answer.
     floor: i64,
+    /// The last intervention of an operator that the floor knows of: one that came later may have taken answers back.
+    known_intervention: i64,
 }
 
 impl Outbox {
     /// Opens the outbox of a store that is there already, for the destination of this name.
     pub fn open(path: &Path, destination: &str) -> Result<Self, StoreError> {
         let connection = schema::connect_existing(path)?;
-        let floor = floor(&connection, destination, 0).map_err(|e| schema::explain(path, &e))?;
-        Ok(Self { connection, path: path.to_owned(), destination: destination.to_owned(), floor })
+        let prepare = || -> rusqlite::Result<(i64, i64)> {
+            remember(&connection, destination)?;
+            let known_intervention = last_intervention(&connection)?;
+            Ok((known_intervention, floor(&connection, destination, 0)?))
+        };
+        let (known_intervention, floor) = prepare().map_err(|e| schema::explain(path, &e))?;
+        let (path, destination) = (path.to_owned(), destination.to_owned());
+        Ok(Self { connection, path, destination, floor, known_intervention })
     }
 
     /// Up to `n_max` alerts that wait, oldest first; stops before `bytes_max` of JSON, but gives at least one.
     pub fn pending(&self, n_max: usize, bytes_max: usize) -> Result<Vec<Pending>, StoreError> {
-        self.read_pending(n_max, bytes_max).map_err(|e| schema::explain(&self.path, &e))
+        self.pending_after(0, n_max, bytes_max)
     }
 
-    /// Writes answers down, all or none. An alert that has its answer already keeps it.
+    /// The same for alerts after the place `after` in the outbox.
+    pub fn pending_after(&self, after: i64, n_max: usize, bytes_max: usize) -> Result<Vec<Pending>, StoreError> {
+        self.read_pending(after.max(self.floor), n_max, bytes_max).map_err(|e| schema::explain(&self.path, &e))
+    }
+
+    /// The number of the last intervention of an operator that [`Self::raise_floor`] met; another one than before means
+    /// that what was read of the outbox may no longer hold.
+    pub fn known_intervention(&self) -> i64 {
+        self.known_intervention
+    }
+
+    /// Writes answers down, all or none. An alert that has its answer already keeps it, but for one that an operator
+    /// dropped while it was under way: that the destination took it is the truth.
     pub fn settle(&mut self, settlements: &[Settlement]) -> Result<(), StoreError> {
         let path = &self.path;
         let write = |connection: &mut Connection, destination: &str| -> rusqlite::Result<()> {
@@ -124,21 +157,29 @@ impl Outbox {
         self.count_waiting().map_err(|e| schema::explain(&self.path, &e))
     }
 
-    /// Moves the floor up over alerts that were answered in the meantime.
+    /// Moves the floor up over alerts that were answered in the meantime; finds it anew, by one pass, after an operator
+    /// intervened (in whatever process), since an alert below it may wait again.
     pub fn raise_floor(&mut self) -> Result<(), StoreError> {
-        self.floor =
-            floor(&self.connection, &self.destination, self.floor).map_err(|e| schema::explain(&self.path, &e))?;
+        self.find_floor().map_err(|e| schema::explain(&self.path, &e))
+    }
+
+    /// The intervention is looked up first: one that comes between the two is met by the next call.
+    fn find_floor(&mut self) -> rusqlite::Result<()> {
+        let intervention = last_intervention(&self.connection)?;
+        let known = if intervention == self.known_intervention { self.floor } else { 0 };
+        self.floor = floor(&self.connection, &self.destination, known)?;
+        self.known_intervention = intervention;
         Ok(())
     }
 
-    fn read_pending(&self, n_max: usize, bytes_max: usize) -> rusqlite::Result<Vec<Pending>> {
+    fn read_pending(&self, after: i64, n_max: usize, bytes_max: usize) -> rusqlite::Result<Vec<Pending>> {
         let mut statement = self.connection.prepare_cached(
             "SELECT seq, cluster, body FROM outbox AS o WHERE seq > ?2
              AND NOT EXISTS (SELECT 1 FROM delivery AS d WHERE d.destination = ?1 AND d.seq = o.seq)
              ORDER BY seq LIMIT ?3",
         )?;
         let limit = i64::try_from(n_max).unwrap_or(i64::MAX);
-        let mut rows = statement.query(params![self.destination, self.floor, limit])?;
+        let mut rows = statement.query(params![self.destination, after, limit])?;
         let mut pending: Vec<Pending> = Vec::new();
         let mut n_bytes = 0_usize;
         while let Some(row) = rows.next()? {
@@ -172,6 +213,23 @@ const FLOOR: &str = "SELECT coalesce(
          ORDER BY seq LIMIT 1),
         (SELECT max(seq) FROM outbox),
         ?2)";
+
+/// The number of the last intervention; 0 when there was none. Numbers are never given twice.
+fn last_intervention(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("SELECT coalesce(max(id), 0) FROM intervention")?.query_row([], |row| row.get(0))
+}
+
+/// Notes that a destination of this name reads the outbox. Writes only for one that is new, so that a full disk keeps
+/// no lane from its start.
+fn remember(connection: &Connection, destination: &str) -> rusqlite::Result<()> {
+    let is_known: bool = connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM destination WHERE name = ?1)")?
+        .query_row([destination], |row| row.get(0))?;
+    if !is_known {
+        connection.execute("INSERT OR IGNORE INTO destination VALUES (?1, ?2)", params![destination, now_ms()])?;
+    }
+    Ok(())
+}
 
 fn floor(connection: &Connection, destination: &str, known: i64) -> rusqlite::Result<i64> {
     let found: i64 = connection.prepare_cached(FLOOR)?.query_row(params![destination, known], |row| row.get(0))?;
@@ -219,6 +277,7 @@ pub(super) fn prune(
         .collect::<rusqlite::Result<_>>()?;
     for seq in &seqs {
         transaction.prepare_cached("DELETE FROM delivery WHERE seq = ?1")?.execute([seq])?;
+        transaction.prepare_cached("DELETE FROM intervention WHERE seq = ?1")?.execute([seq])?;
         transaction.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?.execute([seq])?;
     }
     transaction.commit()?;
@@ -235,7 +294,9 @@ pub(super) fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
 fn insert(transaction: &Transaction<'_>, destination: &str, settlements: &[Settlement]) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
         "INSERT INTO delivery (destination, seq, fate, detail, attempts, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (destination, seq) DO NOTHING",
+         ON CONFLICT (destination, seq) DO UPDATE SET fate = excluded.fate, detail = excluded.detail,
+            attempts = excluded.attempts, at_ms = excluded.at_ms
+         WHERE fate = 'dropped' AND excluded.fate IN ('delivered', 'repeated', 'degraded')",
     )?;
     let at_ms = now_ms();
     for one in settlements {

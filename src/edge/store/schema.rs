@@ -14,7 +14,8 @@ use super::{BUSY_WAIT, StoreError};
 const APPLICATION_ID: i64 = 0x5053_4654;
 
 /// Each brings a store from the version that is its index to the next one. Only ever append.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
     CREATE TABLE state (
         kind TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, key)
@@ -41,7 +42,34 @@ const MIGRATIONS: [&str; 1] = ["
         PRIMARY KEY (destination, seq)
     ) WITHOUT ROWID, STRICT;
     CREATE INDEX delivery_seq ON delivery (seq);
-"];
+",
+    // Who reads the outbox, what operators did to it, and which dead letters were replayed.
+    "
+    CREATE TABLE destination (name TEXT PRIMARY KEY, since_ms INTEGER NOT NULL) WITHOUT ROWID, STRICT;
+    INSERT INTO destination SELECT destination, min(at_ms) FROM delivery GROUP BY destination;
+    CREATE TABLE intervention (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        action TEXT NOT NULL,
+        destination TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        who TEXT NOT NULL,
+        why TEXT NOT NULL,
+        fate_before TEXT,
+        detail_before TEXT NOT NULL,
+        attempts_before INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX intervention_seq ON intervention (seq);
+    CREATE TABLE letter_replay (
+        letter TEXT PRIMARY KEY,
+        done INTEGER NOT NULL,
+        target TEXT NOT NULL,
+        who TEXT NOT NULL,
+        begun_ms INTEGER NOT NULL,
+        done_ms INTEGER
+    ) WITHOUT ROWID, STRICT;
+",
+];
 
 /// The version that this panicsift writes.
 #[expect(clippy::cast_possible_wrap, reason = "a count of migrations; `try_from` is not const")]
@@ -52,8 +80,13 @@ const WAL_BYTES_MAX: i64 = 64 << 20;
 
 /// Locks the file beside the store that says who owns it.
 pub(super) fn lock_owner(path: &Path) -> Result<File, StoreError> {
+    lock_beside(path, ".lock")?.ok_or_else(|| StoreError::InUse(path.to_owned()))
+}
+
+/// Locks the file beside the store whose name goes on with `ending`; `None` while another process has it.
+pub(super) fn lock_beside(path: &Path, ending: &str) -> Result<Option<File>, StoreError> {
     let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
+    name.push(ending);
     let unwritable = |error: &std::io::Error| match error.kind() {
         std::io::ErrorKind::StorageFull => StoreError::Full(path.to_owned()),
         _ => StoreError::Unwritable { path: path.to_owned(), detail: error.to_string() },
@@ -65,8 +98,8 @@ pub(super) fn lock_owner(path: &Path) -> Result<File, StoreError> {
         .open(PathBuf::from(name))
         .map_err(|error| unwritable(&error))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(unwritable(&error)),
     }
 }

@@ -113,7 +113,7 @@ fn a_store_of_a_newer_version_is_refused_and_left_alone() {
             let connection = Connection::open(path).unwrap();
             connection.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA user_version = 99").unwrap();
         },
-        "has version 99, this panicsift reads up to 1; run the newer panicsift",
+        "has version 99, this panicsift reads up to 2; run the newer panicsift",
     );
 }
 
@@ -247,4 +247,25 @@ fn a_store_in_memory_does_the_same() {
     store.commit(&[row("a", Some("1"))], &[alert("x", "c")], &checkpoint(1)).unwrap();
     assert_eq!(store.load_state("cell").unwrap().len(), 1);
     assert_eq!(store.alerts_of("c").unwrap().len(), 1);
+}
+
+#[test]
+fn a_store_of_the_version_before_is_brought_up_to_date_with_what_it_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let mut store = Store::open(&path).unwrap();
+    store.commit(&[row("a", Some("1"))], &[alert("x", "c")], &checkpoint(3)).unwrap();
+    Outbox::open(&path, "siem").unwrap().settle(&[settlement(1, Fate::Refused)]).unwrap();
+    store
+        .connection
+        .execute_batch(
+            "DROP TABLE destination; DROP TABLE intervention; DROP TABLE letter_replay; PRAGMA user_version = 1",
+        )
+        .unwrap();
+    drop(store);
+    assert!(matches!(Outbox::open(&path, "siem").unwrap_err(), StoreError::Old { found: 1, known: 2, .. }));
+    let store = Store::open(&path).unwrap();
+    assert_eq!((store.load_state("cell").unwrap().len(), store.load_checkpoint().unwrap()), (1, checkpoint(3)));
+    let counts = store.outbox_counts().unwrap();
+    assert_eq!((counts[0].destination.as_str(), counts[0].fate), ("siem", Some(Fate::Refused)));
 }
