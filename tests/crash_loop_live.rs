@@ -501,13 +501,13 @@ async fn live_service_loses_doubles_and_silences_nothing_however_often_it_is_kil
         verdict.doubled.n,
         verdict.silent.n
     ));
-    let repeats: Vec<String> =
-        receivers.iter().map(|one| format!("{} {}", one.name, one.ids.len() - verdict.n_alerts)).collect();
+    let repeats: Vec<String> = receivers.iter().map(|one| format!("{} {}", one.name, one.repeats())).collect();
     say(&format!(
-        "crash loop: seed {seed}, {} alerts (repeated under their id: {}), {working} of {kills} kills at work, {:.0} s of \
+        "crash loop: seed {seed}, {} alerts (repeated under their id: {}; superseded {}), {working} of {kills} kills at work, {:.0} s of \
          kills, {:.0} s in all",
         verdict.n_alerts,
         repeats.join(", "),
+        verdict.n_superseded,
         looped.as_secs_f64(),
         began.elapsed().as_secs_f64()
     ));

@@ -24,6 +24,8 @@ pub(super) struct Verdict {
     pub(super) silent: Findings,
     /// Alerts that were raised.
     pub(super) n_alerts: usize,
+    /// Changes in a life that were not told because a later one, which was told, says as much; over all receivers.
+    pub(super) n_superseded: usize,
 }
 
 /// How many, and the first of them in words.
@@ -49,6 +51,13 @@ pub(super) struct Received {
     pub(super) ids: Vec<String>,
     /// Whether the same id may be there more than once.
     pub(super) may_repeat: bool,
+}
+
+impl Received {
+    /// Times that an alert came again under its id.
+    pub(super) fn repeats(&self) -> usize {
+        self.ids.len() - self.ids.iter().collect::<BTreeSet<_>>().len()
+    }
 }
 
 impl Verdict {
@@ -103,23 +112,38 @@ impl Verdict {
         self.doubled.add((alerts.len() - turns.len()) as u64, || "two alerts about one turn of a cluster".to_owned());
         for receiver in receivers {
             let held: BTreeSet<&String> = receiver.ids.iter().collect();
-            let missing = ids.iter().filter(|id| !held.contains(id)).count() as u64;
-            self.lost.add(missing, || format!("{}: {missing} of {} alerts are not there", receiver.name, ids.len()));
+            let fates: BTreeMap<&String, Fate> =
+                ids.iter().filter_map(|id| Some((id, fate(&store, id, receiver.name)?))).collect();
+            let is_told = |alert: &Value| {
+                let id = id(alert);
+                held.contains(&id) && fates.get(&id).is_some_and(|fate| fate.is_taken())
+            };
+            let (mut n_missing, mut n_unsettled) = (0, 0);
+            for (at, alert) in alerts.iter().enumerate() {
+                let id = id(alert);
+                let is_superseded = fates.get(&id) == Some(&Fate::Superseded)
+                    && alert["change"] == "raised"
+                    && alerts[at + 1..].iter().any(|later| later["cluster"] == alert["cluster"] && is_told(later));
+                self.n_superseded += usize::from(is_superseded);
+                n_missing += u64::from(!held.contains(&id) && !is_superseded);
+                n_unsettled += u64::from(!fates.get(&id).is_some_and(|fate| fate.is_taken()) && !is_superseded);
+            }
+            let name = receiver.name;
+            self.lost.add(n_missing, || format!("{name}: {n_missing} of {} alerts are not there", ids.len()));
+            self.silent.add(n_unsettled, || format!("{name}: {n_unsettled} alerts have no good fate"));
             let unheard = held.iter().filter(|id| !ids.contains(id.as_str())).count() as u64;
-            self.silent.add(unheard, || format!("{}: {unheard} alerts that the store does not have", receiver.name));
+            self.silent.add(unheard, || format!("{name}: {unheard} alerts that the store does not have"));
             if !receiver.may_repeat {
                 let again = (receiver.ids.len() - held.len()) as u64;
-                self.doubled.add(again, || format!("{}: {again} alerts are there twice", receiver.name));
+                self.doubled.add(again, || format!("{name}: {again} alerts are there twice"));
             }
-            let unsettled = ids.iter().filter(|id| !is_delivered(&store, id, receiver.name)).count() as u64;
-            self.silent.add(unsettled, || format!("{}: {unsettled} alerts have no good fate", receiver.name));
         }
     }
 }
 
-fn is_delivered(store: &Store, alert_id: &str, destination: &str) -> bool {
-    let deliveries = store.deliveries_of(alert_id).unwrap();
-    deliveries.iter().any(|one| one.destination == destination && matches!(one.fate, Fate::Delivered | Fate::Repeated))
+/// What became of an alert at a destination.
+fn fate(store: &Store, alert_id: &str, destination: &str) -> Option<Fate> {
+    store.deliveries_of(alert_id).unwrap().into_iter().find(|one| one.destination == destination).map(|one| one.fate)
 }
 
 /// The events of all cells by service, route and file, as the store names them.
