@@ -23,6 +23,7 @@ use panicsift::edge::admin::{Health, HealthLimits, RECORDS};
 use panicsift::edge::deliver::{BatchLimits, Lane, Outlet, PaceLimits, Reading, Sending, deliver};
 use panicsift::edge::store::Store;
 use panicsift::edge::{DeadLetterError, DeadLetters, Pull, Source, SourceError};
+use panicsift::pipeline::Context;
 use panicsift::pipeline::alert::Alert;
 use panicsift::pipeline::cell::Cell;
 use panicsift::pipeline::event::{Batch, Checkpoint, Millis, Position, Rejection};
@@ -59,21 +60,11 @@ enum Point {
     Settled,
 }
 
-const POINTS: [Point; 10] = [
-    Point::Pulled,
-    Point::Folded,
-    Point::HalfRefused,
-    Point::Refused,
-    Point::InTransaction,
-    Point::Committed,
-    Point::Told,
-    Point::Sending,
-    Point::Sent,
-    Point::Settled,
-];
-
 /// Partition and offset of the first record of a batch.
 type Place = (i32, i64);
+
+/// Reason and bytes of a bad record.
+type Letter = (String, Vec<u8>);
 
 /// Ends each batch once at its point.
 #[derive(Default)]
@@ -91,7 +82,7 @@ struct Fuse {
 #[derive(Clone, Default)]
 struct Outside {
     fuse: Arc<Mutex<Fuse>>,
-    letters: Arc<Mutex<Vec<(Place, String, Vec<u8>)>>>,
+    letters: Arc<Mutex<Vec<(Place, Letter)>>>,
     offsets: Arc<Mutex<Checkpoint>>,
     received: Arc<Mutex<Vec<Alert>>>,
 }
@@ -170,7 +161,7 @@ impl DeadLetters for Letters {
         let n_written = if half { rejections.len() / 2 } else { rejections.len() };
         for Rejection { record, reason, .. } in rejections.iter().take(n_written) {
             let place = (record.position.partition, record.position.offset);
-            locked(&self.0.letters).push((place, reason.name().to_owned(), record.payload.to_vec()));
+            locked(&self.0.letters).push((place, (reason.name().to_owned(), record.payload.to_vec())));
         }
         if half || self.0.blows(Point::Refused) {
             return Err(DeadLetterError { place: "topic".to_owned(), error: "cut".to_owned() });
@@ -234,9 +225,11 @@ static RECORDS_OF_TOPIC: LazyLock<Vec<(Place, Vec<u8>)>> = LazyLock::new(|| {
     (0_i64..).map(place).zip(values).collect()
 });
 
+static CONTEXT: LazyLock<Arc<Context>> = LazyLock::new(|| Arc::new(context()));
+
 /// A run through lives: its store, and what is outside.
 struct Run {
-    _dir: TempDir,
+    dir: TempDir,
     store: PathBuf,
     outside: Outside,
     n_lives: usize,
@@ -257,7 +250,7 @@ impl Run {
         let outside = Outside::default();
         locked(&outside.fuse).point = point;
         let store = dir.path().join("store.db");
-        let mut run = Self { store, outside, n_lives: 0, _dir: dir };
+        let mut run = Self { store, outside, n_lives: 0, dir };
         while !matches!(run.live(runtime, batches_max), Life::AtEnd) {
             assert!(run.n_lives < 1_000, "no life gets further");
         }
@@ -267,6 +260,7 @@ impl Run {
     fn live(&mut self, runtime: &Runtime, batches_max: usize) -> Life {
         self.n_lives += 1;
         let store = Store::open(&self.store).unwrap();
+        // Left by a cut within the transaction.
         on_store(&self.store, "DROP TRIGGER IF EXISTS cut");
         let mut engine = engine(&self.outside, &self.store, store);
         let bomb = Bomb(self.outside.clone());
@@ -348,7 +342,7 @@ impl Run {
 
 fn engine(outside: &Outside, path: &Path, store: Store) -> Engine<Topic, Letters> {
     let checkpoint = store.load_checkpoint().unwrap();
-    let (_, context) = watch::channel(Arc::new(context()));
+    let (_, context) = watch::channel(Arc::clone(&CONTEXT));
     let refused_share = RefusedShare::new(&DeadLetterSettings {
         place: DeadLetterPlace::File(PathBuf::new()),
         share_max: 1.0,
@@ -361,56 +355,150 @@ fn engine(outside: &Outside, path: &Path, store: Store) -> Engine<Topic, Letters
 }
 
 /// What the dead letters hold of each bad record; a letter that stands twice is the same twice.
-fn folded(outside: &Outside) -> BTreeMap<Place, (String, Vec<u8>)> {
+fn folded(outside: &Outside) -> BTreeMap<Place, Letter> {
     let mut by_place = BTreeMap::new();
-    for (place, reason, bytes) in locked(&outside.letters).iter() {
-        let letter = (reason.clone(), bytes.clone());
-        assert_eq!(by_place.entry(*place).or_insert_with(|| letter.clone()), &letter, "{place:?}");
+    for (place, letter) in locked(&outside.letters).iter() {
+        assert_eq!(by_place.entry(*place).or_insert_with(|| letter.clone()), letter, "{place:?}");
     }
     by_place
 }
 
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
+
+/// One life from the first record to the last.
+static WHOLE: LazyLock<Run> = LazyLock::new(|| Run::through(&RUNTIME, None, usize::MAX));
+
+/// A life for each batch, each ended in order.
+static ANEW: LazyLock<Run> = LazyLock::new(|| Run::through(&RUNTIME, None, 1));
+
+fn n_batches() -> usize {
+    RECORDS_OF_TOPIC.len().div_ceil(BATCH_RECORDS)
+}
+
 #[test]
-fn a_life_that_ends_anywhere_loses_nothing_and_counts_nothing_twice() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let whole = Run::through(&runtime, None, usize::MAX);
-    let anew = Run::through(&runtime, None, 1);
-    let n_batches = RECORDS_OF_TOPIC.len().div_ceil(BATCH_RECORDS);
-    assert_eq!((whole.n_lives, anew.n_lives), (1, n_batches + 1));
+fn lives_that_end_in_order_count_what_one_life_counts() {
+    let (whole, anew) = (&*WHOLE, &*ANEW);
+    assert_eq!((whole.n_lives, anew.n_lives), (1, n_batches() + 1));
     assert_eq!(whole.counts(), anew.counts());
     assert_eq!(whole.counts().values().sum::<u64>(), 1_700);
     assert!(anew.alerts().len() >= 3, "{} alerts", anew.alerts().len());
     assert_eq!(folded(&whole.outside), folded(&anew.outside));
     let n_bad = RECORDS_OF_TOPIC.len() - 1_700;
     assert_eq!((folded(&whole.outside).len(), locked(&whole.outside.letters).len()), (n_bad, n_bad));
+}
 
-    for point in POINTS {
-        let run = Run::through(&runtime, Some(point), usize::MAX);
-        let n_cut = locked(&run.outside.fuse).cut.len();
-        let is_of_alerts = matches!(point, Point::Sending | Point::Sent | Point::Settled);
-        assert_eq!(run.n_lives, n_cut + 1, "{point:?}");
-        assert!(n_cut == n_batches || (is_of_alerts && n_cut >= 2), "{point:?}: {n_cut} of {n_batches}");
-        assert_eq!(run.counts(), whole.counts(), "{point:?}");
-        assert_eq!(folded(&run.outside), folded(&whole.outside), "{point:?}");
-        assert_eq!(run.checkpoint(), whole.checkpoint(), "{point:?}");
-        assert_eq!(*locked(&run.outside.offsets), run.checkpoint(), "{point:?}: the offsets are at the end");
-        if !is_of_alerts {
-            assert!(run.state() == anew.state(), "{point:?}: the state is another one");
-            assert_eq!(run.alerts(), anew.alerts(), "{point:?}");
-        }
-        let n_received = locked(&run.outside.received).len();
-        assert!(point == Point::Sent || n_received == run.alerts().len(), "{point:?}: an alert came twice");
-        check_order(&run, point);
+#[track_caller]
+fn check(point: Point) {
+    let (whole, anew) = (&*WHOLE, &*ANEW);
+    let run = Run::through(&RUNTIME, Some(point), usize::MAX);
+    let n_cut = locked(&run.outside.fuse).cut.len();
+    let is_of_alerts = matches!(point, Point::Sending | Point::Sent | Point::Settled);
+    assert_eq!(run.n_lives, n_cut + 1);
+    // Batches without an alert send nothing.
+    assert!(n_cut == n_batches() || (is_of_alerts && n_cut >= 2), "{n_cut} of {} batches were cut", n_batches());
+    assert_eq!(run.counts(), whole.counts());
+    assert_eq!(folded(&run.outside), folded(&whole.outside));
+    assert_eq!(run.checkpoint(), whole.checkpoint());
+    assert_eq!(*locked(&run.outside.offsets), run.checkpoint(), "the offsets are at the end");
+    if !is_of_alerts {
+        assert!(run.state() == anew.state(), "the state is another one");
+        assert_eq!(run.alerts(), anew.alerts());
     }
+    let n_received = locked(&run.outside.received).len();
+    match point {
+        Point::Sent => assert_eq!(n_received, run.alerts().len() + n_cut_alerts(&run), "what is not noted comes again"),
+        _ => assert_eq!(n_received, run.alerts().len(), "an alert came twice"),
+    }
+    check_order(&run);
+}
+
+/// Alerts that came more than once.
+fn n_cut_alerts(run: &Run) -> usize {
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for alert in locked(&run.outside.received).iter() {
+        *times.entry(alert.alert_id.clone()).or_default() += 1;
+    }
+    assert!(times.values().all(|n| *n <= 2) && times.values().any(|n| *n == 2), "{times:?}");
+    times.values().filter(|n| **n == 2).count()
+}
+
+#[test]
+fn a_life_that_ends_after_the_pull_costs_nothing() {
+    check(Point::Pulled);
+}
+
+#[test]
+fn a_life_that_ends_after_the_fold_costs_nothing() {
+    check(Point::Folded);
+}
+
+#[test]
+fn a_life_that_ends_among_its_dead_letters_costs_nothing() {
+    check(Point::HalfRefused);
+}
+
+#[test]
+fn a_life_that_ends_between_its_dead_letters_and_the_store_costs_nothing() {
+    check(Point::Refused);
+}
+
+#[test]
+fn a_life_that_ends_within_the_transaction_costs_nothing() {
+    check(Point::InTransaction);
+}
+
+#[test]
+fn a_life_that_ends_between_the_store_and_the_offsets_costs_nothing() {
+    check(Point::Committed);
+}
+
+#[test]
+fn a_life_that_ends_after_the_offsets_costs_nothing() {
+    check(Point::Told);
+}
+
+#[test]
+fn a_life_that_ends_before_its_alerts_are_sent_costs_nothing() {
+    check(Point::Sending);
+}
+
+#[test]
+fn a_life_that_ends_before_it_notes_what_was_sent_repeats_it_under_the_same_ids() {
+    check(Point::Sent);
+}
+
+#[test]
+fn a_life_that_ends_after_it_noted_what_was_sent_costs_nothing() {
+    check(Point::Settled);
+}
+
+/// Pages overwritten by somebody else while the service runs: it ends rather than count on them, and refuses the file.
+#[test]
+fn a_store_that_is_damaged_in_use_ends_the_life_and_is_refused_by_the_next() {
+    let mut run =
+        Run { dir: tempfile::tempdir().unwrap(), store: PathBuf::new(), outside: Outside::default(), n_lives: 0 };
+    run.store = run.dir.path().join("store.db");
+    assert!(matches!(run.live(&RUNTIME, 3), Life::Over));
+    let mut engine = engine(&run.outside, &run.store, Store::open(&run.store).unwrap());
+    let mut bytes = std::fs::read(&run.store).unwrap();
+    bytes.iter_mut().skip(4_096).for_each(|byte| *byte ^= 0x5a);
+    std::fs::write(&run.store, bytes).unwrap();
+    let error = (0..3).find_map(|_| RUNTIME.block_on(engine.turn(Millis(0), || None)).err());
+    let said = format!("{:#}", error.unwrap());
+    assert!(said.contains("the batch was not committed") && said.contains("the store is damaged"), "{said}");
+    drop(engine);
+    let said = Store::open(&run.store).unwrap_err().to_string();
+    assert!(said.contains("is damaged") && said.contains("bring back a copy"), "{said}");
 }
 
 /// Each cluster's alerts first arrived in the order of their life, none left out.
-fn check_order(run: &Run, point: Point) {
+fn check_order(run: &Run) {
     let mut next: BTreeMap<String, u64> = BTreeMap::new();
     for alert in run.alerts() {
         let alert: serde_json::Value = serde_json::from_str(&alert).unwrap();
         let ordinal = next.entry(alert["cluster"].to_string()).or_default();
-        assert_eq!(alert["ordinal"], *ordinal, "{point:?}: {alert}");
+        assert_eq!(alert["ordinal"], *ordinal, "{alert}");
         *ordinal += 1;
     }
 }
