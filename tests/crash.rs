@@ -185,7 +185,7 @@ impl Outlet for Receiver {
                 locked(&self.0.fuse).blown = true;
                 return std::future::pending().await;
             }
-            Reading::Accepted { slow_down: false }
+            Reading::Accepted { slow_down: false, receipt: String::new() }
         })
     }
 }

@@ -52,6 +52,9 @@ mod tidy;
 /// The service on a Kafka of three nodes that are killed in turn.
 #[cfg(test)]
 mod broker_loss_live;
+/// The whole service killed again and again among faults of all that it talks to: nothing lost, doubled or silent.
+#[cfg(test)]
+mod crash_loop_live;
 /// OpenSearch and Elasticsearch themselves, where one is told of: prepared by `setup`, then every alert once.
 #[cfg(test)]
 mod elastic_live;

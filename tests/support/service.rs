@@ -4,9 +4,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use panicsift::edge::store::Store;
@@ -16,6 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::kafka::{Sent, committed, create_topic, unique};
+use super::servers::free_port;
 
 /// Longest wait for the service to do what it should: a debug build on two busy cores.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -97,8 +98,7 @@ impl Place {
             group: unique("service"),
             dead_letters: unique("refused"),
             n_partitions,
-            // Free now; nobody else takes it within the moment until the service does.
-            admin: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(),
+            admin: ([127, 0, 0, 1], free_port()).into(),
         };
         // Record times are those of the events; retention must not take them for old.
         let roomy = [("max.message.bytes", "8388608"), ("retention.ms", "-1")];
@@ -157,7 +157,7 @@ path = "alerts.jsonl"
             group: self.group.clone(),
             dead_letters: self.dead_letters.clone(),
             n_partitions: self.n_partitions,
-            admin: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(),
+            admin: ([127, 0, 0, 1], free_port()).into(),
         };
         std::fs::write(twin.config(), twin.toml(20, "")).unwrap();
         twin
@@ -178,6 +178,11 @@ path = "alerts.jsonl"
     /// Its configuration.
     pub(crate) fn config(&self) -> PathBuf {
         self.path("panicsift.toml")
+    }
+
+    /// Alerts that wait for a destination.
+    pub(crate) fn n_waiting(&self, destination: &str) -> u64 {
+        Store::open_read_only(&self.store()).unwrap().n_waiting(destination).unwrap()
     }
 
     /// The store.
@@ -382,8 +387,13 @@ impl Running {
         self.child.wait().unwrap();
     }
 
+    /// How it ended, if it did.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// The end of what it wrote to standard error.
-    fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         format!("\n{}", lines[lines.len().saturating_sub(30)..].join("\n"))
