@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use panicsift::app::engine::{Engine, Parts, RefusedShare, Turn};
-use panicsift::config::{DeadLetterPlace, DeadLetterSettings};
+use panicsift::config::{DeadLetterPlace, DeadLetterSettings, RawBytes};
 use panicsift::edge::admin::{Health, HealthLimits, RECORDS};
 use panicsift::edge::deliver::{BatchLimits, Lane, Outlet, PaceLimits, Reading, Sending, deliver};
 use panicsift::edge::store::Store;
@@ -348,6 +348,7 @@ fn engine(outside: &Outside, path: &Path, store: Store) -> Engine<Topic, Letters
         share_max: 1.0,
         window: Duration::from_mins(1),
         window_records_min: u64::MAX,
+        raw: RawBytes::Keep,
     });
     let source = Topic { checkpoint: checkpoint.clone(), outside: outside.clone(), store: path.to_owned() };
     let dead_letters = Letters(outside.clone());
