@@ -21,6 +21,9 @@ mod dead_letters;
 /// Alerts to scripted destinations: outage, poison, order, a crash between delivery and settling.
 #[cfg(test)]
 mod delivery;
+/// Canaries in everything that a sender chooses: on no disk and in no output, but for dead letters that keep bytes.
+#[cfg(test)]
+mod leaks;
 /// The embedded broker: every record once, over a restart in the middle.
 #[cfg(test)]
 mod mock_broker;
