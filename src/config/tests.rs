@@ -72,8 +72,12 @@ fn the_example_with_all_comments_in_force_has_only_faults_of_files_that_are_not_
     let expected = [
         "dead_letters.path: topic and path are both set",
         "destination[1].ca_file: there is no file",
+        "destination[1].client_cert_file: there is no file",
+        "destination[1].client_key_file: there is no file",
         "destination[1].token: the file",
         "destination[2].ca_file: there is no file",
+        "destination[2].client_cert_file: there is no file",
+        "destination[2].client_key_file: there is no file",
         "models.clustering: there is no file",
         "models.hostility: there is no file",
         "models.panics: there is no file",
