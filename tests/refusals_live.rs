@@ -7,9 +7,10 @@
 //! of its own refuses is tried on one that the test starts.
 
 mod node;
-mod secure;
 mod sending;
-mod tight;
+
+mod alone;
+mod secure;
 
 use panicsift::edge::deliver::{HttpSettings, Login, Reading};
 use panicsift::edge::store::Fate;

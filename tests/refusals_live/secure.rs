@@ -14,7 +14,6 @@ use super::node::{Node, Way, basic, read, trusting};
 use super::sending::Sending;
 use crate::support::alert;
 use crate::support::kafka::unique;
-use crate::support::servers::{Kind, Server, may_start_servers};
 
 const OPENSEARCH: (&str, &str) = ("PANICSIFT_TEST_OPENSEARCH_SECURE", "admin");
 const ELASTICSEARCH: (&str, &str) = ("PANICSIFT_TEST_ELASTICSEARCH_SECURE", "elastic");
@@ -292,37 +291,6 @@ async fn what_the_failure_store_took_is_degraded_and_the_others_are_delivered() 
     let found = node.ask(Method::POST, &format!("{failures}/_search"), &Value::Null).await;
     let kept = &found["hits"]["hits"][0]["_source"]["document"]["source"]["event"]["id"];
     assert_eq!((&found["hits"]["total"]["value"], kept), (&json!(1), &json!("no number")), "{found}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_killed_and_comes_back_without_its_users_costs_only_time() {
-    if !may_start_servers("a_server_that_is_killed_and_comes_back_without_its_users_costs_only_time") {
-        return;
-    }
-    let server = Server::start(Kind::OpenSearchSecure);
-    let folder = server.folder();
-    let node = Node::in_folder(folder, OPENSEARCH.1);
-    node.prepare().await;
-    let mut sending = Sending::new();
-    sending.put(0..400);
-    sending.start_as("elastic", &as_writer(&node, folder), 2);
-    sending.until_requests(20).await;
-    server.kill();
-    sending.until_it_says(&["destination elastic is tried again", "Connection refused"]).await;
-    server.restart();
-    sending
-        .until_read("503", |reading| {
-            matches!(reading, Reading::Retry { why, .. }
-                if why.contains("HTTP 503") && why.contains("OpenSearch Security not initialized"))
-        })
-        .await;
-    sending.drained().await;
-    sending.stop().await;
-    for id in sending.ids() {
-        // What was stored when the answer was cut off is found to be there.
-        assert!(matches!(sending.fate(&id).0, Fate::Delivered | Fate::Repeated), "{id} {:?}", sending.fate(&id));
-    }
-    assert_eq!(node.ids().await, sending.ids());
 }
 
 /// Which of the two lives in this folder.
