@@ -19,6 +19,8 @@ mod time_order;
 
 mod demo;
 
+pub mod dead_letters;
+pub mod outbox;
 mod setup;
 
 use crate::pipeline::event::Millis;
@@ -31,9 +33,14 @@ pub use setup::{print_elastic, setup_elastic};
 
 pub use crate::edge::elastic::Product;
 
-/// Real time: for the dead letters' share, the age of what is pruned, and epochs that close while nothing comes.
+/// A text of the outside as it may be shown: one printable line, bounded.
+fn plain(text: &str) -> String {
+    crate::pipeline::neutral::line(text, 400).into_owned()
+}
+
+/// Real time: for the dead letters' share, the age of what is pruned or waits, and epochs that close while nothing comes.
 #[expect(clippy::disallowed_methods, reason = "the loop's one look at the clock; everything else counts event time")]
-fn wall_clock() -> Millis {
+pub fn wall_clock() -> Millis {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -3,14 +3,19 @@
 //! Only types and words; nothing here reads a file or does work. [`command`] is also what completions and manual pages
 //! are made of, so that they never disagree with the help. Exit codes are in [`EXIT_CODES`].
 
+mod dead_letters;
+mod outbox;
 mod setup;
 
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+pub use self::dead_letters::{
+    DeadLettersArgs, DeadLettersDeed, LetterShowArgs, LettersListArgs, LettersPurgeArgs, LettersReplayArgs,
+};
+pub use self::outbox::{OutboxArgs, OutboxDeed, OutboxDropArgs, OutboxListArgs, OutboxRetryArgs};
 pub use self::setup::{SetupArgs, SetupTarget};
-
 use crate::app::{Demo, ReplayOptions};
 use crate::config::{LogFormat, LogLevel, Settings};
 use crate::pipeline::alert::Verdict;
@@ -97,6 +102,27 @@ pub enum Command {
 
 The store may be read while the service writes it.")]
     Report(ReportArgs),
+    /// Look at alerts that wait or were refused; send them again, or give them up
+    #[command(after_long_help = "Examples:
+  panicsift outbox list
+  panicsift outbox list --destination splunk --fate waiting --limit 50
+  panicsift outbox retry --destination splunk --dry-run
+  panicsift outbox retry --all
+  panicsift outbox drop --destination old-siem --why decommissioned --yes
+
+All of it may be done while the service runs.")]
+    Outbox(OutboxArgs),
+    /// Look at refused records; put them through the present version again, or take them out
+    #[command(after_long_help = "Examples:
+  panicsift dead-letters list --config /etc/panicsift/config.toml
+  panicsift dead-letters show 3f1c --file dead-letters.jsonl
+  panicsift dead-letters replay --config config.toml --reason bad_value --dry-run
+  panicsift dead-letters replay --config config.toml --all
+  panicsift dead-letters purge --config config.toml --replayed --older-than-days 30 --yes
+
+Records go into their topic with their first time, so that event times still fit. A replay that breaks off is taken up
+by the next one; what was produced twice by it counts once.")]
+    DeadLetters(DeadLettersArgs),
     /// Prepare a destination for its first alert
     #[command(after_long_help = "Examples:
   panicsift setup elastic --config /etc/panicsift/config.toml

@@ -17,12 +17,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use fault::{ConfigFaults, Fault, KeyPath};
-pub use file::destination::{DEFAULT_DATA_STREAM, DEFAULT_RETENTION_DAYS, TemplateCheck};
+pub use file::destination::{AckMode, DEFAULT_DATA_STREAM, DEFAULT_RETENTION_DAYS, TemplateCheck};
 pub use file::{LogFormat, LogLevel, OffsetReset, OnGap};
 
 use ipnet::IpNet;
 
 use crate::pipeline::event::Millis;
+use crate::secret::seal::Recipient;
 use crate::secret::{Credential, Secret};
 use fault::Faults;
 
@@ -199,10 +200,12 @@ pub struct DestinationSettings {
 /// What a destination is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DestinationKind {
-    /// Lines of JSON in a file.
+    /// One alert a line in a file.
     File {
         /// The file.
         path: PathBuf,
+        /// How a line looks.
+        format: AlertFormat,
         /// Size at which a new file is begun.
         rotate_bytes: u64,
     },
@@ -220,6 +223,12 @@ pub enum DestinationKind {
         source: String,
         /// Sourcetype.
         sourcetype: String,
+        /// Whether acknowledgements are asked for.
+        ack: AckMode,
+        /// Time between two questions for them.
+        ack_poll: Duration,
+        /// Time after which one is given up, and the alerts are sent again.
+        ack_timeout: Duration,
     },
     /// Elasticsearch or OpenSearch.
     Elastic {
@@ -240,12 +249,35 @@ pub enum DestinationKind {
         brokers: Vec<String>,
         /// Topic.
         topic: String,
+        /// How a record looks.
+        format: AlertFormat,
         /// Longest wait for the brokers to take an alert.
         timeout: Duration,
         /// Longest pause between two attempts.
         retry_delay_max: Duration,
         /// librdkafka properties, to be set before our own.
         properties: BTreeMap<String, PropertyValue>,
+    },
+}
+
+/// How an alert looks where the destination does not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AlertFormat {
+    /// The contract `alert.v1`.
+    #[default]
+    Native,
+    /// Elastic Common Schema.
+    Ecs,
+    /// OCSF Detection Finding.
+    Ocsf,
+    /// Common Event Format.
+    Cef,
+    /// Log Event Extended Format 2.0.
+    Leef,
+    /// Syslog message, RFC 5424.
+    Syslog {
+        /// IANA private enterprise number of the structured data.
+        enterprise_number: u32,
     },
 }
 
@@ -296,12 +328,26 @@ pub enum ElasticLogin {
 pub struct DeadLetterSettings {
     /// Topic or file.
     pub place: DeadLetterPlace,
+    /// What is kept of a record's bytes.
+    pub raw: RawBytes,
     /// Share of refused records above which the service stops; 1.0 never does.
     pub share_max: f64,
     /// Window of that share.
     pub window: Duration,
     /// Records that the window must hold before its share counts.
     pub window_records_min: u64,
+}
+
+/// What is kept of a refused record's bytes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum RawBytes {
+    /// The bytes.
+    #[default]
+    Keep,
+    /// The bytes, sealed to any of these (at least one).
+    Sealed(Vec<Recipient>),
+    /// Their hash and number.
+    Hash,
 }
 
 /// Topic or file.
@@ -380,9 +426,19 @@ pub fn read_key_file(path: &Path) -> Result<Secret, ConfigFaults> {
     key.ok_or_else(|| ConfigFaults::whole("the key could not be read".to_owned(), "name a file that can be read"))
 }
 
+/// Reads a file with age identities, named on the command line, by the rules of `privacy.key`'s file.
+pub fn read_identity_file(path: &Path) -> Result<Secret, ConfigFaults> {
+    read_key_file(path)
+}
+
 /// Whether the user asked for output without colour (`NO_COLOR` set to anything but nothing).
 pub fn no_color() -> bool {
     environment("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// Who runs this process, as far as the environment says: who called `sudo`, else who is logged in. Not proved.
+pub fn operator_name() -> Option<String> {
+    ["SUDO_USER", "LOGNAME", "USER"].into_iter().filter_map(environment).find(|name| !name.trim().is_empty())
 }
 
 /// The environment; a variable that is not Unicode counts as absent.

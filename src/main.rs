@@ -9,8 +9,9 @@ use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 
 use panicsift::cli::{
-    Cli, Command, CompletionsArgs, DemoArgs, EXIT_DONE, EXIT_FAILED, EXIT_USAGE, ManArgs, OutputArgs, ReplayArgs,
-    ReportArgs, RunArgs, SchemaArgs, SetupArgs, SetupTarget, ValidateArgs,
+    Cli, Command, CompletionsArgs, DeadLettersArgs, DeadLettersDeed, DemoArgs, EXIT_DONE, EXIT_FAILED, EXIT_USAGE,
+    ManArgs, OutboxArgs, OutboxDeed, OutputArgs, ReplayArgs, ReportArgs, RunArgs, SchemaArgs, SetupArgs, SetupTarget,
+    ValidateArgs,
 };
 use panicsift::config::{self, ConfigFaults, LogSettings, Settings};
 use panicsift::{app, cli, logging, report, schemas};
@@ -50,6 +51,8 @@ fn dispatch(command: Command, output: OutputArgs, out: &mut Out) -> Result<()> {
         Command::Run(args) => run(&args, output),
         Command::Replay(args) => replay(args, output, out),
         Command::Report(args) => ask(args, output, out),
+        Command::Outbox(args) => outbox(args, output, out),
+        Command::DeadLetters(args) => dead_letters(args, output, out),
         Command::Setup(args) => setup(args, output, out),
         Command::Validate(args) => validate(&args, out),
         Command::Schema(args) => schema(&args, out),
@@ -85,6 +88,55 @@ fn replay(args: ReplayArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
 fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
     start_log(output, LogSettings::default());
     report::answer(&args.store, &args.question.into(), args.format, out)
+}
+
+fn outbox(args: OutboxArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
+    start_log(output, LogSettings::default());
+    match args.deed {
+        OutboxDeed::List(list) => {
+            let format = list.format;
+            report::outbox::list(&args.store, &list.question(), app::wall_clock(), format, out)
+        }
+        OutboxDeed::Retry(retry) => {
+            let (operator, choice, out_of_order) = retry.deed(args.store);
+            app::outbox::retry(&operator, &choice, out_of_order, out)
+        }
+        OutboxDeed::Drop(drop) => {
+            let (operator, choice) = drop.deed(args.store);
+            app::outbox::give_up(&operator, &choice, out)
+        }
+    }
+}
+
+fn dead_letters(args: DeadLettersArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
+    let settings = args.config.as_deref().map(Settings::load).transpose()?;
+    start_log(output, settings.as_ref().map(|settings| settings.log).unwrap_or_default());
+    let letters = app::dead_letters::LetterBox::new(settings, args.file, args.store)?;
+    match args.deed {
+        DeadLettersDeed::List(list) => {
+            let limit = list.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+            let mut listing = report::dead_letters::Listing::new(list.format, limit);
+            let n_unreadable = letters.read(&list.filter.into(), |place, letter| {
+                listing.add(place, letter);
+                Ok(())
+            })?;
+            listing.tell(&letters.replayed()?, n_unreadable, out)
+        }
+        DeadLettersDeed::Show(show) => {
+            let (place, letter) = letters.find(&show.letter)?;
+            let payload =
+                app::dead_letters::payload(&letter, app::dead_letters::identities(show.identity.as_deref())?.as_ref());
+            if show.raw {
+                return Ok(out.write_all(&payload?)?);
+            }
+            report::dead_letters::show(&place, &letter, &payload, out)
+        }
+        DeadLettersDeed::Replay(replay) => {
+            let identities = app::dead_letters::identities(replay.identity.as_deref())?;
+            runtime()?.block_on(app::dead_letters::replay(&letters, replay.order(identities), out))
+        }
+        DeadLettersDeed::Purge(purge) => app::dead_letters::purge(&letters, &purge.order(app::wall_clock()), out),
+    }
 }
 
 fn setup(args: SetupArgs, output: OutputArgs, out: &mut Out) -> Result<()> {

@@ -7,10 +7,13 @@
 //! Every text is one printable, bounded line. Costs what restoring the state costs (read once, seconds for the largest)
 //! and some tens of microseconds a cluster.
 
+pub mod dead_letters;
 mod explain;
 mod export;
 mod find;
 mod list;
+pub mod outbox;
+mod proof;
 pub mod sheet;
 mod show;
 mod timeline;
@@ -152,7 +155,7 @@ pub fn tell(
     match question {
         Question::List(selection) => list::list(memory, *selection, page),
         Question::Show(cluster) => show::show(memory, &find::find(state, cluster)?, page),
-        Question::Explain(cluster) => explain::explain(&find::find(state, cluster)?, page),
+        Question::Explain(cluster) => explain::explain(memory, &find::find(state, cluster)?, page),
         Question::Export(selection) => export::export(memory, *selection, page),
     }
 }

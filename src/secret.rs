@@ -6,6 +6,8 @@
 //! A [`Credential`] is a secret that may be replaced while the service runs: it knows the file that it came from, so that
 //! whoever uses it can read it again. A variable of the environment cannot change from outside, so it has no file.
 
+pub mod seal;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 

@@ -26,6 +26,8 @@ use crate::support::http::{Answer, ScriptedServer};
 use crate::support::kafka::read_back;
 use crate::support::{alert, bulk, hec, tls};
 
+mod acks;
+
 /// Quick enough for a test, slow enough to be seen.
 const PACE: PaceLimits = PaceLimits {
     delay_min: Duration::from_millis(5),

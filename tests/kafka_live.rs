@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use panicsift::edge::kafka::ProducerSettings;
-use panicsift::edge::kafka::produce::{KafkaAlerts, KafkaDeadLetters, ProduceError};
+use panicsift::edge::kafka::produce::{AlertRecord, KafkaAlerts, KafkaDeadLetters, ProduceError};
 use panicsift::edge::{DeadLetters, SourceError};
 use panicsift::pipeline::event::{Checkpoint, Position, RawRecord, Reason, Rejection};
 
@@ -349,7 +349,7 @@ async fn dead_letters_and_alerts_are_durable_on_return_and_a_topic_too_small_is_
     assert_eq!(stored, [("in-0-1".into(), b"small".to_vec()), ("in-0-2".into(), b"too large".to_vec())]);
 
     let mut alerts = KafkaAlerts::start(&settings).unwrap();
-    let error = alerts.send(&[("c", &large)]).await.unwrap_err();
+    let error = alerts.send(&[AlertRecord { key: "c", value: &large, headers: Vec::new() }]).await.unwrap_err();
     assert!(matches!(&error, ProduceError::TooLarge { n_bytes: 40_000, .. }), "{error}");
 }
 

@@ -15,18 +15,30 @@ mod cli;
 /// The published contracts and the demo's data: schemas, types, examples and labels agree.
 #[cfg(test)]
 mod contracts;
+/// Dead letters in all three forms: listed, shown, opened, replayed once, purged; the bound on their share.
+#[cfg(test)]
+mod dead_letters;
+/// Crash points: the loop ended between every two steps, in every batch, and started again.
+#[cfg(test)]
+mod crash;
 /// Alerts to scripted destinations: outage, poison, order, a crash between delivery and settling.
 #[cfg(test)]
 mod delivery;
 /// Elastic destinations against scripted servers: the look before the first write, and `setup` with its refusals.
 #[cfg(test)]
 mod elastic_setup;
+/// Alerts in each public format: its schema's facts, its grammar, hostile texts, and where they end up.
+#[cfg(test)]
+mod formats;
 /// The scripted HEC server: it takes, acknowledges and forgets as Splunk documents it.
 #[cfg(test)]
 mod hec_server;
 /// The embedded broker: every record once, over a restart in the middle.
 #[cfg(test)]
 mod mock_broker;
+/// Alerts that wait or were refused, and what an operator does to them beside a lane that runs.
+#[cfg(test)]
+mod outbox;
 /// The cluster report over a store and after a replay: its forms, its sums, what a sender chose in it.
 #[cfg(test)]
 mod report;
@@ -40,6 +52,9 @@ mod tidy;
 /// The service on a Kafka of three nodes that are killed in turn.
 #[cfg(test)]
 mod broker_loss_live;
+/// The whole service killed again and again among faults of all that it talks to: nothing lost, doubled or silent.
+#[cfg(test)]
+mod crash_loop_live;
 /// OpenSearch and Elasticsearch themselves, where one is told of: prepared by `setup`, then every alert once.
 #[cfg(test)]
 mod elastic_live;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use panicsift::edge::kafka::embedded::{EmbeddedBroker, EmbeddedError, N_PARTITIONS};
-use panicsift::edge::kafka::produce::{KafkaAlerts, KafkaDeadLetters};
+use panicsift::edge::kafka::produce::{AlertRecord, KafkaAlerts, KafkaDeadLetters};
 use panicsift::edge::kafka::{ConsumerSettings, ProducerSettings};
 use panicsift::edge::{DeadLetters, SourceError};
 use panicsift::pipeline::event::{Checkpoint, Position, RawRecord, Reason, Rejection};
@@ -163,7 +163,7 @@ async fn dead_letters_and_alerts_stand_in_their_topic_when_the_call_returns() {
     assert_eq!(headers, ["offset=41", "partition=3", "reason=not_json", "topic=in"]);
 
     let mut alerts = KafkaAlerts::start(&settings).unwrap();
-    alerts.send(&[("cluster-1", b"{}")]).await.unwrap();
+    alerts.send(&[AlertRecord { key: "cluster-1", value: b"{}", headers: Vec::new() }]).await.unwrap();
     assert_eq!(read_back(broker.brokers(), "dead")[2].key, "cluster-1");
 }
 

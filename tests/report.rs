@@ -233,7 +233,7 @@ fn an_explanation_adds_up_to_the_last_digit() {
     let shelf = Shelf::new();
     let cluster = shelf.hostile_cluster();
     let table = shelf.ask(&["explain", &cluster]);
-    let last = table.lines().last().unwrap();
+    let last = table.lines().find(|line| line.starts_with("sum ")).unwrap();
     let (sum, points) = last.strip_prefix("sum ").and_then(|rest| rest.split_once(" = points ")).expect(last);
     assert_eq!(sum, points);
     let lines = records(&shelf.ask(&["explain", &cluster, "--format", "csv"]));
@@ -255,6 +255,34 @@ fn an_explanation_adds_up_to_the_last_digit() {
     assert_eq!((&json["sum"], &json["rounded"]), (&json["points"], &Value::Bool(false)));
     assert_eq!(json["lines"].as_array().unwrap().len(), lines.len());
     assert!(lines.iter().all(|line| matches!(&*line[0], "evidence" | "defence")), "{lines:?}");
+}
+
+#[test]
+fn an_explanation_proves_where_each_alert_came_from_and_where_it_got_to() {
+    let shelf = Shelf::new();
+    let cluster = shelf.hostile_cluster();
+    let table = shelf.ask(&["explain", &cluster]);
+    let json = shelf.json(&["explain", &cluster]);
+    let alerts = json["alerts"].as_array().unwrap();
+    assert!(!alerts.is_empty(), "{json}");
+    let mut n_examples = 0;
+    for alert in alerts {
+        // The last words about a cluster that became part of another have none.
+        for example in alert["examples"].as_array().unwrap() {
+            assert_eq!((&example["topic"], &example["partition"]), (&"panics".into(), &3.into()), "{alert}");
+            assert!(table.contains(&format!("from panics 3@{} (event ", example["offset"])), "{table}");
+            n_examples += 1;
+        }
+        let [siem] = &alert["destinations"].as_array().unwrap()[..] else { panic!("{alert}") };
+        let told = (&siem["destination"], &siem["fate"], &siem["attempts"]);
+        assert_eq!(told, (&"splunk".into(), &"refused".into(), &7.into()));
+        assert!(siem["words"].is_string() && siem["receipt"].is_null() && siem["at"].is_string(), "{siem}");
+        assert!(
+            table.contains(alert["alert_id"].as_str().unwrap()) && table.contains("to splunk: refused at "),
+            "{table}"
+        );
+    }
+    assert!(n_examples > 0, "{json}");
 }
 
 #[test]

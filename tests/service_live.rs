@@ -12,9 +12,9 @@ use panicsift::pipeline::event::{Millis, Reason};
 use serde_json::{Value, json};
 
 use crate::support::hec;
-use crate::support::kafka::{Bystander, Sent, create_topic, produce_at, read_back, unique};
+use crate::support::kafka::{Bystander, Sent, create_topic, delete_records, produce_at, read_back, unique};
 use crate::support::servers::live_address;
-use crate::support::service::{Fates, PAYLOAD_CANARY, Place, TOKEN_CANARY, in_turn, panicsift, recent_events};
+use crate::support::service::{Fates, PAYLOAD_CANARY, Place, Running, TOKEN_CANARY, in_turn, panicsift, recent_events};
 
 /// A record for each way to be refused, and its reason.
 fn bad_records() -> Vec<(Reason, Vec<u8>)> {
@@ -307,22 +307,102 @@ async fn live_service_decides_each_record_once_through_a_rebalance() {
         }
     }
     assert_eq!(taken.len(), 1, "the bystander got its share");
+    service.wait("to hold", |it| bystander.turn() == taken && is_held(it)).await;
+    // Whoever sees half a topic must not make half clusters: not even of the half that is left to it.
     produce_at(&brokers, &place.topic, &in_turn(during, 2)).await;
-    let kept = usize::from(taken == [0]);
-    service
-        .wait("to the end of what is left to it", |_| {
-            assert_eq!(bystander.turn(), taken);
-            place.committed()[kept] == Some(300)
-        })
-        .await;
-    assert!(service.metrics().fates().decided() < 600, "the bystander's share is not decided");
+    let (decided, committed) = (service.metrics().fates().decided(), place.committed());
+    for _ in 0..40 {
+        assert_eq!(bystander.turn(), taken);
+    }
+    assert_eq!((service.metrics().fates().decided(), place.committed()), (decided, committed));
+    assert!(is_held(&service));
     drop(bystander);
     produce_at(&brokers, &place.topic, &in_turn(after, 2)).await;
     service.wait("to the ends of the topic", |_| place.committed() == [Some(350), Some(350)]).await;
+    service.ready().await;
     let fates = service.metrics().fates();
     assert_eq!((fates.observed, fates.duplicate, fates.rejected), (700, 0, 0));
+    assert_eq!(service.metrics().sum("panicsift_source_on_hold"), 0);
     service.all_clustered(&place, 700).await;
     assert_eq!(service.stop().await, Some(0));
+}
+
+/// Whether the service says in readiness and in its metrics that another member of the group has partitions.
+fn is_held(service: &Running) -> bool {
+    let named = |(status, body): (u16, String)| status == 503 && body.contains("1 of 2 partitions are ours");
+    service.page("/readyz").is_some_and(named) && service.metrics().sum("panicsift_source_on_hold") == 1
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn live_service_twice_in_one_group_holds_both_until_one_is_gone() {
+    const NAME: &str = "live_service_twice_in_one_group_holds_both_until_one_is_gone";
+    let Some(brokers) = live_address("PANICSIFT_TEST_KAFKA", NAME) else { return };
+    let place = Place::new(&brokers, 2, 20, "").await;
+    let twin = place.twin();
+    let events = recent_events(500);
+    let (before, after) = events.split_at(300);
+    produce_at(&brokers, &place.topic, &in_turn(before, 2)).await;
+    let mut first = place.start();
+    first.wait("to the ends of the topic", |_| place.committed() == [Some(150), Some(150)]).await;
+    let mut second = twin.start();
+    second.wait("to hold", is_held).await;
+    first.wait("to hold", is_held).await;
+    produce_at(&brokers, &place.topic, &in_turn(after, 2)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!((first.metrics().fates().decided(), second.metrics().fates().decided()), (300, 0));
+    assert_eq!(second.stop().await, Some(0));
+    first.wait("to the ends of the topic", |_| place.committed() == [Some(250), Some(250)]).await;
+    assert_eq!(first.metrics().fates(), Fates { observed: 500, ..Fates::default() });
+    assert!(first.metrics().sum("panicsift_batches_total") >= 25);
+    assert_eq!(first.metrics().sum("panicsift_batch_seconds_count"), first.metrics().sum("panicsift_batches_total"));
+    assert_eq!(first.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn live_service_whose_records_are_gone_ends_and_says_how_many() {
+    const NAME: &str = "live_service_whose_records_are_gone_ends_and_says_how_many";
+    let Some(brokers) = live_address("PANICSIFT_TEST_KAFKA", NAME) else { return };
+    let place = Place::new(&brokers, 2, 50, "").await;
+    let events = recent_events(300);
+    produce_at(&brokers, &place.topic, &in_turn(&events[..100], 2)).await;
+    let mut service = place.start();
+    service.wait("to the ends of the topic", |_| place.committed() == [Some(50), Some(50)]).await;
+    assert_eq!(service.stop().await, Some(0));
+    produce_at(&brokers, &place.topic, &in_turn(&events[100..], 2)).await;
+    delete_records(&brokers, &place.topic, 1, 80).await;
+    let (code, log) = place.start().ended().await;
+    assert_eq!(code, Some(1), "{log}");
+    let said = format!("{}[1]: 30 records, offsets 50 to 79, were deleted before they were read", place.topic);
+    assert!(log.contains(&said) && log.contains("source.on_gap"), "{log}");
+
+    place.edit("[source]", "[source]\non_gap = \"continue\"");
+    let mut service = place.start();
+    service.wait("to the ends of the topic", |_| place.committed() == [Some(150), Some(150)]).await;
+    assert_eq!(service.metrics().sum("panicsift_records_gone_total"), 30);
+    let (status, ready) = service.page("/readyz").unwrap();
+    assert!(status == 200 && ready.contains(&format!("records are gone: {said}")), "{status} {ready}");
+    assert_eq!(service.stop().await, Some(0));
+    assert_eq!(place.n_events_stored(), 270);
+}
+
+/// A limit on the size of files stands for a full disk: it is the file system that refuses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn live_service_whose_store_cannot_be_written_ends_says_so_and_goes_on_when_it_can() {
+    const NAME: &str = "live_service_whose_store_cannot_be_written_ends_says_so_and_goes_on_when_it_can";
+    let Some(brokers) = live_address("PANICSIFT_TEST_KAFKA", NAME) else { return };
+    let place = Place::new(&brokers, 2, 50, "").await;
+    let events = recent_events(400);
+    produce_at(&brokers, &place.topic, &in_turn(&events, 2)).await;
+    let (code, log) = place.start_with_files_up_to(200).ended().await;
+    assert!(code == Some(1) && log.contains("the batch was not committed"), "{code:?} {log}");
+    let n_before: i64 = place.decided().iter().sum();
+    assert!(n_before < 400, "all of it had room");
+    assert_eq!(place.n_events_stored(), u64::try_from(n_before).unwrap());
+
+    let mut service = place.start();
+    service.wait("to the ends of the topic", |_| place.committed() == [Some(200), Some(200)]).await;
+    assert_eq!(service.stop().await, Some(0));
+    assert_eq!(place.n_events_stored(), 400);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

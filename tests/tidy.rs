@@ -23,12 +23,19 @@ const LAYERS: [(&str, &[&str]); 11] = [
 ];
 
 /// An edge never imports another, but for these and, for its metrics, `admin`: delivery takes from the outbox and ends
-/// in a topic too; the protocols are written in delivery's words.
-const EDGE_PAIRS: [(&str, &str); 4] =
-    [("deliver", "store"), ("deliver", "kafka"), ("splunk", "deliver"), ("elastic", "deliver")];
+/// in a topic too; the protocols are written in delivery's words; whoever sends alerts asks `format` how they look.
+const EDGE_PAIRS: [(&str, &str); 7] = [
+    ("deliver", "store"),
+    ("deliver", "kafka"),
+    ("deliver", "format"),
+    ("splunk", "deliver"),
+    ("splunk", "format"),
+    ("elastic", "deliver"),
+    ("elastic", "format"),
+];
 
 /// Each heavy crate has one door; `anyhow` stays where errors are told to a person.
-const DOORS: [(&str, &[&str]); 8] = [
+const DOORS: [(&str, &[&str]); 9] = [
     ("rdkafka", &["edge/kafka"]),
     ("linfa", &["pipeline/cluster"]),
     ("linfa_clustering", &["pipeline/cluster"]),
@@ -36,8 +43,12 @@ const DOORS: [(&str, &[&str]); 8] = [
     ("maxminddb", &["edge/tables"]),
     ("rusqlite", &["edge/store"]),
     ("reqwest", &["edge/deliver"]),
+    ("age", &["secret/seal"]),
     ("anyhow", &["main", "app", "report"]),
 ];
+
+/// The pure core, and the one pure edge.
+const PURE: [&str; 2] = ["pipeline/", "edge/format/"];
 
 /// What the pure core never touches.
 const IMPURE: [&str; 11] = [
@@ -161,6 +172,8 @@ fn modules_import_only_what_their_layer_may() {
             ("edge/kafka/produce.rs", "use crate::edge::deliver::Outlet;"),
             ("edge/elastic.rs", "use super::store::Fate;"),
             ("edge/admin.rs", "use super::store::Fate;"),
+            ("edge/format/cef.rs", "use crate::edge::deliver::Wire;"),
+            ("edge/format/mod.rs", "use super::deliver::Wire;"),
             ("edge/admin/health.rs", "use crate::edge::deliver::Lane;"),
             ("report.rs", "use crate::edge::kafka::Consumer;"),
             ("report/sheet.rs", "use crate::app::run;"),
@@ -172,7 +185,7 @@ fn modules_import_only_what_their_layer_may() {
     );
     let allowed = [
         ("edge/deliver.rs", "use crate::edge::store::Store;\nuse super::kafka;"),
-        ("edge/elastic/ecs.rs", "use crate::edge::deliver::Wire;"),
+        ("edge/elastic/setup.rs", "use crate::edge::deliver::Wire;"),
         ("edge/kafka.rs", "use crate::edge::admin::Metrics;\nuse super::Pull;\nuse crate::edge::Source;"),
         ("edge/kafka/settings.rs", "use super::Consumer;\nuse crate::edge::kafka::Consumer;"),
         ("edge/kafka/settings.rs", "use super::status::Brokers;\nuse super::super::Pull;"),
@@ -298,14 +311,16 @@ fn doors(sources: &[Source]) -> (usize, Vec<String>) {
 
 #[test]
 fn the_pure_core_touches_nothing() {
-    let breaches = IMPURE.map(|name| ("pipeline/judge.rs", format!("let x = {name}x();")));
-    let breaches: Vec<(&str, &str)> = breaches.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let breaches =
+        PURE.iter().flat_map(|path| IMPURE.map(|name| (format!("{path}x.rs"), format!("let x = {name}x();"))));
+    let breaches: Vec<(String, String)> = breaches.collect();
+    let breaches: Vec<(&str, &str)> = breaches.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     check(purity, "src", 100, &breaches);
 }
 
 fn purity(sources: &[Source]) -> (usize, Vec<String>) {
     let (mut met, mut faults) = (0, Vec::new());
-    for source in sources.iter().filter(|source| source.layer() == "pipeline") {
+    for source in sources.iter().filter(|source| PURE.iter().any(|path| source.path.starts_with(path))) {
         for (number, line) in source.code() {
             met += 1;
             let touched = IMPURE.iter().find(|name| line.contains(*name));

@@ -23,8 +23,8 @@ use super::key;
 use super::service::{Service, Wiring};
 use super::time_order::event_time;
 use crate::config::{
-    AlertSettings, DeadLetterPlace, DeadLetterSettings, DestinationKind, DestinationSettings, LimitSettings,
-    ModelSettings,
+    AlertFormat, AlertSettings, DeadLetterPlace, DeadLetterSettings, DestinationKind, DestinationSettings,
+    LimitSettings, ModelSettings, RawBytes,
 };
 use crate::edge::admin::{Health, HealthLimits};
 use crate::edge::kafka::embedded::{EmbeddedBroker, N_PARTITIONS, Outgoing};
@@ -82,7 +82,7 @@ pub async fn demo(dir: Option<PathBuf>) -> Result<Demo> {
     let broker = EmbeddedBroker::start()?;
     broker.create_topic(TOPIC, N_PARTITIONS)?;
     let (_context, contexts) = watch::channel(Arc::new(context));
-    let dead_letters = DeadLetterSink::file(&dir.join("dead-letters.ndjson"))?;
+    let dead_letters = DeadLetterSink::file(&dir.join("dead-letters.ndjson"), RawBytes::Keep)?;
     let service = Service::build(wiring(&broker, &dir), store, &store_path, dead_letters, contexts)?;
     let fates = through(service, broker).await?;
     Ok(Demo { store: store_path, dir, fates })
@@ -135,11 +135,13 @@ fn decided(watch: &crate::edge::kafka::source::SourceWatch) -> usize {
 fn wiring(broker: &EmbeddedBroker, dir: &Path) -> Wiring {
     let dead_letters = DeadLetterSettings {
         place: DeadLetterPlace::File(dir.join("dead-letters.ndjson")),
+        raw: RawBytes::Keep,
         share_max: 1.0,
         window: Duration::from_mins(1),
         window_records_min: u64::MAX,
     };
-    let alerts = DestinationKind::File { path: dir.join("alerts.ndjson"), rotate_bytes: 64 << 20 };
+    let alerts =
+        DestinationKind::File { path: dir.join("alerts.ndjson"), format: AlertFormat::Native, rotate_bytes: 64 << 20 };
     let mut consumer = broker.consumer_settings(TOPIC, "panicsift-demo");
     consumer.batch.wait_max = BATCH_WAIT;
     Wiring {

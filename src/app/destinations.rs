@@ -8,20 +8,20 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::config::{
-    DeadLetterPlace, DestinationKind, DestinationSettings, ElasticLogin, HttpSettings, KafkaSourceSettings,
-    OffsetReset, OnGap, PropertyValue, Settings,
+    self, AlertFormat, DeadLetterPlace, DestinationKind, DestinationSettings, ElasticLogin, HttpSettings,
+    KafkaSourceSettings, OffsetReset, OnGap, PropertyValue, RawBytes, Settings,
 };
-use crate::edge::deliver::{
-    BatchLimits, FileSettings, HttpClient, HttpOutlet, Lane, Login, NdjsonFile, PaceLimits, TopicOutlet,
-};
+use crate::edge::deliver::{BatchLimits, FileSettings, HttpClient, Lane, Login, NdjsonFile, PaceLimits, TopicOutlet};
 use crate::edge::elastic::{ElasticOutlet, ElasticSettings};
 use crate::edge::files::FileDeadLetters;
+use crate::edge::format::Format;
 use crate::edge::kafka::produce::KafkaDeadLetters;
 use crate::edge::kafka::{self, ConsumerSettings, ProducerSettings};
-use crate::edge::splunk::{SplunkSettings, SplunkWire};
+use crate::edge::splunk::{AckTimes, SplunkOutlet, SplunkSettings, SplunkWire};
 use crate::edge::{DeadLetterError, DeadLetters, deliver, splunk};
 use crate::pipeline::decode::contract::DeadLetter;
 use crate::pipeline::event::Rejection;
+use crate::secret::seal::seal;
 
 /// Size at which a new dead letter file is begun.
 const DEAD_LETTER_FILE_BYTES: u64 = 64 << 20;
@@ -30,11 +30,15 @@ const DEAD_LETTER_FILE_BYTES: u64 = 64 << 20;
 pub(super) fn lane(settings: &DestinationSettings, store: &Path) -> Result<Lane> {
     let name = settings.name.clone();
     let (outlet, batch, pace): (Box<dyn deliver::Outlet>, _, _) = match &settings.kind {
-        DestinationKind::File { path, rotate_bytes } => {
+        DestinationKind::File { path, format, rotate_bytes } => {
             let file = FileSettings { name: name.clone(), path: path.clone(), rotate_bytes: *rotate_bytes };
-            (Box::new(NdjsonFile::new(&file)), BatchLimits::default(), PaceLimits::default())
+            (
+                Box::new(NdjsonFile::new(&file).with_format(as_format(*format))),
+                BatchLimits::default(),
+                PaceLimits::default(),
+            )
         }
-        DestinationKind::Splunk { http, token, index, host, source, sourcetype } => {
+        DestinationKind::Splunk { http, token, index, host, source, sourcetype, ack, ack_poll, ack_timeout } => {
             let (sending, batch, pace) = sending(http);
             let wire = SplunkWire::new(SplunkSettings {
                 index: index.clone(),
@@ -43,8 +47,9 @@ pub(super) fn lane(settings: &DestinationSettings, store: &Path) -> Result<Lane>
                 sourcetype: sourcetype.clone(),
             });
             let urls: Vec<String> = http.urls.iter().map(|url| splunk::base(url).to_owned()).collect();
-            let client = HttpClient::new(&name, &urls, splunk::login(token.clone()), &sending);
-            (Box::new(HttpOutlet::new(wire, client.context(name.clone())?)), batch, pace)
+            let client = HttpClient::new(&name, &urls, splunk::login(token.clone()), &sending).context(name.clone())?;
+            let acks = (ack_mode(*ack), AckTimes { poll: *ack_poll, timeout: *ack_timeout });
+            (Box::new(SplunkOutlet::new(&name, wire, client, acks)), batch, pace)
         }
         DestinationKind::Elastic { http, login, data_stream, template_check, .. } => {
             let (_, batch, pace) = sending(http);
@@ -52,12 +57,12 @@ pub(super) fn lane(settings: &DestinationSettings, store: &Path) -> Result<Lane>
             let client = elastic_client(&name, http, login)?;
             (Box::new(ElasticOutlet::new(name.clone(), client, &stream, *template_check)), batch, pace)
         }
-        DestinationKind::Kafka { brokers, topic, timeout, retry_delay_max, properties } => {
+        DestinationKind::Kafka { brokers, topic, format, timeout, retry_delay_max, properties } => {
             let mut producer = ProducerSettings::new(brokers.clone(), topic.clone());
             producer.deadline = *timeout;
             producer.properties = plain(properties);
             let pace = PaceLimits { delay_max: *retry_delay_max, ..PaceLimits::default() };
-            (Box::new(TopicOutlet::new(producer)), BatchLimits::default(), pace)
+            (Box::new(TopicOutlet::new(producer).with_format(as_format(*format))), BatchLimits::default(), pace)
         }
     };
     Ok(Lane::new(name, store, outlet).with_limits(batch, pace))
@@ -66,6 +71,17 @@ pub(super) fn lane(settings: &DestinationSettings, store: &Path) -> Result<Lane>
 /// The client of an Elastic destination, for its lane and for `setup`.
 pub(super) fn elastic_client(name: &str, http: &HttpSettings, login: &ElasticLogin) -> Result<HttpClient> {
     HttpClient::new(name, &http.urls, self::login(login), &sending(http).0).context(name.to_owned())
+}
+
+fn as_format(format: AlertFormat) -> Format {
+    match format {
+        AlertFormat::Native => Format::Native,
+        AlertFormat::Ecs => Format::Ecs,
+        AlertFormat::Ocsf => Format::Ocsf,
+        AlertFormat::Cef => Format::Cef,
+        AlertFormat::Leef => Format::Leef,
+        AlertFormat::Syslog { enterprise_number } => Format::Syslog { enterprise_number },
+    }
 }
 
 fn sending(http: &HttpSettings) -> (deliver::HttpSettings, BatchLimits, PaceLimits) {
@@ -79,6 +95,14 @@ fn sending(http: &HttpSettings) -> (deliver::HttpSettings, BatchLimits, PaceLimi
     };
     let batch = BatchLimits { alerts_max: http.batch_alerts_max, bytes_max: http.batch_bytes_max };
     (sending, batch, PaceLimits { delay_max: http.retry_delay_max, ..PaceLimits::default() })
+}
+
+fn ack_mode(mode: config::AckMode) -> splunk::AckMode {
+    match mode {
+        config::AckMode::Auto => splunk::AckMode::Auto,
+        config::AckMode::Required => splunk::AckMode::Required,
+        config::AckMode::Off => splunk::AckMode::Off,
+    }
 }
 
 fn login(login: &ElasticLogin) -> Login {
@@ -127,16 +151,19 @@ impl DeadLetterSink {
             DeadLetterPlace::Topic(topic) => {
                 let mut producer = ProducerSettings::new(settings.source.brokers.clone(), topic.clone());
                 producer.properties = shared_with_producers(&settings.source.properties);
-                let letters = KafkaDeadLetters::start(&producer, letter)?.or_without_bytes(letter_without_bytes);
+                let raw = settings.dead_letters.raw.clone();
+                let letters = KafkaDeadLetters::start(&producer, move |rejection| letter(rejection, &raw))?
+                    .or_without_bytes(letter_without_bytes);
                 Ok(Self::Topic(letters))
             }
-            DeadLetterPlace::File(path) => Self::file(path),
+            DeadLetterPlace::File(path) => Self::file(path, settings.dead_letters.raw.clone()),
         }
     }
 
-    /// A file.
-    pub(super) fn file(path: &Path) -> Result<Self> {
-        Ok(Self::File(FileDeadLetters::open(path, DEAD_LETTER_FILE_BYTES, letter)?))
+    /// A file; `raw` says what is kept of a record's bytes.
+    pub(super) fn file(path: &Path, raw: RawBytes) -> Result<Self> {
+        let encode = move |rejection: &Rejection<'_>| letter(rejection, &raw);
+        Ok(Self::File(FileDeadLetters::open(path, DEAD_LETTER_FILE_BYTES, encode)?))
     }
 }
 
@@ -150,21 +177,32 @@ impl DeadLetters for DeadLetterSink {
 }
 
 /// What a producer to the source's brokers needs of the consumer's properties: how to get in.
-fn shared_with_producers(properties: &BTreeMap<String, PropertyValue>) -> BTreeMap<String, String> {
+pub(super) fn shared_with_producers(properties: &BTreeMap<String, PropertyValue>) -> BTreeMap<String, String> {
     const ACCESS: [&str; 4] = ["security.", "sasl.", "ssl.", "enable.ssl."];
     let access = properties.iter().filter(|(name, _)| ACCESS.iter().any(|prefix| name.starts_with(prefix)));
     access.map(|(name, value)| (name.clone(), value.expose().to_owned())).collect()
 }
 
-fn letter(rejection: &Rejection<'_>) -> Vec<u8> {
-    encoded(&DeadLetter::new(rejection, Some(super::wall_clock())))
+fn letter(rejection: &Rejection<'_>, raw: &RawBytes) -> Vec<u8> {
+    let letter = DeadLetter::new(rejection, Some(super::wall_clock()));
+    let payload = rejection.record.payload;
+    encoded(&match raw {
+        RawBytes::Keep => letter,
+        RawBytes::Hash => letter.hashed(payload),
+        RawBytes::Sealed(recipients) => match seal(recipients, payload) {
+            Ok(sealed) => letter.sealed(&sealed),
+            Err(error) => {
+                // Never in the clear instead: the bytes are still at the record's position.
+                tracing::error!(%error, "a dead letter is kept with the hash of its bytes alone");
+                letter.hashed(payload)
+            }
+        },
+    })
 }
 
 /// For a topic that does not take the record's bytes: they are still at the record's position in the input topic.
 fn letter_without_bytes(rejection: &Rejection<'_>) -> Vec<u8> {
-    let mut letter = DeadLetter::new(rejection, Some(super::wall_clock()));
-    letter.payload_base64 = String::new();
-    encoded(&letter)
+    encoded(&DeadLetter::new(rejection, Some(super::wall_clock())).hashed(rejection.record.payload))
 }
 
 fn encoded(letter: &DeadLetter) -> Vec<u8> {

@@ -316,6 +316,13 @@ pub(in crate::config) struct DeadLettersFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub(in crate::config) path: Option<String>,
+    /// What is kept of a refused record's bytes: "keep" keeps them, "sealed" keeps them so that only the owner of a key
+    /// can read them, "hash" keeps their BLAKE3 hash and their number.
+    pub(in crate::config) raw: RawBytes,
+    /// Whom bytes are sealed to, each of which can open them alone: X25519 recipients of age (`age-keygen` makes them).
+    /// Needed for "sealed", and only for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::config) recipients: Vec<String>,
     /// Share of refused records in the window above which the service stops and says so, rather than refuse a whole
     /// topic. 1.0 never stops.
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -330,8 +337,29 @@ pub(in crate::config) struct DeadLettersFile {
 
 impl Default for DeadLettersFile {
     fn default() -> Self {
-        Self { topic: None, path: None, share_max: 0.5, window_secs: 300, window_records_min: 1_000 }
+        Self {
+            topic: None,
+            path: None,
+            raw: RawBytes::default(),
+            recipients: Vec::new(),
+            share_max: 0.5,
+            window_secs: 300,
+            window_records_min: 1_000,
+        }
     }
+}
+
+/// What is kept of a refused record's bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum RawBytes {
+    /// The bytes.
+    #[default]
+    Keep,
+    /// The bytes, sealed.
+    Sealed,
+    /// Their hash and number.
+    Hash,
 }
 
 /// The port for metrics and health.

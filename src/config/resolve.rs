@@ -19,8 +19,9 @@ use super::file::{
 };
 use super::{
     AlertSettings, ClusteringSettings, DeadLetterPlace, DeadLetterSettings, KafkaSourceSettings, LimitSettings,
-    LogSettings, ModelSettings, PropertyValue, Settings, StateSettings, TableSettings,
+    LogSettings, ModelSettings, PropertyValue, RawBytes, Settings, StateSettings, TableSettings,
 };
+use crate::secret::seal::Recipient;
 use crate::secret::{Credential, Secret};
 
 /// Longest secret; certificates with their chain stay well below.
@@ -350,11 +351,45 @@ fn dead_letters(
         (None, Some(path)) => DeadLetterPlace::File(scene.path(path)),
         (None, None) => DeadLetterPlace::File(state_path.with_file_name("dead-letters.jsonl")),
     };
+    let raw = raw_bytes(file, &at, scene);
     DeadLetterSettings {
         place,
+        raw,
         share_max: file.share_max,
         window: Duration::from_secs(file.window_secs),
         window_records_min: file.window_records_min,
+    }
+}
+
+/// What is kept of refused records; sealing needs somebody who can open it again.
+fn raw_bytes(file: &DeadLettersFile, at: &KeyPath, scene: &mut Scene<'_>) -> RawBytes {
+    let at = at.key("recipients");
+    let mut recipients = Vec::new();
+    for (index, text) in file.recipients.iter().enumerate() {
+        match Recipient::parse(text) {
+            Ok(recipient) => recipients.push(recipient),
+            // Not quoted: it may be the secret key, pasted by mistake.
+            Err(error) => {
+                scene.faults.push(at.index(index), format!("found a text of {} bytes", text.len()), error.to_string())
+            }
+        }
+    }
+    let is_sealed = file.raw == super::file::RawBytes::Sealed;
+    match (is_sealed, file.recipients.is_empty()) {
+        (true, true) => scene.faults.push(at, "no recipient", "raw = \"sealed\" needs whom bytes are sealed to"),
+        (false, false) => {
+            scene.faults.push(
+                at,
+                "recipients without raw = \"sealed\"",
+                "nothing would be sealed: set raw, or remove them",
+            );
+        }
+        _ => {}
+    }
+    match file.raw {
+        super::file::RawBytes::Keep => RawBytes::Keep,
+        super::file::RawBytes::Sealed => RawBytes::Sealed(recipients),
+        super::file::RawBytes::Hash => RawBytes::Hash,
     }
 }
 

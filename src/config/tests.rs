@@ -169,7 +169,7 @@ fn faults_of_form_do_not_hide_faults_of_meaning() {
         "flavour = 1\n[admin]\nlisten = \"everywhere\"\n",
         &[
             "admin.listen: found \"everywhere\"; an address and a port are expected, such as 127.0.0.1:9464 or [::]:9464",
-            "source.flavour: unknown key; known here: batch_bytes_max, batch_records_max, batch_wait_ms, brokers, group, kind, librdkafka, offset_reset, topics",
+            "source.flavour: unknown key; known here: batch_bytes_max, batch_records_max, batch_wait_ms, brokers, group, kind, librdkafka, offset_reset, on_gap, topics",
         ],
     );
 }
@@ -267,7 +267,7 @@ fn destinations_are_told_apart_by_kind_and_name() {
     );
     check(
         &destination("kind = \"file\"\npath = \"a\"\nurl = \"x\""),
-        &["destination[0].url: unknown key; known here: kind, name, path, rotate_bytes"],
+        &["destination[0].url: unknown key; known here: enterprise_number, format, kind, name, path, rotate_bytes"],
     );
     let two = destination("kind = \"file\"\npath = \"a\"") + &destination("kind = \"file\"\npath = \"a\"");
     check(
@@ -362,6 +362,32 @@ fn a_kafka_destination_without_brokers_takes_over_the_connection_of_the_source()
     };
     assert_eq!(brokers, &["k:9092"]);
     assert_eq!(properties.keys().collect::<Vec<_>>(), ["linger.ms", "security.protocol"]);
+}
+
+#[test]
+fn a_format_is_one_that_its_destination_can_write() {
+    let format = |keys: &str| match parse(&(LEAST.to_owned() + &destination(keys))).unwrap().destinations[0].kind {
+        DestinationKind::File { format, .. } | DestinationKind::Kafka { format, .. } => format,
+        ref other => panic!("{other:?}"),
+    };
+    let file = "kind = \"file\"\npath = \"a\"\n";
+    let topic = "kind = \"kafka\"\ntopic = \"alerts\"\n";
+    assert_eq!([format(file), format(topic)], [AlertFormat::Native; 2]);
+    assert_eq!(format(&format!("{topic}format = \"ocsf\"")), AlertFormat::Ocsf);
+    assert_eq!(format(&format!("{file}format = \"cef\"")), AlertFormat::Cef);
+    let syslog = format!("{file}format = \"syslog\"\n");
+    assert_eq!(format(&syslog), AlertFormat::Syslog { enterprise_number: 32_473 });
+    assert_eq!(format(&format!("{syslog}enterprise_number = 9")), AlertFormat::Syslog { enterprise_number: 9 });
+    check(
+        &destination(&format!("{file}format = \"leef\"\nenterprise_number = 9")),
+        &[
+            "destination[0].enterprise_number: only the format \"syslog\" has such a number; take it away, or set the format",
+        ],
+    );
+    check(
+        &destination(&format!("{topic}format = \"cef\"")),
+        &["destination[0].format: found a text \"cef\"; one of \"native\", \"ecs\", \"ocsf\""],
+    );
 }
 
 #[test]

@@ -28,8 +28,8 @@ mod count;
 mod health;
 
 pub use self::count::{
-    BatchCounts, SourceCounts, count_batch, count_commit, count_fate, count_gone, count_request, gauge_state,
-    show_source,
+    BatchCounts, SourceCounts, count_acknowledgement, count_batch, count_commit, count_fate, count_gone, count_request,
+    gauge_splunk_ack, gauge_state, show_source,
 };
 pub use self::health::{Health, HealthLimits, HealthReport, LaneReport, LaneState, SourceState};
 
@@ -81,6 +81,10 @@ pub const TABLE_RELOADS: &str = "panicsift_table_reloads_total";
 pub const DELIVERIES: &str = "panicsift_deliveries_total";
 /// Requests to destinations, by `destination` and `outcome`.
 pub const DELIVERY_REQUESTS: &str = "panicsift_delivery_requests_total";
+/// Acknowledgements of requests that were handed over, by `destination` and `outcome`.
+pub const ACKNOWLEDGEMENTS: &str = "panicsift_acknowledgements_total";
+/// 1 while a Splunk token acknowledges what it indexed, 0 where it does not, by `destination`.
+pub const SPLUNK_ACK: &str = "panicsift_splunk_ack";
 /// Alerts that wait, by `destination`.
 pub const OUTBOX_WAITING: &str = "panicsift_outbox_waiting";
 /// 1 while a lane is on hold, by `destination`.
@@ -151,6 +155,8 @@ fn describe() {
     describe_counter!(TABLE_RELOADS, "reloads of an address table by result");
     describe_counter!(DELIVERIES, "final answers of destinations by fate");
     describe_counter!(DELIVERY_REQUESTS, "requests to destinations by outcome");
+    describe_counter!(ACKNOWLEDGEMENTS, "acknowledgements of requests that were handed over, by outcome");
+    describe_gauge!(SPLUNK_ACK, "1 while a Splunk token acknowledges what it indexed");
     describe_gauge!(OUTBOX_WAITING, "alerts that wait for a destination");
     describe_gauge!(LANE_ON_HOLD, "1 while a destination is on hold");
     describe_gauge!(READY, "1 while the service is ready");

@@ -104,6 +104,10 @@ pub enum Word {
     Hold(String),
 }
 
+/// A request that was handed over and has no answer yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
 /// What a reply says about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading {
@@ -113,6 +117,13 @@ pub enum Reading {
         slow_down: bool,
         /// What proves it: where it was taken and under which number.
         receipt: String,
+    },
+    /// Handed over; whether it was taken comes later, from [`Outlet::poll`], under this ticket.
+    Pending {
+        /// The number of the request, never given twice by an outlet.
+        ticket: Ticket,
+        /// The destination asks for less from now on.
+        slow_down: bool,
     },
     /// One word for each alert, in the order they were sent.
     Words(Vec<Word>),
@@ -148,7 +159,7 @@ impl Reading {
     /// The destination's words, where it is about the whole request and not through.
     pub fn why(&self) -> Option<&str> {
         match self {
-            Self::Accepted { .. } | Self::Words(_) => None,
+            Self::Accepted { .. } | Self::Pending { .. } | Self::Words(_) => None,
             Self::Retry { why, .. } | Self::Hold { why } | Self::Poison { why, .. } | Self::TooLarge { why } => {
                 Some(why)
             }
@@ -160,6 +171,8 @@ impl Reading {
         match self {
             Self::Accepted { slow_down: false, .. } => "accepted",
             Self::Accepted { slow_down: true, .. } => "accepted_slow_down",
+            Self::Pending { slow_down: false, .. } => "handed_over",
+            Self::Pending { slow_down: true, .. } => "handed_over_slow_down",
             Self::Words(said) if said.iter().all(|word| matches!(word, Word::Final(..))) => "accepted",
             Self::Words(_) => "in_part",
             Self::Retry { .. } => "retry",
@@ -181,10 +194,33 @@ pub trait Wire: Send + Sync {
 /// A future that is boxed, so that lanes of all kinds fit one type.
 pub type Sending<'a> = Pin<Box<dyn Future<Output = Reading> + Send + 'a>>;
 
+/// What an outlet found out about requests that were handed over.
+#[derive(Debug, Default)]
+pub struct Polled {
+    /// Those that have an answer now. Accepted: taken for good. Anything else: not known to be taken, to be sent again.
+    pub told: Vec<(Ticket, Reading)>,
+    /// Why it could not be asked; the requests it concerns keep waiting.
+    pub trouble: Option<Reading>,
+}
+
+/// The same for [`Outlet::poll`].
+pub type Polling<'a> = Pin<Box<dyn Future<Output = Polled> + Send + 'a>>;
+
 /// Where a lane ends: HTTP, a file, a topic. Must be safe to drop while it is sending.
 pub trait Outlet: Send + Sync {
     /// Sends alerts (at least one, at most one a cluster) and says what became of them; durable where it says so.
     fn send<'a>(&'a mut self, alerts: &'a [Alert]) -> Sending<'a>;
+
+    /// Asks once what became of requests that were handed over. What it tells it tells once: the lane writes it down
+    /// before it does anything else.
+    fn poll(&mut self) -> Polling<'_> {
+        Box::pin(std::future::ready(Polled::default()))
+    }
+
+    /// How long until it wants to be polled; `None`: it does not.
+    fn next_poll(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Limits of a batch.

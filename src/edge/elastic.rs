@@ -11,17 +11,16 @@
 use serde::Serialize;
 
 use super::deliver::{Reading, Reply, Request, Wire};
-use crate::pipeline::alert::{Alert, Change, Severity};
+use super::format::ecs::Document;
+use crate::pipeline::alert::Alert;
 
 mod answer;
-mod ecs;
 mod fields;
 mod install;
 mod look;
 mod outlet;
 mod template;
 
-pub use self::ecs::Document;
 pub use self::install::{Done, Installed, SetupError, Step, install};
 pub use self::outlet::ElasticOutlet;
 pub use self::template::{Kind, Part, Product, TEMPLATE_VERSION, TemplateNames, parts, render};
@@ -89,25 +88,6 @@ impl Wire for ElasticWire {
 
     fn read(&self, reply: &Reply, n_sent: usize) -> Reading {
         answer::read(reply, n_sent, &self.data_stream)
-    }
-}
-
-/// Elastic Security's numbers for its four words.
-fn severity_number(severity: Severity) -> u8 {
-    match severity {
-        Severity::Low => 21,
-        Severity::Medium => 47,
-        Severity::High => 73,
-        Severity::Critical => 99,
-    }
-}
-
-/// What happened, in ECS's verb form.
-fn action(change: Change) -> &'static str {
-    match change {
-        Change::Opened => "cluster-opened",
-        Change::Raised => "cluster-raised",
-        Change::Closed => "cluster-closed",
     }
 }
 

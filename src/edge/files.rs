@@ -7,10 +7,15 @@
 //!
 //! [`FileDeadLetters`] appends lines and syncs them to disk before it returns; full files are set aside, never deleted.
 //!
+//! [`letters`] reads them again and takes out what is no longer wanted.
+//!
 //! Cost: the loop waits for the disk while dead letters are written; other tasks do not, that is a thread of its own.
+
+pub mod letters;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +23,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{DeadLetterError, DeadLetters, Pull, Source, SourceError};
+use super::{DeadLetterError, DeadLetters, EncodeLetter, Pull, Source, SourceError};
 use crate::pipeline::event::{Batch, Checkpoint, Position, Rejection};
 
 /// Batches read ahead.
@@ -261,7 +266,7 @@ fn cut(line: &mut Vec<u8>, n_seen: usize) {
 /// Dead letters as lines of a file.
 pub struct FileDeadLetters {
     path: PathBuf,
-    encode: fn(&Rejection<'_>) -> Vec<u8>,
+    encode: EncodeLetter,
     /// Shared with the thread that writes. A write whose caller is gone still ends, and no other comes into its lines.
     log: Arc<Mutex<Log>>,
 }
@@ -281,10 +286,14 @@ impl FileDeadLetters {
     ///
     /// # Errors
     /// [`DeadLetterError`] with the path and what the system said.
-    pub fn open(path: &Path, n_bytes_max: u64, encode: fn(&Rejection<'_>) -> Vec<u8>) -> Result<Self, DeadLetterError> {
+    pub fn open(
+        path: &Path,
+        n_bytes_max: u64,
+        encode: impl Fn(&Rejection<'_>) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Result<Self, DeadLetterError> {
         let (file, n_bytes) = open_log(path).map_err(|error| letter_error(path, &error))?;
         let log = Log { path: path.to_owned(), file, n_bytes, n_bytes_max };
-        Ok(Self { path: path.to_owned(), encode, log: Arc::new(Mutex::new(log)) })
+        Ok(Self { path: path.to_owned(), encode: Box::new(encode), log: Arc::new(Mutex::new(log)) })
     }
 }
 
@@ -342,9 +351,16 @@ fn letter_error(path: &Path, error: &io::Error) -> DeadLetterError {
     DeadLetterError { place: path.display().to_string(), error: error.to_string() }
 }
 
-/// The file open for appending, and its size.
+/// The file open for appending, and its size. It is locked (shared) as long as it is open, so that nobody rewrites it
+/// while we append to it; one that was rewritten while we waited for the lock is another file by now.
 fn open_log(path: &Path) -> io::Result<(File, u64)> {
-    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    let mut file = loop {
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        file.lock_shared()?;
+        if is_at(&file, path)? {
+            break file;
+        }
+    };
     let n_bytes = end_of_last_line(&mut file)?;
     file.set_len(n_bytes)?;
     file.sync_all()?;
@@ -352,6 +368,12 @@ fn open_log(path: &Path) -> io::Result<(File, u64)> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()?;
     Ok((file, n_bytes))
+}
+
+/// Whether this open file is the one that the name stands for.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let (open, named) = (file.metadata()?, std::fs::metadata(path));
+    Ok(named.is_ok_and(|named| (open.dev(), open.ino()) == (named.dev(), named.ino())))
 }
 
 fn end_of_last_line(file: &mut File) -> io::Result<u64> {

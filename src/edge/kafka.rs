@@ -2,6 +2,7 @@
 //!
 //! * [`source::KafkaSource`] reads topics as a consumer group; a thread of its own owns the client.
 //! * [`produce::KafkaDeadLetters`] and [`produce::KafkaAlerts`] write, durable on return.
+//! * [`letters`] reads a dead letter topic from its beginning to its end.
 //! * [`embedded::EmbeddedBroker`] is librdkafka's mock cluster, for `demo` and tests only: it keeps 5 MiB a partition,
 //!   in memory, and drops the oldest without a word.
 //!
@@ -21,6 +22,8 @@ mod context;
 mod handoff;
 
 pub mod produce;
+
+pub mod letters;
 
 pub mod embedded;
 
@@ -265,6 +268,12 @@ mod tests {
         assert_eq!(settings.client_config().unwrap().get("partition.assignment.strategy"), Some("cooperative-sticky"));
         settings.properties.insert("group.protocol".into(), "consumer".into());
         assert_eq!(settings.client_config().unwrap().get("partition.assignment.strategy"), None);
+    }
+
+    #[test]
+    fn a_producer_waits_for_all_replicas_and_writes_once() {
+        let config = ProducerSettings::new(vec!["h:1".into()], "t".into()).client_config().unwrap();
+        assert_eq!((config.get("acks"), config.get("enable.idempotence")), (Some("all"), Some("true")));
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub mod tables;
 
 pub mod store;
 
+pub mod format;
+
 pub mod deliver;
 pub mod elastic;
 pub mod splunk;
@@ -109,6 +111,9 @@ pub struct DeadLetterError {
     /// What went wrong.
     pub error: String,
 }
+
+/// Writes a dead letter as bytes (`dead-letter.v1`).
+pub type EncodeLetter = Box<dyn Fn(&Rejection<'_>) -> Vec<u8> + Send + Sync>;
 
 /// Where refused records go: a topic, or a file. Durable on return.
 pub trait DeadLetters {

@@ -6,8 +6,8 @@
 //! published list, 23 to 27 are as later versions answer.
 //!
 //! HEC has no idempotency key: a repeat after a crash is a second event. Each carries `alert_id` as an indexed field,
-//! by which `| dedup alert_id` folds it. Indexer acknowledgement is not spoken here; a token that demands it (codes 10
-//! and 11) holds the lane and says so.
+//! by which `| dedup alert_id` folds it. [`SplunkWire`] is HEC without indexer acknowledgement: a token that demands it
+//! (codes 10 and 11) holds the lane and says so. [`SplunkOutlet`] speaks it: [`acks`] keeps what is not acknowledged yet.
 
 use std::time::Duration;
 
@@ -15,9 +15,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::deliver::{Login, Reading, Reply, Request, Wire, words};
-use crate::pipeline::alert::{Alert, Change, Severity};
+use super::format::cim;
+use crate::pipeline::alert::Alert;
 use crate::pipeline::event::Millis;
 use crate::secret::Credential;
+
+mod acks;
+mod outlet;
+
+pub use self::acks::AckTimes;
+pub use self::outlet::{AckMode, SplunkOutlet};
 
 /// Where HEC takes event envelopes.
 const EVENT_PATH: &str = "/services/collector/event";
@@ -88,7 +95,9 @@ impl Wire for SplunkWire {
             Class::Overloaded => Reading::Retry { why, after, slow_down: true },
             Class::Hold => Reading::Hold { why },
             Class::Acknowledgement => Reading::Hold {
-                why: format!("{why}; this token wants indexer acknowledgement, use a token without it"),
+                why: format!(
+                    "{why}; this token wants indexer acknowledgement, set ack = \"auto\" or use a token without it"
+                ),
             },
             Class::Poison => Reading::Poison { suspect: said.invalid_event, why },
             Class::TooLarge => Reading::TooLarge { why },
@@ -158,11 +167,18 @@ struct Said {
     code: Option<i64>,
     #[serde(rename = "invalid-event-number")]
     invalid_event: Option<usize>,
+    /// The acknowledgement number, whatever it is: one that is no number is none.
+    #[serde(rename = "ackId")]
+    ack_id: Option<serde_json::Value>,
 }
 
 impl Said {
     fn parse(body: &[u8]) -> Self {
         serde_json::from_slice(body).unwrap_or_default()
+    }
+
+    fn ack_id(&self) -> Option<u64> {
+        self.ack_id.as_ref().and_then(serde_json::Value::as_u64)
     }
 }
 
@@ -176,39 +192,8 @@ struct Envelope<'a> {
     sourcetype: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<&'a str>,
-    event: Event<'a>,
-    fields: Fields<'a>,
-}
-
-/// Indexed fields: what an analyst searches and folds by.
-#[derive(Serialize)]
-struct Fields<'a> {
-    alert_id: &'a str,
-    cluster: &'a str,
-    change: Change,
-    severity: Severity,
-}
-
-/// Keys of Splunk's CIM (Alerts, and Intrusion Detection with `ids_type = application`); the whole alert under its own.
-#[derive(Serialize)]
-struct Event<'a> {
-    app: &'static str,
-    vendor_product: &'static str,
-    r#type: &'static str,
-    ids_type: &'static str,
-    action: &'static str,
-    category: &'static str,
-    id: &'a str,
-    signature: &'static str,
-    signature_id: &'a str,
-    severity: Severity,
-    description: &'a str,
-    subject: &'a str,
-    src: &'a [String],
-    dest: Vec<&'a str>,
-    dest_type: &'static str,
-    user: &'static str,
-    panicsift: &'a Alert,
+    event: cim::Event<'a>,
+    fields: cim::Fields<'a>,
 }
 
 impl SplunkWire {
@@ -219,37 +204,8 @@ impl SplunkWire {
             source: &self.settings.source,
             sourcetype: &self.settings.sourcetype,
             index: self.settings.index.as_deref(),
-            event: Event {
-                app: "panicsift",
-                vendor_product: "panicsift",
-                r#type: "alert",
-                ids_type: "application",
-                // The requests reached the code that panicked: nothing stood in their way.
-                action: "allowed",
-                category: "hostile input",
-                id: &alert.alert_id,
-                signature: match alert.change {
-                    Change::Opened => "hostile panic cluster opened",
-                    Change::Raised => "hostile panic cluster raised",
-                    Change::Closed => "hostile panic cluster closed",
-                },
-                signature_id: &alert.cluster,
-                severity: alert.portrait.severity,
-                description: &alert.portrait.title,
-                subject: &alert.portrait.title,
-                src: &alert.portrait.addresses,
-                dest: alert.portrait.services.iter().map(|service| service.name.as_str()).collect(),
-                dest_type: "service",
-                // Tokens are keyed hashes before anything keeps them; CIM wants a word all the same.
-                user: "unknown",
-                panicsift: alert,
-            },
-            fields: Fields {
-                alert_id: &alert.alert_id,
-                cluster: &alert.cluster,
-                change: alert.change,
-                severity: alert.portrait.severity,
-            },
+            event: cim::Event::of(alert),
+            fields: cim::Fields::of(alert),
         }
     }
 }

@@ -75,7 +75,8 @@ pub fn line(text: &str, bytes_max: usize) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-fn is_shown(c: char) -> bool {
+/// Whether a character is shown as itself: no control, format, private-use, line-breaking or invisible one.
+pub fn is_shown(c: char) -> bool {
     let code = u32::from(c);
     !c.is_control()
         && INVISIBLE

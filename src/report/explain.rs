@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::find::Found;
 use super::sheet::Sheet;
-use super::{Format, Page};
+use super::{Format, Memory, Page, proof};
 use crate::pipeline::alert::{Evidence, Portrait, Verdict};
 
 /// A number of points as it is shown and summed.
@@ -76,11 +76,14 @@ impl<'p> Account<'p> {
 }
 
 /// Tells why.
-pub(super) fn explain(found: &Found<'_>, page: &mut Page<'_>) -> Result<()> {
+pub(super) fn explain(memory: Memory<'_>, found: &Found<'_>, page: &mut Page<'_>) -> Result<()> {
     let portrait = found.tenant.portrait(found.cluster);
     let account = Account::of(&portrait);
     match page.format {
-        Format::Table => for_people(found, &portrait, &account, page),
+        Format::Table => {
+            for_people(found, &portrait, &account, page)?;
+            proof::for_people(memory, found.cluster, page)
+        }
         Format::Json => {
             let lines: Vec<_> = account
                 .lines
@@ -95,6 +98,7 @@ pub(super) fn explain(found: &Found<'_>, page: &mut Page<'_>) -> Result<()> {
                 "title": portrait.title, "verdict": portrait.verdict, "threshold": account.threshold.points(),
                 "points": account.points.points(), "sum": account.sum.points(), "rounded": account.rounded,
                 "model": portrait.model, "why": why(found, &portrait), "lines": lines,
+                "alerts": proof::objects(memory, found.cluster)?,
             }))
         }
         Format::Csv => {

@@ -2,7 +2,9 @@
 //!
 //! Should the test process be killed, a watcher that the script left behind ends the server within a second.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -149,8 +151,30 @@ pub(crate) fn live_folder(name: &str, test: &str, maker: &str) -> Option<PathBuf
 }
 
 /// The test harness swallows what passing tests print, but not what is written to the stream itself.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
+/// The number in the environment variable `name`, or `otherwise`.
+#[expect(clippy::disallowed_methods, reason = "whoever starts a long test says how long")]
+pub(crate) fn wished(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: no number")))
+}
+
+/// A port that nobody listens on now, below those from which outgoing connections are made: it stays free between the
+/// runs of a server that is stopped and started.
+pub(crate) fn free_port() -> u16 {
+    loop {
+        let [low, high, ..] = unique_bytes();
+        let port = 20_000 + u16::from_le_bytes([low, high]) % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+fn unique_bytes() -> [u8; 8] {
+    RandomState::new().build_hasher().finish().to_le_bytes()
 }
 
 /// Whether tests may start servers of their own (`PANICSIFT_START_SERVERS=1` or `CI_LIVE=1`); says so loudly if not.

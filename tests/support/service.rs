@@ -4,9 +4,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use panicsift::edge::store::Store;
@@ -16,6 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::kafka::{Sent, committed, create_topic, unique};
+use super::servers::free_port;
 
 /// Longest wait for the service to do what it should: a debug build on two busy cores.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -97,8 +98,7 @@ impl Place {
             group: unique("service"),
             dead_letters: unique("refused"),
             n_partitions,
-            // Free now; nobody else takes it within the moment until the service does.
-            admin: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(),
+            admin: ([127, 0, 0, 1], free_port()).into(),
         };
         // Record times are those of the events; retention must not take them for old.
         let roomy = [("max.message.bytes", "8388608"), ("retention.ms", "-1")];
@@ -148,6 +148,28 @@ path = "alerts.jsonl"
         )
     }
 
+    /// Another service of the same group on the same topic, with a folder and an address of its own.
+    pub(crate) fn twin(&self) -> Self {
+        let twin = Self {
+            dir: tempfile::Builder::new().prefix("panicsift-service-").tempdir().unwrap(),
+            brokers: self.brokers.clone(),
+            topic: self.topic.clone(),
+            group: self.group.clone(),
+            dead_letters: self.dead_letters.clone(),
+            n_partitions: self.n_partitions,
+            admin: ([127, 0, 0, 1], free_port()).into(),
+        };
+        std::fs::write(twin.config(), twin.toml(20, "")).unwrap();
+        twin
+    }
+
+    /// Changes its configuration.
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(self.config(), text.replacen(from, to, 1)).unwrap();
+    }
+
     /// A file in its folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -156,6 +178,11 @@ path = "alerts.jsonl"
     /// Its configuration.
     pub(crate) fn config(&self) -> PathBuf {
         self.path("panicsift.toml")
+    }
+
+    /// Alerts that wait for a destination.
+    pub(crate) fn n_waiting(&self, destination: &str) -> u64 {
+        Store::open_read_only(&self.store()).unwrap().n_waiting(destination).unwrap()
     }
 
     /// The store.
@@ -200,8 +227,21 @@ path = "alerts.jsonl"
 
     /// Starts the service.
     pub(crate) fn start(&self) -> Running {
+        self.start_by(Command::new(env!("CARGO_BIN_EXE_panicsift")))
+    }
+
+    /// Starts the service where no file may grow beyond so many KiB, as on a disk that is full. The signal that comes
+    /// with that limit is ignored, so that a write fails as it does on a full disk.
+    pub(crate) fn start_with_files_up_to(&self, kib: u32) -> Running {
+        let mut shell = Command::new("bash");
+        let script = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_panicsift")]);
+        self.start_by(shell)
+    }
+
+    fn start_by(&self, mut command: Command) -> Running {
         let log = OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_panicsift"))
+        let child = command
             .args(["run", "--no-color", "--config"])
             .arg(self.config())
             .stdin(Stdio::null())
@@ -311,6 +351,20 @@ impl Running {
         panic!("{} of {n_events} events are in clusters: {}", place.n_events_clustered(), self.told());
     }
 
+    /// Waits until it ends by itself; the exit code and the end of its log.
+    pub(crate) async fn ended(mut self) -> (Option<i32>, String) {
+        let ended = tokio::time::timeout(PATIENCE, async {
+            loop {
+                match self.child.try_wait().unwrap() {
+                    Some(status) => break status.code(),
+                    None => tokio::time::sleep(LOOK).await,
+                }
+            }
+        });
+        let ended = ended.await;
+        (ended.unwrap_or_else(|_| panic!("it did not end: {}", self.told())), self.told())
+    }
+
     /// SIGTERM; the exit code.
     pub(crate) async fn stop(mut self) -> Option<i32> {
         let id = self.child.id().to_string();
@@ -333,8 +387,13 @@ impl Running {
         self.child.wait().unwrap();
     }
 
+    /// How it ended, if it did.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// The end of what it wrote to standard error.
-    fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         format!("\n{}", lines[lines.len().saturating_sub(30)..].join("\n"))

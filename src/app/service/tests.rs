@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use super::*;
-use crate::config::{AlertSettings, DeadLetterPlace, DeadLetterSettings, ModelSettings};
+use crate::config::{AlertSettings, DeadLetterPlace, DeadLetterSettings, ModelSettings, RawBytes};
 use crate::edge::{DeadLetterError, Gap, Pull, SourceError};
 use crate::pipeline::event::Rejection;
 use crate::pipeline::keys::Keys;
@@ -91,6 +91,7 @@ fn engine(source: Scripted, store: Store) -> Engine<Scripted, NoLetters> {
         share_max: 1.0,
         window: Duration::from_mins(1),
         window_records_min: 1,
+        raw: RawBytes::Keep,
     });
     let checkpoint = store.load_checkpoint().unwrap();
     Engine::start(Parts { source, dead_letters: NoLetters, store, checkpoint, context, refused_share }).unwrap()
@@ -174,6 +175,7 @@ fn a_clock_that_is_set_back_does_not_hold_the_window_of_refused_records_open() {
         share_max: 0.5,
         window: Duration::from_mins(1),
         window_records_min: 10,
+        raw: RawBytes::Keep,
     });
     let at = |secs: i64| Millis(1_750_000_000_000 + secs * Millis::SECOND);
     share.check(at(0), 100, 50).unwrap();

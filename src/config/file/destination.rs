@@ -13,7 +13,7 @@ use super::{Properties, SecretSource};
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[schemars(title = "destination")]
 pub(in crate::config) enum DestinationFile {
-    /// Lines of JSON in a file, rotated by size.
+    /// One alert a line in a file, rotated by size.
     File(FileDestinationFile),
     /// Splunk HTTP Event Collector.
     Splunk(SplunkFile),
@@ -52,7 +52,20 @@ pub(in crate::config) enum Addresses {
     Several(#[schemars(length(min = 1, max = 32))] Vec<String>),
 }
 
-/// Lines of JSON in a file.
+/// Whether a Splunk destination asks for acknowledgements.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AckMode {
+    /// Where the token has it.
+    #[default]
+    Auto,
+    /// Always; without it nothing is sent.
+    Required,
+    /// Never.
+    Off,
+}
+
+/// One alert a line in a file.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
@@ -63,10 +76,52 @@ pub(in crate::config) struct FileDestinationFile {
     /// The file; relative paths count from the folder of this configuration.
     #[schemars(required, length(min = 1))]
     pub(in crate::config) path: Option<String>,
+    /// How a line looks.
+    #[serde(default)]
+    pub(in crate::config) format: LineFormat,
+    /// IANA private enterprise number of the structured data, with the format `syslog`; absent: 32473, which is kept for
+    /// documentation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub(in crate::config) enterprise_number: Option<u32>,
     /// Size at which a new file is begun; the old ones stay, numbered, until somebody takes them away.
     #[serde(default = "default_rotate_bytes")]
     #[schemars(range(min = 65_536, max = 1_099_511_627_776_u64))]
     pub(in crate::config) rotate_bytes: u64,
+}
+
+/// How an alert looks as a line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(in crate::config) enum LineFormat {
+    /// JSON, the contract `alert.v1`.
+    #[default]
+    Native,
+    /// JSON, Elastic Common Schema.
+    Ecs,
+    /// JSON, OCSF Detection Finding.
+    Ocsf,
+    /// Common Event Format.
+    Cef,
+    /// Log Event Extended Format 2.0.
+    Leef,
+    /// Syslog message, RFC 5424.
+    Syslog,
+}
+
+/// How an alert looks as a record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(in crate::config) enum RecordFormat {
+    /// The contract `alert.v1`.
+    #[default]
+    Native,
+    /// Elastic Common Schema.
+    Ecs,
+    /// OCSF Detection Finding.
+    Ocsf,
 }
 
 /// Splunk HTTP Event Collector.
@@ -100,6 +155,18 @@ pub(in crate::config) struct SplunkFile {
     #[serde(default = "default_sourcetype")]
     #[schemars(length(min = 1, max = 1024))]
     pub(in crate::config) sourcetype: String,
+    /// Indexer acknowledgement: `auto` uses it where the token has it and says which it is, `required` sends nothing
+    /// without it, `off` takes an answer for enough.
+    #[serde(default)]
+    pub(in crate::config) ack: AckMode,
+    /// Time between two questions for acknowledgements.
+    #[serde(default = "default_ack_poll_ms")]
+    #[schemars(range(min = 10, max = 600_000))]
+    pub(in crate::config) ack_poll_ms: u64,
+    /// What is not acknowledged after this time is sent again, under the same ids.
+    #[serde(default = "default_ack_timeout_ms")]
+    #[schemars(range(min = 1_000, max = 86_400_000))]
+    pub(in crate::config) ack_timeout_ms: u64,
     /// PEM file of the authority that signed the server's certificate; absent: the well-known ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
@@ -223,6 +290,9 @@ pub(in crate::config) struct KafkaDestinationFile {
     /// Topic that the alerts are written to.
     #[schemars(required, length(min = 1, max = 249))]
     pub(in crate::config) topic: Option<String>,
+    /// How a record looks.
+    #[serde(default)]
+    pub(in crate::config) format: RecordFormat,
     /// Longest wait for the brokers to take an alert.
     #[serde(default = "default_timeout_ms")]
     #[schemars(range(min = 100, max = 600_000))]
@@ -246,6 +316,16 @@ fn default_splunk_source() -> String {
 
 fn default_sourcetype() -> String {
     "panicsift:alert".to_owned()
+}
+
+/// Splunk's advice is 10 s for many forwarders; one lane asks with one small request.
+fn default_ack_poll_ms() -> u64 {
+    2_000
+}
+
+/// Splunk's advice.
+fn default_ack_timeout_ms() -> u64 {
+    300_000
 }
 
 fn default_data_stream() -> String {

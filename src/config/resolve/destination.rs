@@ -9,11 +9,12 @@ use std::time::Duration;
 use super::Scene;
 use crate::config::fault::{KeyPath, plain};
 use crate::config::file::destination::{
-    Addresses, DestinationFile, ElasticFile, FileDestinationFile, KafkaDestinationFile, SplunkFile,
+    Addresses, DestinationFile, ElasticFile, FileDestinationFile, KafkaDestinationFile, LineFormat, RecordFormat,
+    SplunkFile,
 };
 use crate::config::{
-    DeadLetterPlace, DestinationKind, DestinationSettings, ElasticLogin, HttpSettings, KafkaSourceSettings,
-    PropertyValue,
+    AlertFormat, DeadLetterPlace, DestinationKind, DestinationSettings, ElasticLogin, HttpSettings,
+    KafkaSourceSettings, PropertyValue,
 };
 
 /// Beginnings of the properties that say how to reach brokers; a destination on the source's brokers takes them over.
@@ -34,7 +35,7 @@ pub(super) fn all(
             continue;
         };
         let (name, kind) = match file {
-            DestinationFile::File(file) => (&file.name, written(file, scene)),
+            DestinationFile::File(file) => (&file.name, written(file, &at, scene)),
             DestinationFile::Splunk(file) => (&file.name, splunk(file, &at, scene)),
             DestinationFile::Elastic(file) => (&file.name, elastic(file, &at, scene)),
             DestinationFile::Kafka(file) => (&file.name, kafka(file, &at, source, scene)),
@@ -84,8 +85,25 @@ fn name_fits(name: &str, earlier: &[&str], at: &KeyPath, scene: &mut Scene<'_>) 
     }
 }
 
-fn written(file: &FileDestinationFile, scene: &Scene<'_>) -> Option<DestinationKind> {
-    Some(DestinationKind::File { path: scene.path(file.path.as_ref()?), rotate_bytes: file.rotate_bytes })
+/// The private enterprise number of RFC 5612, for documentation: whoever has one of their own sets it.
+const DOCUMENTATION_ENTERPRISE: u32 = 32_473;
+
+fn written(file: &FileDestinationFile, at: &KeyPath, scene: &mut Scene<'_>) -> Option<DestinationKind> {
+    let format = match file.format {
+        LineFormat::Native => AlertFormat::Native,
+        LineFormat::Ecs => AlertFormat::Ecs,
+        LineFormat::Ocsf => AlertFormat::Ocsf,
+        LineFormat::Cef => AlertFormat::Cef,
+        LineFormat::Leef => AlertFormat::Leef,
+        LineFormat::Syslog => {
+            AlertFormat::Syslog { enterprise_number: file.enterprise_number.unwrap_or(DOCUMENTATION_ENTERPRISE) }
+        }
+    };
+    if file.enterprise_number.is_some() && file.format != LineFormat::Syslog {
+        let found = "only the format \"syslog\" has such a number";
+        scene.faults.push(at.key("enterprise_number"), found, "take it away, or set the format");
+    }
+    Some(DestinationKind::File { path: scene.path(file.path.as_ref()?), format, rotate_bytes: file.rotate_bytes })
 }
 
 fn splunk(file: &SplunkFile, at: &KeyPath, scene: &mut Scene<'_>) -> Option<DestinationKind> {
@@ -102,6 +120,10 @@ fn splunk(file: &SplunkFile, at: &KeyPath, scene: &mut Scene<'_>) -> Option<Dest
         retry_delay_max: Duration::from_millis(file.retry_delay_ms_max),
     };
     tls(&http, at, scene);
+    if file.ack_poll_ms >= file.ack_timeout_ms {
+        let found = format!("{} is not less than ack_timeout_ms", file.ack_poll_ms);
+        scene.faults.push(at.key("ack_poll_ms"), found, "what is given up must have been asked for before");
+    }
     Some(DestinationKind::Splunk {
         http,
         token: scene.credential(&at.key("token"), file.token.as_ref()?)?,
@@ -109,6 +131,9 @@ fn splunk(file: &SplunkFile, at: &KeyPath, scene: &mut Scene<'_>) -> Option<Dest
         host: file.host.clone(),
         source: file.source.clone(),
         sourcetype: file.sourcetype.clone(),
+        ack: file.ack,
+        ack_poll: Duration::from_millis(file.ack_poll_ms),
+        ack_timeout: Duration::from_millis(file.ack_timeout_ms),
     })
 }
 
@@ -245,6 +270,11 @@ fn kafka(
     Some(DestinationKind::Kafka {
         brokers,
         topic: file.topic.clone()?,
+        format: match file.format {
+            RecordFormat::Native => AlertFormat::Native,
+            RecordFormat::Ecs => AlertFormat::Ecs,
+            RecordFormat::Ocsf => AlertFormat::Ocsf,
+        },
         timeout: Duration::from_millis(file.timeout_ms),
         retry_delay_max: Duration::from_millis(file.retry_delay_ms_max),
         properties,

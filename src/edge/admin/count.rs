@@ -10,9 +10,9 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 
 use super::{
-    ALERTS, BATCH_SECONDS, BATCHES, CELLS, CLUSTERS, COMMIT_ERRORS, DELIVERIES, DELIVERY_REQUESTS, EPOCHS, FALLBACKS,
-    LATE, OFFSETS_SKIPPED, OPEN_ALERTS, PARTITIONS, REBALANCES, RECORDS, RECORDS_GONE, REJECTIONS, ROWS_CLUSTERED,
-    SOURCE_ERRORS, SOURCE_ON_HOLD,
+    ACKNOWLEDGEMENTS, ALERTS, BATCH_SECONDS, BATCHES, CELLS, CLUSTERS, COMMIT_ERRORS, DELIVERIES, DELIVERY_REQUESTS,
+    EPOCHS, FALLBACKS, LATE, OFFSETS_SKIPPED, OPEN_ALERTS, PARTITIONS, REBALANCES, RECORDS, RECORDS_GONE, REJECTIONS,
+    ROWS_CLUSTERED, SOURCE_ERRORS, SOURCE_ON_HOLD, SPLUNK_ACK,
 };
 use crate::pipeline::alert::Alert;
 use crate::pipeline::event::Rejection;
@@ -123,6 +123,16 @@ pub fn gauge_state(cells: usize, clusters: usize, open_alerts: usize) {
 /// Counts a request to a destination by what it came to.
 pub fn count_request(destination: &str, outcome: &'static str) {
     counter!(DELIVERY_REQUESTS, "destination" => destination.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// Counts the answer to a request that was handed over before.
+pub fn count_acknowledgement(destination: &str, outcome: &'static str) {
+    counter!(ACKNOWLEDGEMENTS, "destination" => destination.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// Tells whether a Splunk destination acknowledges what it indexed.
+pub fn gauge_splunk_ack(destination: &str, is_on: bool) {
+    gauge!(SPLUNK_ACK, "destination" => destination.to_owned()).set(if is_on { 1.0 } else { 0.0 });
 }
 
 /// Counts a destination's final answer about an alert.

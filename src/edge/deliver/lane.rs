@@ -1,28 +1,26 @@
 //! A lane: everything that waits for one destination, sent in order until it has its answer.
 //!
-//! Order: an alert is never in a request together with an earlier one of its own cluster, and never sent before that
-//! one has its final answer; so "opened" is answered before "raised" whatever is retried, refused or split between
-//! them. Between clusters there is no order to keep.
+//! Takes what waits from the outbox, sends it, writes answers down, decides how to go on. Several requests may be handed
+//! over and wait for their acknowledgement; an acknowledgement is written down before anything else happens. What is sent,
+//! in which order, and what a reading comes to is [`memory`]'s business, which is pure; here are store, clock and tasks.
 //!
-//! Nobody is refused on a suspicion: an alert that a destination calls bad is sent alone first, and so is one of a
-//! request that is refused as a whole, by halving. Where every alert is refused it is rather the destination that is
-//! wrong: refusals then go at the pace of a hold.
-//!
-//! Blocking work of the store is done on tokio's blocking threads. The state of a lane is one page of the outbox.
+//! Blocking work of the store is done on tokio's blocking threads.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use self::memory::{Memory, Outcome, Shipment};
 use super::pace::{Pace, PaceLimits, Went};
-use super::{BatchLimits, Outlet, Reading, Word, words};
+use super::{BatchLimits, Outlet, Polled, Reading};
 use crate::edge::admin::{self, Health, LaneState};
 use crate::edge::store::{Fate, Outbox, Pending, Settlement, StoreError};
-use crate::pipeline::alert::Alert;
+
+mod memory;
 
 /// How long an idle lane sleeps when nobody wakes it.
 const IDLE_POLL: Duration = Duration::from_secs(5);
@@ -58,32 +56,6 @@ pub struct Lane {
     pace: PaceLimits,
 }
 
-/// Alerts of one request, with their places in the outbox.
-#[derive(Debug, Default)]
-struct Shipment {
-    seqs: Vec<i64>,
-    alerts: Vec<Alert>,
-    unreadable: Vec<Settlement>,
-}
-
-/// What a lane remembers between two requests.
-struct Memory {
-    pace: Pace,
-    /// Requests that carried an alert which has no answer yet.
-    attempts: BTreeMap<i64, u32>,
-    /// An alert that the destination pointed at: it goes alone.
-    suspect: Option<i64>,
-    /// The destination pointed at an innocent one: halve from now on.
-    points_wrongly: bool,
-}
-
-/// What a reading comes to.
-struct Outcome {
-    settlements: Vec<Settlement>,
-    went: Went,
-    state: LaneState,
-}
-
 impl Lane {
     /// A lane named `name` (unique, and stable over restarts: it is the key of its answers) from the store at `store`.
     pub fn new(name: impl Into<String>, store: impl Into<PathBuf>, outlet: Box<dyn Outlet>) -> Self {
@@ -109,264 +81,273 @@ impl Lane {
         &self.name
     }
 
-    /// Delivers until `shutdown`; the request in flight is finished and its answer written down.
+    /// Delivers until `shutdown`; the request in flight is finished and its answer written down. What was handed over
+    /// and not acknowledged by then is sent again after the next start.
     pub async fn run(
-        mut self,
+        self,
         health: Arc<Health>,
-        mut wakeup: watch::Receiver<u64>,
-        mut shutdown: watch::Receiver<bool>,
+        wakeup: watch::Receiver<u64>,
+        shutdown: watch::Receiver<bool>,
     ) -> Result<(), LaneError> {
         let (path, name) = (self.store.clone(), self.name.clone());
-        let mut outbox = blocking(move || Outbox::open(&path, &name)).await?.map_err(|e| self.broken(e))?;
-        let mut memory = Memory::new(Pace::new(self.pace, self.batch.alerts_max));
-        let mut n_requests = 0_u32;
-        while !is_over(&shutdown) {
-            wakeup.borrow_and_update();
-            let count = n_requests.is_multiple_of(COUNT_EVERY_REQUESTS);
-            let limits = self.batch;
-            let (back, page) = blocking(move || (outbox_page(&mut outbox, limits, count), outbox)).await.map(swap)?;
-            outbox = back;
-            let page = match page {
-                Ok(page) => page,
-                Err(error) if may_pass(&error) => {
-                    self.store_trouble(&health, &error);
-                    pause(STORE_RETRY, &mut shutdown).await;
-                    continue;
-                }
-                Err(error) => return Err(self.broken(error)),
-            };
-            if let Some(n_waiting) = page.n_waiting {
-                health.waiting(&self.name, n_waiting);
+        let broken = |error| LaneError::Store { destination: self.name.clone(), error };
+        let outbox = blocking(move || Outbox::open(&path, &name)).await?.map_err(broken)?;
+        let memory = Memory::new(Pace::new(self.pace, self.batch.alerts_max), self.batch);
+        let mut running = Running {
+            known_intervention: outbox.known_intervention(),
+            outbox: Arc::new(Mutex::new(outbox)),
+            memory,
+            lane: self,
+            health,
+            wakeup,
+            shutdown,
+            not_before: Instant::now(),
+            n_requests: 0,
+        };
+        while !is_over(&running.shutdown) {
+            running.turn().await?;
+        }
+        if running.memory.n_under_way() > 0 {
+            running.acknowledge().await?;
+        }
+        Ok(())
+    }
+}
+
+/// A lane at work.
+struct Running {
+    lane: Lane,
+    outbox: Arc<Mutex<Outbox>>,
+    memory: Memory,
+    health: Arc<Health>,
+    wakeup: watch::Receiver<u64>,
+    shutdown: watch::Receiver<bool>,
+    /// Nothing is sent before.
+    not_before: Instant,
+    n_requests: u32,
+    known_intervention: i64,
+}
+
+impl Running {
+    /// One step: acknowledgements that are due, else a request, else a wait.
+    async fn turn(&mut self) -> Result<(), LaneError> {
+        self.wakeup.borrow_and_update();
+        if self.lane.outlet.next_poll() == Some(Duration::ZERO) {
+            return self.acknowledge().await;
+        }
+        let pause = self.not_before.saturating_duration_since(Instant::now());
+        if !pause.is_zero() {
+            self.rest(pause).await;
+            return Ok(());
+        }
+        if !self.memory.has_window() {
+            self.rest(IDLE_POLL).await;
+            return Ok(());
+        }
+        let Some(is_all_read) = self.fill().await? else { return Ok(()) };
+        let shipment = self.memory.choose();
+        if !shipment.alerts.is_empty() || !shipment.unreadable.is_empty() {
+            return self.ship(shipment).await;
+        }
+        if is_all_read {
+            if self.memory.n_under_way() == 0 {
+                self.n_requests = 0;
+                self.health.waiting(&self.lane.name, 0);
+                self.health.lane(&self.lane.name, LaneState::Idle);
             }
-            if page.alerts.is_empty() {
-                n_requests = 0;
-                health.lane(&self.name, LaneState::Idle);
-                tokio::select! {
-                    _ = shutdown.changed() => {}
-                    () = woken(&mut wakeup) => {}
-                }
-                continue;
-            }
-            n_requests = n_requests.wrapping_add(1);
-            let shipment = memory.choose(page.alerts);
-            let (outcome, n_sent) = self.ship(&mut memory, shipment).await;
-            outbox = self.write_down(outbox, outcome.settlements, &health, &mut shutdown).await?;
-            self.tell(&health, &outcome.state);
-            let delay = memory.pace.after(outcome.went, n_sent, random());
-            pause(delay, &mut shutdown).await;
+            self.idle().await;
         }
         Ok(())
     }
 
-    async fn ship(&mut self, memory: &mut Memory, shipment: Shipment) -> (Outcome, usize) {
+    /// Reads on in the outbox. Tells whether all that waits was read, `None` when the store could not be read now.
+    async fn fill(&mut self) -> Result<Option<bool>, LaneError> {
+        let (room, after) = self.memory.room();
+        let ask = Ask {
+            after,
+            n_max: room,
+            bytes_max: self.lane.batch.bytes_max,
+            count: self.n_requests.is_multiple_of(COUNT_EVERY_REQUESTS),
+            known_intervention: self.known_intervention,
+        };
+        let page = match self.on_disk(move |outbox| outbox_page(outbox, ask)).await? {
+            Ok(page) => page,
+            Err(error) if may_pass(&error) => {
+                self.store_trouble(&error);
+                self.rest(STORE_RETRY).await;
+                return Ok(None);
+            }
+            Err(error) => return Err(self.broken(error)),
+        };
+        if page.intervention != self.known_intervention {
+            self.known_intervention = page.intervention;
+            self.memory.forget();
+        }
+        if let Some(n_waiting) = page.n_waiting {
+            self.health.waiting(&self.lane.name, n_waiting);
+        }
+        Ok(Some(self.memory.hold(page.alerts)))
+    }
+
+    /// Sends a request and sees to its answer.
+    async fn ship(&mut self, shipment: Shipment) -> Result<(), LaneError> {
+        self.n_requests = self.n_requests.wrapping_add(1);
         let n_sent = shipment.alerts.len();
         let mut outcome = if shipment.alerts.is_empty() {
             Outcome { settlements: Vec::new(), went: Went::Refused, state: LaneState::Delivering }
         } else {
-            let reading = self.outlet.send(&shipment.alerts).await;
-            admin::count_request(&self.name, reading.name());
-            memory.digest(reading, &shipment.seqs)
+            let reading = self.lane.outlet.send(&shipment.alerts).await;
+            admin::count_request(&self.lane.name, reading.name());
+            self.memory.digest(reading, shipment.sent)
         };
         outcome.settlements.extend(shipment.unreadable);
-        (outcome, n_sent)
+        self.write_down(outcome.settlements).await?;
+        self.tell(&outcome.state);
+        self.pause_after(outcome.went, n_sent);
+        Ok(())
+    }
+
+    /// Asks for acknowledgements and sees to them: what came is written down before anything else.
+    async fn acknowledge(&mut self) -> Result<(), LaneError> {
+        let Polled { told, trouble } = self.lane.outlet.poll().await;
+        let (mut settlements, mut states, mut worst) = (Vec::new(), Vec::new(), None);
+        for (ticket, reading) in told {
+            admin::count_acknowledgement(&self.lane.name, reading.name());
+            let Some((outcome, n_sent)) = self.memory.digest_ticket(ticket, reading) else { continue };
+            settlements.extend(outcome.settlements);
+            states.push(outcome.state);
+            if !matches!(outcome.went, Went::Well { .. }) {
+                worst = Some((outcome.went, n_sent));
+            }
+        }
+        if !settlements.is_empty() {
+            self.n_requests = self.n_requests.wrapping_add(1);
+        }
+        self.write_down(settlements).await?;
+        for state in states {
+            self.tell(&state);
+        }
+        if let Some((went, n_sent)) = worst {
+            self.pause_after(went, n_sent);
+        }
+        match trouble {
+            Some(Reading::Hold { why }) => self.tell(&LaneState::OnHold(why)),
+            Some(reading) => self.tell(&LaneState::Retrying(reading.why().unwrap_or_default().to_owned())),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn pause_after(&mut self, went: Went, n_sent: usize) {
+        let delay = self.memory.pace.after(went, n_sent, random());
+        let now = Instant::now();
+        self.not_before = self.not_before.max(now.checked_add(delay).unwrap_or(now));
     }
 
     /// Writes the answers down, however long it takes: what was answered must not be sent again for want of a note.
-    async fn write_down(
-        &self,
-        mut outbox: Outbox,
-        settlements: Vec<Settlement>,
-        health: &Health,
-        shutdown: &mut watch::Receiver<bool>,
-    ) -> Result<Outbox, LaneError> {
+    async fn write_down(&mut self, settlements: Vec<Settlement>) -> Result<(), LaneError> {
         let settlements = Arc::new(settlements);
         loop {
             if settlements.is_empty() {
-                return Ok(outbox);
+                return Ok(());
             }
             let notes = Arc::clone(&settlements);
-            let (back, written) = blocking(move || (outbox.settle(&notes), outbox)).await.map(swap)?;
-            outbox = back;
-            match written {
+            match self.on_disk(move |outbox| outbox.settle(&notes)).await? {
                 Ok(()) => break,
-                Err(error) if may_pass(&error) => self.store_trouble(health, &error),
+                Err(error) if may_pass(&error) => self.store_trouble(&error),
                 Err(error) => return Err(self.broken(error)),
             }
-            if is_over(shutdown) {
-                return Ok(outbox);
+            if is_over(&self.shutdown) {
+                return Ok(());
             }
-            pause(STORE_RETRY, shutdown).await;
+            pause(STORE_RETRY, &mut self.shutdown).await;
         }
         for one in settlements.iter() {
-            admin::count_fate(&self.name, one.fate.name());
+            admin::count_fate(&self.lane.name, one.fate.name());
             if one.fate == Fate::Refused {
-                tracing::warn!(destination = self.name, seq = one.seq, why = one.detail, "alert refused for good");
+                tracing::warn!(destination = self.lane.name, seq = one.seq, why = one.detail, "alert refused for good");
             }
         }
-        Ok(outbox)
+        Ok(())
     }
 
     /// Tells health, and the log when something changed.
-    fn tell(&self, health: &Health, state: &LaneState) {
-        if health.lane(&self.name, state.clone()) {
+    fn tell(&self, state: &LaneState) {
+        if self.health.lane(&self.lane.name, state.clone()) {
+            let destination = &self.lane.name;
             match state {
-                LaneState::OnHold(why) => tracing::error!(destination = self.name, why, "delivery on hold"),
-                LaneState::Retrying(why) => tracing::warn!(destination = self.name, why, "delivery is tried again"),
-                LaneState::Delivering => tracing::info!(destination = self.name, "delivering"),
+                LaneState::OnHold(why) => tracing::error!(destination, why, "delivery on hold"),
+                LaneState::Retrying(why) => tracing::warn!(destination, why, "delivery is tried again"),
+                LaneState::Delivering => tracing::info!(destination, "delivering"),
                 LaneState::Idle => {}
             }
         }
     }
 
-    fn store_trouble(&self, health: &Health, error: &StoreError) {
-        self.tell(health, &LaneState::Retrying(error.to_string()));
+    /// Until `time` is over, acknowledgements are due, or the service ends.
+    async fn rest(&mut self, time: Duration) {
+        let time = self.lane.outlet.next_poll().map_or(time, |until| until.min(time));
+        pause(time, &mut self.shutdown).await;
+    }
+
+    /// The same, or until there is something new to send.
+    async fn idle(&mut self) {
+        let time = self.lane.outlet.next_poll();
+        let due = async {
+            match time {
+                Some(time) => tokio::time::sleep(time).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.shutdown.changed() => {}
+            () = woken(&mut self.wakeup) => {}
+            () = due => {}
+        }
+    }
+
+    /// Does something with the outbox on a thread that may wait.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Outbox) -> T + Send + 'static,
+    ) -> Result<T, LaneError> {
+        let outbox = Arc::clone(&self.outbox);
+        blocking(move || work(&mut outbox.lock().unwrap_or_else(PoisonError::into_inner))).await
+    }
+
+    fn store_trouble(&self, error: &StoreError) {
+        self.tell(&LaneState::Retrying(error.to_string()));
     }
 
     fn broken(&self, error: StoreError) -> LaneError {
-        LaneError::Store { destination: self.name.clone(), error }
+        LaneError::Store { destination: self.lane.name.clone(), error }
     }
 }
 
-impl Memory {
-    fn new(pace: Pace) -> Self {
-        Self { pace, attempts: BTreeMap::new(), suspect: None, points_wrongly: false }
-    }
-
-    /// The alerts of the next request: at most the pace's width, at most one a cluster, a suspect alone.
-    fn choose(&mut self, page: Vec<Pending>) -> Shipment {
-        let suspect = self.suspect.filter(|suspect| page.iter().any(|one| one.seq == *suspect));
-        self.suspect = suspect;
-        let mut clusters = BTreeSet::new();
-        let mut shipment = Shipment::default();
-        for pending in page {
-            if shipment.alerts.len() >= self.pace.width() {
-                break;
-            }
-            let Pending { seq, cluster, body } = pending;
-            if suspect.is_some_and(|suspect| suspect != seq) || !clusters.insert(cluster) {
-                continue;
-            }
-            match serde_json::from_str(&body) {
-                Ok(alert) => {
-                    shipment.seqs.push(seq);
-                    shipment.alerts.push(alert);
-                    let attempts = self.attempts.entry(seq).or_default();
-                    *attempts = attempts.saturating_add(1);
-                }
-                Err(error) => shipment.unreadable.push(Settlement {
-                    seq,
-                    fate: Fate::Refused,
-                    detail: words(format!("panicsift: the stored alert cannot be read: {error}").as_bytes()),
-                    attempts: 0,
-                }),
-            }
-        }
-        shipment
-    }
-
-    /// What a reading comes to for the alerts at `seqs`.
-    fn digest(&mut self, reading: Reading, seqs: &[i64]) -> Outcome {
-        match reading {
-            Reading::Accepted { slow_down, receipt } => {
-                self.points_wrongly |= self.suspect.take().is_some();
-                let settlements = seqs.iter().map(|seq| self.answer(*seq, Fate::Delivered, receipt.clone())).collect();
-                Outcome { settlements, went: Went::Well { slow_down }, state: LaneState::Delivering }
-            }
-            Reading::Words(said) => self.digest_words(said, seqs),
-            Reading::Retry { why, after, slow_down } => {
-                nothing(Went::Badly { after, slow_down }, LaneState::Retrying(why))
-            }
-            Reading::Hold { why } => nothing(Went::OnHold, LaneState::OnHold(why)),
-            Reading::Poison { suspect, why } => {
-                let suspect = suspect.filter(|_| !self.points_wrongly).and_then(|at| seqs.get(at));
-                match (seqs, suspect) {
-                    ([alone], _) => self.refuse(*alone, why),
-                    (_, Some(seq)) => {
-                        self.suspect = Some(*seq);
-                        nothing(Went::Well { slow_down: false }, LaneState::Delivering)
-                    }
-                    (_, None) => nothing(Went::TooWide, LaneState::Delivering),
-                }
-            }
-            Reading::TooLarge { why } => match seqs {
-                [alone] => self.refuse(*alone, why),
-                _ => nothing(Went::TooWide, LaneState::Delivering),
-            },
-        }
-    }
-
-    fn digest_words(&mut self, said: Vec<Word>, seqs: &[i64]) -> Outcome {
-        if said.len() != seqs.len() {
-            let why = format!("{} answers to {} alerts", said.len(), seqs.len());
-            return nothing(Went::Badly { after: None, slow_down: false }, LaneState::Retrying(why));
-        }
-        let is_refusal = |word: &Word| matches!(word, Word::Final(Fate::Refused, _));
-        if said.iter().all(is_refusal) {
-            return match (seqs, said.into_iter().next()) {
-                ([alone], Some(Word::Final(_, why))) => self.refuse(*alone, why),
-                _ => nothing(Went::TooWide, LaneState::Delivering),
-            };
-        }
-        self.points_wrongly |= self.suspect.take().is_some();
-        let mut outcome = nothing(Went::Well { slow_down: false }, LaneState::Delivering);
-        let mut overloaded = false;
-        for (word, seq) in said.into_iter().zip(seqs) {
-            match word {
-                Word::Final(fate, detail) => outcome.settlements.push(self.answer(*seq, fate, detail)),
-                Word::Hold(why) => outcome.state = LaneState::OnHold(why),
-                Word::Retry(why) | Word::Overloaded(why) if matches!(outcome.state, LaneState::OnHold(_)) => drop(why),
-                Word::Retry(why) => outcome.state = LaneState::Retrying(why),
-                Word::Overloaded(why) => {
-                    overloaded = true;
-                    outcome.state = LaneState::Retrying(why);
-                }
-            }
-        }
-        outcome.went = match (&outcome.state, outcome.settlements.is_empty()) {
-            (LaneState::OnHold(_), _) => Went::OnHold,
-            (LaneState::Retrying(_), true) => Went::Badly { after: None, slow_down: overloaded },
-            (LaneState::Retrying(_), false) => Went::InPart { slow_down: overloaded },
-            (LaneState::Idle | LaneState::Delivering, _) => Went::Well { slow_down: false },
-        };
-        outcome
-    }
-
-    fn refuse(&mut self, seq: i64, why: String) -> Outcome {
-        self.suspect = None;
-        let settlement = self.answer(seq, Fate::Refused, why);
-        let state = if self.pace.refuses_everything() {
-            LaneState::OnHold(format!("every alert is refused, the last one so: {}", settlement.detail))
-        } else {
-            LaneState::Delivering
-        };
-        Outcome { settlements: vec![settlement], went: Went::Refused, state }
-    }
-
-    fn answer(&mut self, seq: i64, fate: Fate, detail: String) -> Settlement {
-        Settlement { seq, fate, detail, attempts: self.attempts.remove(&seq).unwrap_or(1) }
-    }
-}
-
-fn nothing(went: Went, state: LaneState) -> Outcome {
-    Outcome { settlements: Vec::new(), went, state }
+/// What is to be read of the outbox.
+#[derive(Clone, Copy)]
+struct Ask {
+    after: i64,
+    n_max: usize,
+    bytes_max: usize,
+    count: bool,
+    known_intervention: i64,
 }
 
 struct Page {
     alerts: Vec<Pending>,
     n_waiting: Option<u64>,
+    intervention: i64,
 }
 
-fn outbox_page(outbox: &mut Outbox, limits: BatchLimits, count: bool) -> Result<Page, StoreError> {
+fn outbox_page(outbox: &mut Outbox, ask: Ask) -> Result<Page, StoreError> {
     outbox.raise_floor()?;
-    let alerts = outbox.pending(limits.alerts_max.max(1), limits.bytes_max)?;
-    let n_waiting = if alerts.is_empty() {
-        Some(0)
-    } else if count {
-        Some(outbox.n_waiting()?)
-    } else {
-        None
-    };
-    Ok(Page { alerts, n_waiting })
+    let intervention = outbox.known_intervention();
+    // After an intervention all is read again, so that this page must begin at the floor.
+    let after = if intervention == ask.known_intervention { ask.after } else { 0 };
+    let alerts = outbox.pending_after(after, ask.n_max, ask.bytes_max)?;
+    let n_waiting = if ask.count { Some(outbox.n_waiting()?) } else { None };
+    Ok(Page { alerts, n_waiting, intervention })
 }
 
 /// Trouble that ends when somebody makes room or lets go; the others do not end by waiting.
@@ -380,10 +361,6 @@ fn may_pass(error: &StoreError) -> bool {
 /// Runs what waits for the disk on a thread that may wait.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LaneError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| LaneError::Died(error.to_string()))
-}
-
-fn swap<A, B>((a, b): (A, B)) -> (B, A) {
-    (b, a)
 }
 
 /// The service ends, or whoever would say so is gone.

@@ -1,8 +1,10 @@
 //! How a lane goes on after a reading: how much to send next, and when.
 //!
 //! Pure: takes what became of the last request, gives the pause before the next one. Exponential back-off with full
-//! jitter; the width of a request is halved when the destination is overloaded, finds a request too large or poisoned,
-//! and doubles again with each request that goes through. Costs nothing.
+//! jitter. The width of a request is halved when the destination is overloaded, finds a request too large or poisoned;
+//! it doubles again with each request that goes through, but only grows by an eighth of its bound after an overload. The
+//! window, the number of requests that may wait for their acknowledgement, is halved by an overload and grows by one
+//! with each acknowledgement. Costs nothing.
 
 use std::time::Duration;
 
@@ -12,6 +14,15 @@ const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
 /// So many refusals without one alert taken in between mean that the destination refuses everything, and that it is
 /// not the alerts that are wrong: from then on at most one is refused a probe.
 const REFUSALS_IN_A_ROW_MAX: u32 = 8;
+
+/// Requests that may wait for their acknowledgement before the first one came.
+const WINDOW_START: usize = 8;
+
+/// At most so many wait for their acknowledgement: with 200 alerts each and 10 s until one comes, 1,280 alerts/s.
+const WINDOW_MAX: usize = 64;
+
+/// After an overload the width grows by this part of its bound.
+const GENTLE_STEPS: usize = 8;
 
 /// The times of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +76,9 @@ pub struct Pace {
     limits: PaceLimits,
     width_max: usize,
     width: usize,
+    window: usize,
+    /// There was an overload since the width was at its bound.
+    is_gentle: bool,
     n_failures: u32,
     n_refusals: u32,
 }
@@ -73,12 +87,30 @@ impl Pace {
     /// A lane that may send `width_max` alerts at once.
     pub fn new(limits: PaceLimits, width_max: usize) -> Self {
         let width_max = width_max.max(1);
-        Self { limits, width_max, width: width_max, n_failures: 0, n_refusals: 0 }
+        Self {
+            limits,
+            width_max,
+            width: width_max,
+            window: WINDOW_START,
+            is_gentle: false,
+            n_failures: 0,
+            n_refusals: 0,
+        }
     }
 
     /// How many alerts the next request may carry.
     pub fn width(&self) -> usize {
         self.width
+    }
+
+    /// How many requests may wait for their acknowledgement.
+    pub fn window(&self) -> usize {
+        self.window
+    }
+
+    /// An acknowledgement came.
+    pub fn acknowledged(&mut self) {
+        self.window = self.window.saturating_add(1).min(WINDOW_MAX);
     }
 
     /// The pause before the next request, after the last one `went`; `random` is any 64 random bits.
@@ -88,16 +120,16 @@ impl Pace {
                 self.n_failures = 0;
                 self.n_refusals = 0;
                 if slow_down {
-                    self.halve(n_sent);
+                    self.ease(n_sent);
                     return self.jittered(random);
                 }
-                self.width = self.width.saturating_mul(2).min(self.width_max);
+                self.widen();
                 Duration::ZERO
             }
             Went::Badly { after, slow_down } => {
                 self.n_failures = self.n_failures.saturating_add(1);
                 if slow_down {
-                    self.halve(n_sent);
+                    self.ease(n_sent);
                 }
                 after.unwrap_or_default().min(RETRY_AFTER_MAX).saturating_add(self.jittered(random))
             }
@@ -105,7 +137,7 @@ impl Pace {
                 self.n_failures = 1;
                 self.n_refusals = 0;
                 if slow_down {
-                    self.halve(n_sent);
+                    self.ease(n_sent);
                 }
                 self.jittered(random)
             }
@@ -128,6 +160,18 @@ impl Pace {
     /// Whether one alert after the other was refused and none taken.
     pub fn refuses_everything(&self) -> bool {
         self.n_refusals >= REFUSALS_IN_A_ROW_MAX
+    }
+
+    fn ease(&mut self, n_sent: usize) {
+        self.halve(n_sent);
+        self.is_gentle = true;
+        self.window = (self.window / 2).max(1);
+    }
+
+    fn widen(&mut self) {
+        let more = if self.is_gentle { (self.width_max / GENTLE_STEPS).max(1) } else { self.width };
+        self.width = self.width.saturating_add(more).min(self.width_max);
+        self.is_gentle &= self.width < self.width_max;
     }
 
     fn halve(&mut self, n_sent: usize) {
@@ -195,6 +239,29 @@ mod tests {
         check(&[(Went::TooWide, 0, 0), (WELL, 0, 0), (WELL, 0, 0), (WELL, 0, 0)], 8);
         check(&[(Went::Badly { after: None, slow_down: true }, 0, 0)], 4);
         check(&[(Went::Well { slow_down: true }, 42, 42)], 4);
+    }
+
+    #[test]
+    fn after_an_overload_width_and_window_grow_step_by_step() {
+        let mut pace = Pace::new(LIMITS, 80);
+        let overload = Went::Badly { after: None, slow_down: true };
+        assert_eq!((pace.width(), pace.window()), (80, 8));
+        pace.after(overload, 80, 0);
+        pace.after(overload, 40, 0);
+        assert_eq!((pace.width(), pace.window()), (20, 2));
+        pace.after(WELL, 20, 0);
+        pace.acknowledged();
+        assert_eq!((pace.width(), pace.window()), (30, 3));
+        for _ in 0..100 {
+            pace.after(WELL, 1, 0);
+            pace.acknowledged();
+        }
+        assert_eq!((pace.width(), pace.window()), (80, 64));
+        pace.after(Went::TooWide, 80, 0);
+        pace.after(WELL, 40, 0);
+        assert_eq!(pace.width(), 80, "what was too large was no overload");
+        (0..20).for_each(|_| pace.after(overload, 1, 0).is_zero().then_some(()).unwrap());
+        assert_eq!((pace.width(), pace.window()), (1, 1));
     }
 
     #[test]

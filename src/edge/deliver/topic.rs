@@ -1,39 +1,50 @@
 //! The topic destination: one alert a record, keyed by its cluster, acknowledged before it counts as delivered.
 //!
-//! Takes alerts, writes their JSON (`alert.v1`) as values. The key keeps the changes of a cluster in one partition, in
-//! order. A repeat bears the same `alert_id`. Settings that Kafka refuses hold the lane, and are tried anew with each
-//! probe (a certificate may have been put in place); brokers that do not acknowledge are a destination that is down.
+//! Takes alerts, writes each in the chosen format as a value. The key keeps the changes of a cluster in one partition, in
+//! order. Headers: `content-type`, `format`, `alert_id`; a repeat bears the same `alert_id`. The proof of a delivery is
+//! `TOPIC-PARTITION@OFFSET`. Settings that Kafka refuses hold the lane, and are tried anew with each probe (a
+//! certificate may have been put in place); brokers that do not acknowledge are a destination that is down.
 //!
 //! A request in which something is too large is sent again record by record: a broker refuses a whole batch for one of
 //! them, and only what is too large alone is refused for good. The others are then in the topic twice.
 
 use super::{Fate, Outlet, Reading, Sending, Word, words};
+use crate::edge::format::{Format, encode};
 use crate::edge::kafka::ProducerSettings;
-use crate::edge::kafka::produce::{KafkaAlerts, ProduceError};
+use crate::edge::kafka::produce::{AlertRecord, KafkaAlerts, Place, ProduceError};
 use crate::pipeline::alert::Alert;
 
 /// A topic that alerts are written to.
 pub struct TopicOutlet {
     settings: ProducerSettings,
+    format: Format,
     client: Option<KafkaAlerts>,
 }
 
 impl TopicOutlet {
-    /// A destination that connects with the first alert.
+    /// A destination for `alert.v1` that connects with the first alert.
     pub fn new(settings: ProducerSettings) -> Self {
-        Self { settings, client: None }
+        Self { settings, format: Format::default(), client: None }
+    }
+
+    /// The same in another format.
+    #[must_use]
+    pub fn with_format(mut self, format: Format) -> Self {
+        self.format = format;
+        self
     }
 
     async fn write(&mut self, alerts: &[Alert]) -> Reading {
         let mut values = Vec::with_capacity(alerts.len());
         for (at, alert) in alerts.iter().enumerate() {
-            match serde_json::to_vec(alert) {
-                Ok(value) => values.push(value),
-                Err(error) => return Reading::Poison { suspect: Some(at), why: error.to_string() },
+            let mut value = Vec::new();
+            if let Err(error) = encode(self.format, alert, &mut value) {
+                return Reading::Poison { suspect: Some(at), why: words(error.to_string().as_bytes()) };
             }
+            values.push(value);
         }
-        let items: Vec<(&str, &[u8])> =
-            alerts.iter().zip(&values).map(|(alert, value)| (alert.cluster.as_str(), value.as_slice())).collect();
+        let records: Vec<AlertRecord<'_>> =
+            alerts.iter().zip(&values).map(|(alert, value)| record(self.format, alert, value)).collect();
         let client = match self.client.take().filter(|client| !client.is_dead()) {
             Some(client) => client,
             None => match KafkaAlerts::start(&self.settings) {
@@ -42,10 +53,11 @@ impl TopicOutlet {
             },
         };
         let client = self.client.insert(client);
-        match (client.send(&items).await, items.as_slice()) {
-            (Ok(()), _) => Reading::Accepted { slow_down: false, receipt: String::new() },
+        let topic = &self.settings.topic;
+        match (client.send(&records).await, records.as_slice()) {
+            (Ok(places), _) => Reading::Words(places.iter().map(|place| taken(topic, *place)).collect()),
             (Err(error @ ProduceError::TooLarge { .. }), [_]) => Reading::Words(vec![refused(&error)]),
-            (Err(ProduceError::TooLarge { .. }), _) => one_by_one(client, &items).await,
+            (Err(ProduceError::TooLarge { .. }), _) => one_by_one(client, topic, &records).await,
             (Err(error), _) => read(&error),
         }
     }
@@ -57,20 +69,30 @@ impl Outlet for TopicOutlet {
     }
 }
 
+fn record<'a>(format: Format, alert: &'a Alert, value: &'a [u8]) -> AlertRecord<'a> {
+    let headers =
+        vec![("content-type", format.content_type()), ("format", format.name()), ("alert_id", alert.alert_id.as_str())];
+    AlertRecord { key: &alert.cluster, value, headers }
+}
+
 /// Each alone, up to the first that is not acknowledged: a broker that is away is not waited for once an alert.
-async fn one_by_one(client: &mut KafkaAlerts, items: &[(&str, &[u8])]) -> Reading {
-    let mut said = Vec::with_capacity(items.len());
-    for item in items.chunks(1) {
-        said.push(match client.send(item).await {
-            Ok(()) => Word::Final(Fate::Delivered, String::new()),
-            Err(error @ ProduceError::TooLarge { .. }) => refused(&error),
+async fn one_by_one(client: &mut KafkaAlerts, topic: &str, records: &[AlertRecord<'_>]) -> Reading {
+    let mut said = Vec::with_capacity(records.len());
+    for record in records.chunks(1) {
+        match client.send(record).await {
+            Ok(places) => said.extend(places.iter().map(|place| taken(topic, *place))),
+            Err(error @ ProduceError::TooLarge { .. }) => said.push(refused(&error)),
             Err(error) => {
-                said.resize(items.len(), Word::Retry(words(error.to_string().as_bytes())));
+                said.resize(records.len(), Word::Retry(words(error.to_string().as_bytes())));
                 break;
             }
-        });
+        }
     }
     Reading::Words(said)
+}
+
+fn taken(topic: &str, Place { partition, offset }: Place) -> Word {
+    Word::Final(Fate::Delivered, format!("{topic}-{partition}@{offset}"))
 }
 
 fn refused(error: &ProduceError) -> Word {

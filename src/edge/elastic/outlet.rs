@@ -86,7 +86,7 @@ fn calls_for_a_look(reading: &Reading) -> bool {
         Reading::Hold { .. } => true,
         Reading::Retry { slow_down, .. } => !slow_down,
         Reading::Words(said) => said.iter().any(|word| matches!(word, Word::Hold(_) | Word::Final(Fate::Degraded, _))),
-        Reading::Accepted { .. } | Reading::Poison { .. } | Reading::TooLarge { .. } => false,
+        Reading::Accepted { .. } | Reading::Pending { .. } | Reading::Poison { .. } | Reading::TooLarge { .. } => false,
     }
 }
 

@@ -126,6 +126,12 @@ impl EmbeddedBroker {
             .map_err(|error| EmbeddedError::Start(format!("topic `{topic}`: {error}")))
     }
 
+    /// Answers the next requests of a kind with these errors, one each.
+    #[cfg(test)]
+    pub(super) fn refuse(&self, request: rdkafka::types::RDKafkaApiKey, errors: &[rdkafka::types::RDKafkaRespErr]) {
+        mock(&self.producer).unwrap().request_errors(request, errors);
+    }
+
     /// Where a consumer of `topic` starts: the first record of each partition, where `checkpoint` has nothing later.
     /// With it the consumer needs no `offset_reset`, and a record that the mock dropped is an error, not a silence.
     pub fn start_positions(topic: &str, n_partitions: i32, mut checkpoint: Checkpoint) -> Checkpoint {

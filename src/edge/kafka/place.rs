@@ -118,8 +118,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(next: Option<i64>, low: i64, high: i64, expected: Option<Trouble>) {
-        assert_eq!(trouble(next, low, high), expected);
+    fn check(next: Option<i64>, low: i64, high: i64, expected: Option<&Trouble>) {
+        assert_eq!(trouble(next, low, high).as_ref(), expected);
     }
 
     #[test]
@@ -127,10 +127,10 @@ mod tests {
         check(Some(30), 30, 70, None);
         check(Some(70), 30, 70, None);
         check(Some(0), 0, 0, None);
-        check(Some(29), 30, 70, Some(Trouble::Deleted { next: 29, low: 30 }));
-        check(Some(71), 30, 70, Some(Trouble::Beyond { next: 71, low: 30, high: 70 }));
-        check(Some(1), 0, 0, Some(Trouble::Beyond { next: 1, low: 0, high: 0 }));
-        check(None, 30, 70, Some(Trouble::NoPlace { low: 30, high: 70 }));
+        check(Some(29), 30, 70, Some(&Trouble::Deleted { next: 29, low: 30 }));
+        check(Some(71), 30, 70, Some(&Trouble::Beyond { next: 71, low: 30, high: 70 }));
+        check(Some(1), 0, 0, Some(&Trouble::Beyond { next: 1, low: 0, high: 0 }));
+        check(None, 30, 70, Some(&Trouble::NoPlace { low: 30, high: 70 }));
     }
 
     fn found() -> Vec<(Key, Trouble)> {

@@ -55,9 +55,8 @@ pub(super) struct Poller {
     first_at: Option<Instant>,
     /// The queue was full: the loop is slower than the topic.
     is_full_up: bool,
-    /// What was last done to the partitions of that generation.
-    is_paused: bool,
-    paused_for: Option<u64>,
+    /// Whether the partitions of that generation were last paused or resumed; new ones come paused.
+    paused: Option<(u64, bool)>,
     /// Generation of which is known whether all partitions are ours; while they are not, when to ask again.
     share_of: Option<(u64, Option<Instant>)>,
     /// When the places of all partitions are to be looked at.
@@ -83,8 +82,7 @@ impl Poller {
             chunk: Chunk::default(),
             first_at: None,
             is_full_up: false,
-            is_paused: true,
-            paused_for: None,
+            paused: None,
             share_of: None,
             look_at: None,
             is_second_look: false,
@@ -188,7 +186,8 @@ impl Poller {
         if !is_due && age < self.limits.wait_max {
             return self.limits.wait_max.saturating_sub(age).min(POLL_WAIT_MAX);
         }
-        let wait = if self.is_paused { Duration::ZERO } else { ROOM_WAIT_MAX };
+        let is_paused = self.paused.is_some_and(|(_, is_paused)| is_paused);
+        let wait = if is_paused { Duration::ZERO } else { ROOM_WAIT_MAX };
         match self.handoff.offer(std::mem::take(&mut self.chunk), wait) {
             Ok(()) => {
                 self.chunk.generation = self.handoff.generation();
@@ -205,19 +204,19 @@ impl Poller {
 
     /// Pauses all partitions while the queue is full or not all are ours, and resumes them afterwards.
     fn pause_or_resume(&mut self) {
-        let is_whole = matches!(self.share_of, Some((generation, None)) if generation == self.handoff.generation());
-        let pause = self.is_full_up || !is_whole;
-        if pause == self.is_paused && self.paused_for == Some(self.handoff.generation()) {
+        self.handoff.count(|status| status.paused = self.is_full_up);
+        let generation = self.handoff.generation();
+        let pause = self.is_full_up || self.share_of != Some((generation, None));
+        if self.paused == Some((generation, pause)) {
             return;
         }
         let done = self.consumer.assignment().and_then(|partitions| {
             if pause { self.consumer.pause(&partitions) } else { self.consumer.resume(&partitions) }
         });
         match done {
-            Ok(()) => (self.is_paused, self.paused_for) = (pause, Some(self.handoff.generation())),
+            Ok(()) => self.paused = Some((generation, pause)),
             Err(error) => tracing::warn!(%error, pause, "partitions could not be paused or resumed"),
         }
-        self.handoff.count(|status| status.paused = self.is_full_up);
     }
 
     /// Asks, after each change of ownership, whether all partitions are ours; while they are not, again and again.
@@ -298,7 +297,7 @@ impl Poller {
             tracing::error!(%error, "partitions could not be fetched anew");
             self.look_at = Some(now() + ASK_AGAIN_AFTER);
         }
-        self.paused_for = None;
+        self.paused = None;
     }
 
     /// Acts on what an error from `poll` means.
@@ -422,3 +421,6 @@ fn push(batch: &mut Batch, message: &BorrowedMessage<'_>) {
     // A record without a value (a tombstone) is a record without bytes, which the decoder refuses by name.
     batch.push(position, message.timestamp().to_millis().map(Millis), message.payload().unwrap_or_default());
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use tokio::time::Instant;
 
 use super::{ProducerSettings, context, creation_error};
-use crate::edge::{DeadLetterError, DeadLetters};
+use crate::edge::{DeadLetterError, DeadLetters, EncodeLetter};
 use crate::pipeline::event::Rejection;
 
 /// Wait between two tries when librdkafka's queue is full.
@@ -81,6 +81,8 @@ struct Record<'a> {
     key: &'a str,
     value: &'a [u8],
     headers: Option<OwnedHeaders>,
+    /// Milliseconds since the Unix epoch; `None`: now.
+    timestamp: Option<i64>,
 }
 
 impl Producer {
@@ -91,9 +93,11 @@ impl Producer {
         Ok(Self { client, topic: settings.topic.clone(), deadline: settings.deadline })
     }
 
-    async fn send(&self, records: impl Iterator<Item = Record<'_>>) -> Result<(), ProduceError> {
+    /// Where each record stands, in their order.
+    async fn send(&self, records: impl Iterator<Item = Record<'_>>) -> Result<Vec<Place>, ProduceError> {
         let end_at = deadline_after(self.deadline);
         let mut sent = Vec::new();
+        let mut places = Vec::new();
         for record in records {
             sent.push((record.value.len(), self.enqueue(record, end_at).await?));
         }
@@ -101,7 +105,10 @@ impl Producer {
         let mut errors = Vec::new();
         for (n_bytes, delivery) in sent {
             let error = match tokio::time::timeout_at(end_at, delivery).await {
-                Ok(Ok(Ok(_))) => continue,
+                Ok(Ok(Ok(taken))) => {
+                    places.push(Place { partition: taken.partition, offset: taken.offset });
+                    continue;
+                }
                 Ok(Ok(Err((error, _)))) if is_too_large(&error) => {
                     return Err(ProduceError::TooLarge { topic: self.topic.clone(), n_bytes });
                 }
@@ -113,7 +120,7 @@ impl Producer {
         }
         let n_failed = errors.len();
         match errors.into_iter().next() {
-            None => Ok(()),
+            None => Ok(places),
             Some(error) => Err(ProduceError::NotWritten { topic: self.topic.clone(), n_failed, n_sent, error }),
         }
     }
@@ -122,6 +129,7 @@ impl Producer {
         let n_bytes = record.value.len();
         let mut waiting = FutureRecord::to(&self.topic).key(record.key).payload(record.value);
         waiting.headers = record.headers;
+        waiting.timestamp = record.timestamp;
         loop {
             let (error, back) = match self.client.send_result(waiting) {
                 Ok(delivery) => return Ok(delivery),
@@ -152,15 +160,12 @@ fn deadline_after(wait: Duration) -> Instant {
     Instant::from_std(super::now() + wait)
 }
 
-/// Writes a dead letter as bytes (`dead-letter.v1`).
-pub type Encode = fn(&Rejection<'_>) -> Vec<u8>;
-
 /// Dead letters to a topic. Key: `topic-partition-offset` of the record; headers `reason`, `topic`, `partition`,
 /// `offset`.
 pub struct KafkaDeadLetters {
     producer: Producer,
-    encode: Encode,
-    encode_without_bytes: Option<Encode>,
+    encode: EncodeLetter,
+    encode_without_bytes: Option<EncodeLetter>,
 }
 
 impl KafkaDeadLetters {
@@ -168,37 +173,41 @@ impl KafkaDeadLetters {
     ///
     /// # Errors
     /// [`ProduceError::Settings`].
-    pub fn start(settings: &ProducerSettings, encode: Encode) -> Result<Self, ProduceError> {
-        Ok(Self { producer: Producer::start(settings)?, encode, encode_without_bytes: None })
+    pub fn start(
+        settings: &ProducerSettings,
+        encode: impl Fn(&Rejection<'_>) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Result<Self, ProduceError> {
+        Ok(Self { producer: Producer::start(settings)?, encode: Box::new(encode), encode_without_bytes: None })
     }
 
     /// How to write a letter that the topic finds too large: without it one record near the broker's limit would stop
     /// the service for good. The record itself is still at its position in the input topic.
     #[must_use]
-    pub fn or_without_bytes(mut self, encode: Encode) -> Self {
-        self.encode_without_bytes = Some(encode);
+    pub fn or_without_bytes(mut self, encode: impl Fn(&Rejection<'_>) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        self.encode_without_bytes = Some(Box::new(encode));
         self
     }
 
-    async fn send(&self, rejections: &[Rejection<'_>], encode: Encode) -> Result<(), ProduceError> {
+    async fn send(&self, rejections: &[Rejection<'_>], encode: &EncodeLetter) -> Result<(), ProduceError> {
         let letters: Vec<(String, Vec<u8>)> = rejections.iter().map(|it| (key(it), encode(it))).collect();
         let records = letters.iter().zip(rejections).map(|((key, value), rejection)| Record {
             key,
             value,
             headers: Some(headers(rejection)),
+            timestamp: None,
         });
-        self.producer.send(records).await
+        self.producer.send(records).await.map(drop)
     }
 }
 
 impl DeadLetters for KafkaDeadLetters {
     async fn write(&mut self, rejections: &[Rejection<'_>]) -> Result<(), DeadLetterError> {
-        let mut written = self.send(rejections, self.encode).await;
-        if let (Err(ProduceError::TooLarge { .. }), Some(smaller)) = (&written, self.encode_without_bytes) {
+        let mut written = self.send(rejections, &self.encode).await;
+        if let (Err(ProduceError::TooLarge { .. }), Some(smaller)) = (&written, &self.encode_without_bytes) {
             // Rare, so one by one: only the letters that are too large lose their bytes.
             written = Ok(());
             for rejection in rejections.chunks(1) {
-                let mut one = self.send(rejection, self.encode).await;
+                let mut one = self.send(rejection, &self.encode).await;
                 if matches!(one, Err(ProduceError::TooLarge { .. })) {
                     one = self.send(rejection, smaller).await;
                 }
@@ -227,6 +236,26 @@ fn headers(rejection: &Rejection<'_>) -> OwnedHeaders {
         .insert(Header { key: "offset", value: Some(&offset) })
 }
 
+/// An alert as a record.
+#[derive(Debug, Clone)]
+pub struct AlertRecord<'a> {
+    /// Key: what keeps the changes of a cluster in order.
+    pub key: &'a str,
+    /// Value.
+    pub value: &'a [u8],
+    /// Names and values of the headers.
+    pub headers: Vec<(&'static str, &'a str)>,
+}
+
+/// Where a record stands in its topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+}
+
 /// Alerts to a topic.
 pub struct KafkaAlerts {
     producer: Producer,
@@ -241,17 +270,70 @@ impl KafkaAlerts {
         Ok(Self { producer: Producer::start(settings)? })
     }
 
-    /// Writes all items (key and value) and returns when all are acknowledged, or says why not.
+    /// Writes all records and returns where each stands when all are acknowledged, or says why not.
     ///
     /// # Errors
     /// [`ProduceError::TooLarge`] is pointless to retry as it is; [`ProduceError::NotWritten`] may be retried.
-    pub async fn send(&mut self, items: &[(&str, &[u8])]) -> Result<(), ProduceError> {
-        self.producer.send(items.iter().map(|(key, value)| Record { key, value, headers: None })).await
+    pub async fn send(&mut self, records: &[AlertRecord<'_>]) -> Result<Vec<Place>, ProduceError> {
+        let headers_of = |alert: &AlertRecord<'_>| {
+            let headers = OwnedHeaders::new_with_capacity(alert.headers.len());
+            let insert = |headers: OwnedHeaders, (key, value): &(&'static str, &str)| {
+                headers.insert(Header { key, value: Some(*value) })
+            };
+            alert.headers.iter().fold(headers, insert)
+        };
+        let records = records.iter().map(|alert| Record {
+            key: alert.key,
+            value: alert.value,
+            headers: Some(headers_of(alert)),
+            timestamp: None,
+        });
+        self.producer.send(records).await
     }
 
     /// Whether this client will never write again, whatever the brokers do: the promise to write once was broken, and
     /// only a new client can begin anew.
     pub fn is_dead(&self) -> bool {
         self.producer.client.client().fatal_error().is_some()
+    }
+}
+
+/// A record that goes into its topic once more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayedRecord {
+    /// Id of the dead letter that it comes from: its key, and the header `panicsift-replay`.
+    pub letter: String,
+    /// The very bytes.
+    pub payload: Vec<u8>,
+    /// The broker's time of the record when it first came (Unix, milliseconds): event times are checked against it.
+    pub broker_time_ms: Option<i64>,
+}
+
+/// Records from dead letters into the input topic again.
+pub struct KafkaReplays {
+    producer: Producer,
+}
+
+impl KafkaReplays {
+    /// Connects in the background; brokers that are down are seen at the first write.
+    ///
+    /// # Errors
+    /// [`ProduceError::Settings`].
+    pub fn start(settings: &ProducerSettings) -> Result<Self, ProduceError> {
+        Ok(Self { producer: Producer::start(settings)? })
+    }
+
+    /// Writes all records and returns when all are acknowledged, or says why not; some may then stand in the topic.
+    ///
+    /// # Errors
+    /// As [`KafkaAlerts::send`].
+    pub async fn send(&mut self, records: &[ReplayedRecord]) -> Result<(), ProduceError> {
+        let records = records.iter().map(|one| Record {
+            key: &one.letter,
+            value: &one.payload,
+            headers: Some(OwnedHeaders::new().insert(Header { key: "panicsift-replay", value: Some(&one.letter) })),
+            timestamp: one.broker_time_ms,
+        });
+        self.producer.send(records).await.map(drop)
     }
 }

@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::groups::GroupInfo;
+use rdkafka::metadata::MetadataPartition;
 
 use super::context::Context;
 use super::handoff::Key;
@@ -45,7 +47,7 @@ pub(super) fn share(
             .fetch_metadata(Some(topic), ASK_WAIT_MAX)
             .map_err(|error| format!("the partitions of topic {topic} cannot be asked for: {error}"))?;
         let found = metadata.topics().iter().filter(|found| found.name() == topic);
-        let partitions = found.flat_map(|found| found.partitions().iter().map(|partition| partition.id()));
+        let partitions = found.flat_map(|found| found.partitions().iter().map(MetadataPartition::id));
         all.extend(partitions.map(|partition| (topic.clone(), partition)));
     }
     let n_missing = all.difference(ours).count();
@@ -59,7 +61,7 @@ fn members(consumer: &BaseConsumer<Context>, group: &str) -> Vec<(String, String
     let Ok(list) = consumer.fetch_group_list(Some(group), ASK_WAIT_MAX) else {
         return Vec::new();
     };
-    let found = list.groups().iter().filter(|found| found.name() == group).flat_map(|found| found.members());
+    let found = list.groups().iter().filter(|found| found.name() == group).flat_map(GroupInfo::members);
     found.map(|member| (member.client_id().to_owned(), member.client_host().to_owned())).collect()
 }
 

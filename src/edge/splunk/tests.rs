@@ -24,6 +24,7 @@ fn check(status: u16, body: &str, expected: &str) {
         Reading::Poison { suspect, .. } => format!("poison {suspect:?}"),
         Reading::TooLarge { .. } => "too large".to_owned(),
         Reading::Words(_) => "words".to_owned(),
+        Reading::Pending { .. } => "pending".to_owned(),
     };
     assert_eq!(reading, expected, "{status} {body}");
 }
@@ -140,4 +141,62 @@ fn an_address_with_the_collectors_path_is_the_same_as_one_without() {
         assert_eq!(base(url), "https://s:8088");
     }
     assert_eq!(base("https://s/proxied/"), "https://s/proxied");
+}
+
+/// One literal reply for each row of the protocol; the lane's view of it without acknowledgement.
+#[test]
+fn every_literal_reply_has_its_class() {
+    let table = [
+        ("ack-disabled", "hold: acknowledgement"),
+        ("ack-full", "overloaded 3"),
+        ("ack-nearly-full", "accepted, slow down"),
+        ("bad-gateway", "retry 3"),
+        ("bare-string", "retry 3"),
+        ("channel-missing", "hold: acknowledgement"),
+        ("empty", "retry 3"),
+        ("event-blank", "poison Some(1)"),
+        ("event-required", "poison Some(0)"),
+        ("gateway-timeout", "retry 3"),
+        ("healthy", "hold"),
+        ("incorrect-index", "hold"),
+        ("indexed-fields", "poison Some(2)"),
+        ("internal-error", "retry 3"),
+        ("internal-server-error", "retry 3"),
+        ("invalid-authorization", "hold"),
+        ("invalid-channel", "hold: acknowledgement"),
+        ("invalid-data-format", "poison Some(3)"),
+        ("invalid-token", "hold"),
+        ("invalid-token-400", "hold"),
+        ("no-data", "poison None"),
+        ("not-found", "retry 3"),
+        ("proxy-page", "retry 3"),
+        ("query-authorization", "hold"),
+        ("queue-full", "overloaded 3"),
+        ("queue-nearly-full", "accepted, slow down"),
+        ("redirect", "hold"),
+        ("request-timeout", "retry 3"),
+        ("server-busy", "overloaded 3"),
+        ("shutting-down", "retry 3"),
+        ("success", "accepted"),
+        ("success-without-ack-id", "accepted"),
+        ("token-disabled", "hold"),
+        ("token-off", "hold"),
+        ("token-required", "hold"),
+        ("too-large", "too large"),
+        ("unauthorized-page", "hold"),
+        ("unhealthy-acks", "retry 3"),
+        ("unhealthy-both", "retry 3"),
+        ("unhealthy-queues", "retry 3"),
+    ];
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/hec");
+    for (name, expected) in table {
+        let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
+        let reply: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let body = reply["body"].as_str().map_or_else(|| reply["body"].to_string(), str::to_owned);
+        check(u16::try_from(reply["status"].as_u64().unwrap()).unwrap(), &body, expected);
+    }
+    let n_files = std::fs::read_dir(&folder)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "json"));
+    assert_eq!(n_files.count(), table.len(), "a literal reply without a row");
 }

@@ -194,9 +194,9 @@ impl OutboxDesk {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let done = work(&transaction)?;
             if by.dry_run {
-                transaction.rollback()?
+                transaction.rollback()?;
             } else {
-                transaction.commit()?
+                transaction.commit()?;
             }
             Ok(done)
         };

@@ -126,7 +126,18 @@ impl Outbox {
 
     /// Up to `n_max` alerts that wait, oldest first; stops before `bytes_max` of JSON, but gives at least one.
     pub fn pending(&self, n_max: usize, bytes_max: usize) -> Result<Vec<Pending>, StoreError> {
-        self.read_pending(n_max, bytes_max).map_err(|e| schema::explain(&self.path, &e))
+        self.pending_after(0, n_max, bytes_max)
+    }
+
+    /// The same for alerts after the place `after` in the outbox.
+    pub fn pending_after(&self, after: i64, n_max: usize, bytes_max: usize) -> Result<Vec<Pending>, StoreError> {
+        self.read_pending(after.max(self.floor), n_max, bytes_max).map_err(|e| schema::explain(&self.path, &e))
+    }
+
+    /// The number of the last intervention of an operator that [`Self::raise_floor`] met; another one than before means
+    /// that what was read of the outbox may no longer hold.
+    pub fn known_intervention(&self) -> i64 {
+        self.known_intervention
     }
 
     /// Writes answers down, all or none. An alert that has its answer already keeps it, but for one that an operator
@@ -161,14 +172,14 @@ impl Outbox {
         Ok(())
     }
 
-    fn read_pending(&self, n_max: usize, bytes_max: usize) -> rusqlite::Result<Vec<Pending>> {
+    fn read_pending(&self, after: i64, n_max: usize, bytes_max: usize) -> rusqlite::Result<Vec<Pending>> {
         let mut statement = self.connection.prepare_cached(
             "SELECT seq, cluster, body FROM outbox AS o WHERE seq > ?2
              AND NOT EXISTS (SELECT 1 FROM delivery AS d WHERE d.destination = ?1 AND d.seq = o.seq)
              ORDER BY seq LIMIT ?3",
         )?;
         let limit = i64::try_from(n_max).unwrap_or(i64::MAX);
-        let mut rows = statement.query(params![self.destination, self.floor, limit])?;
+        let mut rows = statement.query(params![self.destination, after, limit])?;
         let mut pending: Vec<Pending> = Vec::new();
         let mut n_bytes = 0_usize;
         while let Some(row) = rows.next()? {

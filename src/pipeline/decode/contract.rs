@@ -263,8 +263,29 @@ pub struct DeadLetter {
     pub refused_at: Option<String>,
     /// Bytes of the record.
     pub payload_bytes: u64,
-    /// The record's bytes in standard base64 with padding.
+    /// The record's bytes in standard base64 with padding. Empty where they are sealed, or are not kept.
     pub payload_base64: String,
+    /// The record's bytes sealed to the recipients that the configuration names: a binary age file in standard base64
+    /// with padding (`dead_letters.raw = "sealed"`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_age_base64: Option<String>,
+    /// BLAKE3 hash of the record's bytes in hexadecimal, where the bytes are not kept (`dead_letters.raw = "hash"`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
+    pub payload_blake3: Option<String>,
+}
+
+/// What a dead letter holds of its record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// The very bytes.
+    Bytes(Vec<u8>),
+    /// The bytes, sealed: an age file.
+    Sealed(Vec<u8>),
+    /// No bytes. They may still be at the record's position.
+    Nothing,
+    /// Something that is not what the letter says of it.
+    Damaged,
 }
 
 impl DeadLetter {
@@ -282,7 +303,48 @@ impl DeadLetter {
             refused_at: refused_at.map(|at| at.to_string()),
             payload_bytes: u64::try_from(record.payload.len()).unwrap_or(u64::MAX),
             payload_base64: STANDARD.encode(record.payload),
+            payload_age_base64: None,
+            payload_blake3: None,
         }
+    }
+
+    /// The same without the bytes, and with their hash: `payload` is the record's bytes.
+    #[must_use]
+    pub fn hashed(mut self, payload: &[u8]) -> Self {
+        self.payload_base64 = String::new();
+        self.payload_blake3 = Some(blake3::hash(payload).to_hex().to_string());
+        self
+    }
+
+    /// The same with the bytes sealed: `sealed` is an age file of them.
+    #[must_use]
+    pub fn sealed(mut self, sealed: &[u8]) -> Self {
+        self.payload_base64 = String::new();
+        self.payload_age_base64 = Some(STANDARD.encode(sealed));
+        self
+    }
+
+    /// Names the letter: a hash of the record's position, time and size, in 32 hexadecimal digits. A record that was
+    /// refused twice, since its batch came again, has one name; a record at the same offset of a topic that was made
+    /// anew has another broker time, and so another name.
+    pub fn id(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.topic.as_bytes()).update(&[0]);
+        hasher.update(&self.partition.to_le_bytes()).update(&self.offset.to_le_bytes());
+        hasher.update(&self.payload_bytes.to_le_bytes());
+        hasher.update(self.broker_time.as_deref().unwrap_or_default().as_bytes());
+        hasher.finalize().to_hex().chars().take(32).collect()
+    }
+
+    /// What the letter holds of its record.
+    pub fn kept(&self) -> Kept {
+        if let Some(sealed) = &self.payload_age_base64 {
+            return STANDARD.decode(sealed).map_or(Kept::Damaged, Kept::Sealed);
+        }
+        if self.payload_base64.is_empty() && self.payload_bytes > 0 {
+            return Kept::Nothing;
+        }
+        self.payload().map_or(Kept::Damaged, Kept::Bytes)
     }
 
     /// The record's very bytes, for a replay; `None` when the letter was damaged: no base64, or another length.

@@ -28,6 +28,7 @@ fn told(reading: &Reading) -> Value {
         Reading::Hold { .. } => "hold".into(),
         Reading::TooLarge { .. } => "too large".into(),
         Reading::Accepted { .. } => "accepted".into(),
+        Reading::Pending { .. } => "pending".into(),
         Reading::Poison { .. } => "poison".into(),
     }
 }
