@@ -136,10 +136,10 @@ fn a_letter_without_its_bytes_is_valid_and_says_what_it_holds() {
         assert_eq!(serde_json::to_value(&letter).unwrap(), value, "{name}");
         match name.split('.').nth(1).unwrap() {
             "sealed" => {
-                assert!(matches!(letter.kept(), Kept::Sealed(age) if age.starts_with(b"age-encryption.org/v1\n")))
+                assert!(matches!(letter.kept(), Kept::Sealed(age) if age.starts_with(b"age-encryption.org/v1\n")));
             }
             "hash" => {
-                assert_eq!((letter.kept(), letter.payload_blake3.map(|hash| hash.len())), (Kept::Nothing, Some(64)))
+                assert_eq!((letter.kept(), letter.payload_blake3.map(|hash| hash.len())), (Kept::Nothing, Some(64)));
             }
             other => assert_eq!(
                 (other, letter.kept(), letter.payload_blake3),

@@ -84,8 +84,8 @@ fn found(bytes: &[u8]) -> Vec<&'static str> {
 
 fn in_hex(text: &str) -> String {
     text.bytes().fold(String::new(), |mut hex, byte| {
-        hex.extend(b"0123456789abcdef".iter().nth(usize::from(byte >> 4)).map(|digit| char::from(*digit)));
-        hex.extend(b"0123456789abcdef".iter().nth(usize::from(byte & 15)).map(|digit| char::from(*digit)));
+        hex.extend(b"0123456789abcdef".get(usize::from(byte >> 4)).map(|digit| char::from(*digit)));
+        hex.extend(b"0123456789abcdef".get(usize::from(byte & 15)).map(|digit| char::from(*digit)));
         hex
     })
 }
