@@ -312,7 +312,6 @@ impl Field {
             service.wait("further in the topic", |_| self.place.committed() != committed).await;
             committed = self.place.committed();
         }
-        service.all_clustered(&self.place, n_events).await;
         for name in ["file", "splunk", "opensearch"] {
             service.wait(&format!("to tell {name} everything"), |_| self.place.n_waiting(name) == 0).await;
         }
