@@ -39,7 +39,7 @@ const BROKER_EVERY: u64 = 20;
 const BROKER_AWAY: u64 = 10;
 const BROKER_BACK: u64 = 12;
 /// Time that the HEC server needs from taking an event to having it in its index: most kills and restarts fall into it.
-const INDEXING: Duration = Duration::from_millis(800);
+const INDEXING: Duration = Duration::from_millis(300);
 /// Settings of a member of the group that is told by its session alone, and of one that has a name.
 const ORDINARY: &str = "\"client.id\" = \"panicsift\"";
 const STATIC: &str = "\"group.instance.id\" = \"one\"";
@@ -313,7 +313,11 @@ impl Field {
             committed = self.place.committed();
         }
         for name in ["file", "splunk", "opensearch"] {
-            service.wait(&format!("to tell {name} everything"), |_| self.place.n_waiting(name) == 0).await;
+            let mut n_waiting = self.place.n_waiting(name);
+            while n_waiting > 0 {
+                service.wait(&format!("to tell {name} more"), |_| self.place.n_waiting(name) < n_waiting).await;
+                n_waiting = self.place.n_waiting(name);
+            }
         }
         assert_eq!(service.stop().await, Some(0));
         assert_eq!(self.place.committed(), ends);
