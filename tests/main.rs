@@ -15,12 +15,12 @@ mod cli;
 /// The published contracts and the demo's data: schemas, types, examples and labels agree.
 #[cfg(test)]
 mod contracts;
-/// Dead letters in all three forms: listed, shown, opened, replayed once, purged; the bound on their share.
-#[cfg(test)]
-mod dead_letters;
 /// Crash points: the loop ended between every two steps, in every batch, and started again.
 #[cfg(test)]
 mod crash;
+/// Dead letters in all three forms: listed, shown, opened, replayed once, purged; the bound on their share.
+#[cfg(test)]
+mod dead_letters;
 /// Alerts to scripted destinations: outage, poison, order, a crash between delivery and settling.
 #[cfg(test)]
 mod delivery;
