@@ -133,7 +133,7 @@ fn dead_letters(args: DeadLettersArgs, output: OutputArgs, out: &mut Out) -> Res
         }
         DeadLettersDeed::Replay(replay) => {
             let identities = app::dead_letters::identities(replay.identity.as_deref())?;
-            runtime()?.block_on(app::dead_letters::replay(&letters, replay.order(identities), out))
+            app::dead_letters::replay(&letters, replay.order(identities), runtime()?.handle(), out)
         }
         DeadLettersDeed::Purge(purge) => app::dead_letters::purge(&letters, &purge.order(app::wall_clock()), out),
     }

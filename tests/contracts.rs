@@ -12,7 +12,7 @@ use flate2::read::GzDecoder;
 use jsonschema::Validator;
 use panicsift::edge::tables::Tables;
 use panicsift::pipeline::alert::{Alert, Change, Evidence};
-use panicsift::pipeline::decode::contract::DeadLetter;
+use panicsift::pipeline::decode::contract::{DeadLetter, Kept};
 use panicsift::pipeline::decode::decode;
 use panicsift::pipeline::enrich::Lookup;
 use panicsift::pipeline::event::{Position, RawRecord};
@@ -123,6 +123,30 @@ fn every_dead_letter_gives_back_a_record_that_is_refused_for_its_reason() {
         }
     }
     assert_eq!(told_otherwise, [], "left: what the decoder says");
+}
+
+#[test]
+fn a_letter_without_its_bytes_is_valid_and_says_what_it_holds() {
+    let letters = examples("dead-letter-without-bytes.");
+    assert_eq!(letters.len(), 3);
+    for (name, bytes) in letters {
+        let value: Value = serde_json::from_slice(&bytes).unwrap();
+        assert!(validator("dead-letter.v1").is_valid(&value), "{name}");
+        let letter: DeadLetter = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(serde_json::to_value(&letter).unwrap(), value, "{name}");
+        match name.split('.').nth(1).unwrap() {
+            "sealed" => {
+                assert!(matches!(letter.kept(), Kept::Sealed(age) if age.starts_with(b"age-encryption.org/v1\n")));
+            }
+            "hash" => {
+                assert_eq!((letter.kept(), letter.payload_blake3.map(|hash| hash.len())), (Kept::Nothing, Some(64)));
+            }
+            other => assert_eq!(
+                (other, letter.kept(), letter.payload_blake3),
+                ("too-large-for-the-topic", Kept::Nothing, None)
+            ),
+        }
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use panicsift::app::engine::{Engine, Parts, RefusedShare, Turn};
-use panicsift::config::{DeadLetterPlace, DeadLetterSettings};
+use panicsift::config::{DeadLetterPlace, DeadLetterSettings, RawBytes};
 use panicsift::edge::admin::{Health, HealthLimits, RECORDS};
 use panicsift::edge::deliver::{BatchLimits, Lane, Outlet, PaceLimits, Reading, Sending, deliver};
 use panicsift::edge::store::Store;
@@ -348,6 +348,7 @@ fn engine(outside: &Outside, path: &Path, store: Store) -> Engine<Topic, Letters
         share_max: 1.0,
         window: Duration::from_mins(1),
         window_records_min: u64::MAX,
+        raw: RawBytes::Keep,
     });
     let source = Topic { checkpoint: checkpoint.clone(), outside: outside.clone(), store: path.to_owned() };
     let dead_letters = Letters(outside.clone());
@@ -473,9 +474,10 @@ fn a_life_that_ends_after_it_noted_what_was_sent_costs_nothing() {
     check(Point::Settled);
 }
 
-/// Pages overwritten by somebody else while the service runs: it ends rather than count on them, and refuses the file.
+/// Pages overwritten by somebody else while the service runs. It may not notice as long as it reads none of them: what it
+/// works with is in memory and in the log beside the file. The next life looks the whole file through, and refuses it.
 #[test]
-fn a_store_that_is_damaged_in_use_ends_the_life_and_is_refused_by_the_next() {
+fn a_store_that_is_damaged_in_use_is_refused_by_the_next_life_at_the_latest() {
     let mut run =
         Run { dir: tempfile::tempdir().unwrap(), store: PathBuf::new(), outside: Outside::default(), n_lives: 0 };
     run.store = run.dir.path().join("store.db");
@@ -484,9 +486,13 @@ fn a_store_that_is_damaged_in_use_ends_the_life_and_is_refused_by_the_next() {
     let mut bytes = std::fs::read(&run.store).unwrap();
     bytes.iter_mut().skip(4_096).for_each(|byte| *byte ^= 0x5a);
     std::fs::write(&run.store, bytes).unwrap();
-    let error = (0..3).find_map(|_| RUNTIME.block_on(engine.turn(Millis(0), || None)).err());
-    let said = format!("{:#}", error.unwrap());
-    assert!(said.contains("the batch was not committed") && said.contains("the store is damaged"), "{said}");
+    for _ in 0..3 {
+        if let Err(error) = RUNTIME.block_on(engine.turn(Millis(0), || None)) {
+            let said = format!("{error:#}");
+            assert!(said.contains("the batch was not committed") && said.contains("the store is damaged"), "{said}");
+            break;
+        }
+    }
     drop(engine);
     let said = Store::open(&run.store).unwrap_err().to_string();
     assert!(said.contains("is damaged") && said.contains("bring back a copy"), "{said}");

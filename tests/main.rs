@@ -33,6 +33,9 @@ mod formats;
 /// The scripted HEC server: it takes, acknowledges and forgets as Splunk documents it.
 #[cfg(test)]
 mod hec_server;
+/// Canaries in everything that a sender chooses: on no disk and in no output, but for dead letters that keep bytes.
+#[cfg(test)]
+mod leaks;
 /// The embedded broker: every record once, over a restart in the middle.
 #[cfg(test)]
 mod mock_broker;

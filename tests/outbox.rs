@@ -176,7 +176,8 @@ async fn a_running_lane_sends_what_an_operator_retries_in_order() {
     let (wake, wakeup) = watch::channel(0_u64);
     let (stop, stopped) = watch::channel(false);
     let lane = Lane::new("siem", bench.path(), Box::new(siem));
-    let running = tokio::spawn(deliver::deliver(vec![lane], health, wakeup, stopped));
+    let mut running = tokio::task::JoinSet::new();
+    running.spawn(deliver::deliver(vec![lane], health, wakeup, stopped));
     let patience = std::time::Duration::from_mins(1);
     let is_drained = || async { deliver::drained(&bench.path(), &["siem"], patience).await.unwrap() };
     assert!(is_drained().await);
@@ -186,7 +187,7 @@ async fn a_running_lane_sends_what_an_operator_retries_in_order() {
     wake.send_modify(|n| *n += 1);
     assert!(is_drained().await);
     stop.send_replace(true);
-    running.await.unwrap().unwrap();
+    running.join_next().await.unwrap().unwrap().unwrap();
     let took: Vec<String> = took.lock().unwrap().clone();
     assert_eq!(took.len(), 3, "{took:?}");
     let at = |id: &str| took.iter().position(|one| one == id).unwrap();

@@ -7,9 +7,10 @@
 //! of its own refuses is tried on one that the test starts.
 
 mod node;
-mod secure;
 mod sending;
-mod tight;
+
+mod alone;
+mod secure;
 
 use panicsift::edge::deliver::{HttpSettings, Login, Reading};
 use panicsift::edge::store::Fate;
@@ -92,6 +93,42 @@ async fn an_alert_that_the_mapping_refuses_is_refused_alone_with_the_words_of_th
     }
     assert_eq!(node.ids().await, good);
     assert_eq!(sending.n_requests(), 1, "the others do not wait for it");
+}
+
+on_both!(a_pipeline_that_is_not_there_costs_no_more_than_a_few_alerts_that_are_refused_in_its_words);
+async fn a_pipeline_that_is_not_there_costs_no_more_than_a_few_alerts_that_are_refused_in_its_words(node: Node) {
+    node.prepare().await;
+    let mut sending = Sending::new();
+    sending.put(0..10);
+    sending.start(&node.open_way());
+    sending.drained().await;
+    // Both servers call it an illegal argument of the alert.
+    node.set(&json!({"index.default_pipeline": "no-such-pipeline"})).await;
+    sending.put(10..100);
+    let words = "pipeline with id [no-such-pipeline] does not exist";
+    sending.until_it_says(&["destination elastic is on hold", words]).await;
+    node.set(&json!({"index.default_pipeline": "_none"})).await;
+    let delivered = sending.ends_with_few_refused(words).await;
+    assert_eq!(node.ids().await, delivered);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_index_holds_the_lane_until_it_is_opened() {
+    const NAME: &str = "a_closed_index_holds_the_lane_until_it_is_opened";
+    // OpenSearch does not let anybody close the index that is written to.
+    let Some(node) = Node::plain("PANICSIFT_TEST_ELASTICSEARCH", NAME) else { return };
+    node.prepare().await;
+    let mut sending = Sending::new();
+    sending.put(0..10);
+    sending.start(&node.open_way());
+    sending.drained().await;
+    let (index, _) = node.documents(&node.stream).await.swap_remove(0);
+    node.ask(Method::POST, &format!("{index}/_close"), &Value::Null).await;
+    sending.put(10..30);
+    sending.holds(&["400 index_closed_exception"]).await;
+    node.ask(Method::POST, &format!("{index}/_open"), &Value::Null).await;
+    sending.ends_with_all(Fate::Delivered).await;
+    assert_eq!(node.ids().await, sending.ids());
 }
 
 on_both!(a_rollover_in_the_middle_loses_and_repeats_nothing);

@@ -19,6 +19,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use tokio::runtime::Handle;
 
 use super::destinations::shared_with_producers;
 use super::judgement::{self, Rhythm};
@@ -242,17 +243,17 @@ impl Outcome {
     }
 }
 
-/// Replays letters, or tells what would become of each.
+/// Replays letters, or tells what would become of each. Blocks; `runtime` is where what is produced is awaited, and must
+/// not be the one that calls.
 ///
 /// # Errors
 /// The place, the store or the target cannot be read or written. What was done before is done, and in the account.
-pub async fn replay(letters: &LetterBox, order: ReplayOrder, out: &mut dyn Write) -> Result<()> {
+pub fn replay(letters: &LetterBox, order: ReplayOrder, runtime: &Handle, out: &mut dyn Write) -> Result<()> {
     let named = order.filter.letter.is_some();
     let filter = order.filter.clone();
-    let mut run = Replay::begin(letters, order, out)?;
-    // Reading is blocking work, and the batches between are awaited.
-    let n_unreadable = tokio::task::block_in_place(|| letters.read(&filter, |place, letter| run.take(place, &letter)))?;
-    tokio::task::block_in_place(|| run.flush())?;
+    let mut run = Replay::begin(letters, order, runtime, out)?;
+    let n_unreadable = letters.read(&filter, |place, letter| run.take(place, &letter))?;
+    run.flush()?;
     if named && run.counts.is_empty() {
         bail!("no dead letter fits; `panicsift dead-letters list` tells which there are");
     }
@@ -288,13 +289,13 @@ enum Target {
     /// Lines of a file.
     File(PathBuf, File),
     /// The topics that they came from, where those are read.
-    Topics { settings: Box<Settings>, producers: BTreeMap<String, KafkaReplays> },
+    Topics { settings: Box<Settings>, producers: BTreeMap<String, KafkaReplays>, runtime: Handle },
     /// Nowhere: a dry run.
     Nowhere,
 }
 
 impl<'r> Replay<'r> {
-    fn begin(letters: &LetterBox, order: ReplayOrder, out: &'r mut dyn Write) -> Result<Self> {
+    fn begin(letters: &LetterBox, order: ReplayOrder, runtime: &Handle, out: &'r mut dyn Write) -> Result<Self> {
         let models = letters.settings.as_ref().map_or_else(ModelSettings::default, |settings| settings.models.clone());
         let (tables, _) = Tables::open(None, None);
         let keys = Keys::derive(NO_SECRET);
@@ -305,9 +306,11 @@ impl<'r> Replay<'r> {
                 let file = OpenOptions::new().append(true).create(true).open(path);
                 Target::File(path.clone(), file.with_context(|| path.display().to_string())?)
             }
-            (None, Some(settings)) => {
-                Target::Topics { settings: Box::new(settings.clone()), producers: BTreeMap::new() }
-            }
+            (None, Some(settings)) => Target::Topics {
+                settings: Box::new(settings.clone()),
+                producers: BTreeMap::new(),
+                runtime: runtime.clone(),
+            },
             (None, None) => bail!("where the records go must be named: --config for their topics, or --to FILE"),
         };
         let store = letters.store.as_deref();
@@ -423,7 +426,8 @@ impl Target {
                 let written = file.write_all(&lines).and_then(|()| file.sync_data());
                 written.with_context(|| path.display().to_string())
             }
-            Self::Topics { settings, producers } => {
+            Self::Topics { settings, producers, runtime } => {
+                let _entered = runtime.enter();
                 let mut by_topic: BTreeMap<&str, Vec<ReplayedRecord>> = BTreeMap::new();
                 for (topic, record) in batch {
                     by_topic.entry(topic).or_default().push(record.clone());
@@ -435,7 +439,7 @@ impl Target {
                         producers.insert(topic.to_owned(), KafkaReplays::start(&producer)?);
                     }
                     if let Some(producer) = producers.get_mut(topic) {
-                        tokio::runtime::Handle::current().block_on(producer.send(&records))?;
+                        runtime.block_on(producer.send(&records))?;
                     }
                 }
                 Ok(())

@@ -84,6 +84,7 @@ impl OutboxListArgs {
 }
 
 /// Options of `outbox retry`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("retried").required(true).multiple(true)
     .args(["destination", "cluster", "alert", "all"])))]

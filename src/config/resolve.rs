@@ -370,7 +370,7 @@ fn raw_bytes(file: &DeadLettersFile, at: &KeyPath, scene: &mut Scene<'_>) -> Raw
             Ok(recipient) => recipients.push(recipient),
             // Not quoted: it may be the secret key, pasted by mistake.
             Err(error) => {
-                scene.faults.push(at.index(index), format!("found a text of {} bytes", text.len()), error.to_string())
+                scene.faults.push(at.index(index), format!("found a text of {} bytes", text.len()), error.to_string());
             }
         }
     }

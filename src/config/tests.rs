@@ -71,9 +71,14 @@ fn the_example_with_all_comments_in_force_has_only_faults_of_files_that_are_not_
     let faults = parse(&example_in_force()).unwrap_err().to_string();
     let expected = [
         "dead_letters.path: topic and path are both set",
+        "dead_letters.recipients: recipients without raw = \"sealed\"",
         "destination[1].ca_file: there is no file",
+        "destination[1].client_cert_file: there is no file",
+        "destination[1].client_key_file: there is no file",
         "destination[1].token: the file",
         "destination[2].ca_file: there is no file",
+        "destination[2].client_cert_file: there is no file",
+        "destination[2].client_key_file: there is no file",
         "models.clustering: there is no file",
         "models.hostility: there is no file",
         "models.panics: there is no file",
@@ -387,6 +392,28 @@ fn a_format_is_one_that_its_destination_can_write() {
     check(
         &destination(&format!("{topic}format = \"cef\"")),
         &["destination[0].format: found a text \"cef\"; one of \"native\", \"ecs\", \"ocsf\""],
+    );
+}
+
+#[test]
+fn sealing_needs_recipients_and_recipients_need_sealing() {
+    let none = "this is no X25519 recipient of age; it begins with age1, `age-keygen` makes one";
+    check(
+        "[dead_letters]\nraw = \"sealed\"\n",
+        &["dead_letters.recipients: no recipient; raw = \"sealed\" needs whom bytes are sealed to"],
+    );
+    // A secret key by mistake is not repeated.
+    check(
+        "[dead_letters]\nraw = \"sealed\"\nrecipients = [\"AGE-SECRET-KEY-1HUNTER2\"]\n",
+        &[&format!("dead_letters.recipients[0]: found a text of 23 bytes; {none}")],
+    );
+    let useless = "recipients without raw = \"sealed\"; nothing would be sealed: set raw, or remove them";
+    check(
+        "[dead_letters]\nrecipients = [\"age1\"]\n",
+        &[
+            &format!("dead_letters.recipients: {useless}"),
+            &format!("dead_letters.recipients[0]: found a text of 4 bytes; {none}"),
+        ],
     );
 }
 

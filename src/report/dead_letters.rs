@@ -3,7 +3,7 @@
 //! Gathers letters as they are read, keeps the newest few of them without their bytes, and counts all by reason. The
 //! bytes of a record are an attacker's: they are told as printable ASCII with escapes, or written out raw on request.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use anyhow::Result;
@@ -15,7 +15,7 @@ use crate::pipeline::decode::contract::{DeadLetter, Kept};
 
 /// Letters that a table tells unless another number is asked for: about a screen.
 const LISTED_USUALLY: usize = 20;
-/// Letters that machines get unless another number is asked for: some 5 MB.
+/// Letters that machines get unless another number is asked for; all of them are in memory for the answer.
 const LISTED_FOR_MACHINES: usize = 10_000;
 /// Bytes of a record that are shown; `--raw` writes all of them.
 const SHOWN_BYTES_MAX: usize = 16 << 10;
@@ -32,7 +32,8 @@ struct Line {
 pub struct Listing {
     format: Format,
     limit: usize,
-    newest: VecDeque<Line>,
+    /// By time and arrival: the partitions of a topic come one after another.
+    newest: BTreeMap<(String, u64), Line>,
     by_reason: BTreeMap<&'static str, u64>,
     n_letters: u64,
 }
@@ -42,7 +43,7 @@ impl Listing {
     pub fn new(format: Format, limit: Option<usize>) -> Self {
         let usual = if format == Format::Table { LISTED_USUALLY } else { LISTED_FOR_MACHINES };
         let limit = limit.unwrap_or(usual);
-        Self { format, limit, newest: VecDeque::new(), by_reason: BTreeMap::new(), n_letters: 0 }
+        Self { format, limit, newest: BTreeMap::new(), by_reason: BTreeMap::new(), n_letters: 0 }
     }
 
     /// Takes a letter that stands at `place`.
@@ -52,9 +53,11 @@ impl Listing {
         let kept = kept(&letter);
         let id = letter.id();
         (letter.payload_base64, letter.payload_age_base64) = (String::new(), None);
-        self.newest.push_back(Line { id, place: place.to_owned(), kept, letter });
+        // RFC 3339 in UTC sorts as text.
+        let at = letter.refused_at.clone().or_else(|| letter.broker_time.clone()).unwrap_or_default();
+        self.newest.insert((at, self.n_letters), Line { id, place: place.to_owned(), kept, letter });
         if self.newest.len() > self.limit {
-            self.newest.pop_front();
+            self.newest.pop_first();
         }
     }
 
@@ -78,7 +81,7 @@ impl Listing {
                     page.sheet(&counts)?;
                     page.line("")?;
                 }
-                for line in &self.newest {
+                for line in self.newest.values() {
                     page.line(&printable(&sentence(line, replayed)))?;
                 }
                 if n_unreadable > 0 {
@@ -90,7 +93,7 @@ impl Listing {
     }
 
     fn last_line(&self) -> String {
-        let Some(newest) = self.newest.back() else { return "no dead letters".to_owned() };
+        let Some((_, newest)) = self.newest.last_key_value() else { return "no dead letters".to_owned() };
         let n_told = u64::try_from(self.newest.len()).unwrap_or(u64::MAX);
         let of = if n_told < self.n_letters { " (the newest; --limit N for more)" } else { "" };
         format!("{n_told} of {} letters{of}; ask next: panicsift dead-letters show {}", self.n_letters, newest.id)
@@ -111,7 +114,7 @@ impl Listing {
             "replayed",
             "detail",
         ]);
-        for Line { id, place, kept, letter } in &self.newest {
+        for Line { id, place, kept, letter } in self.newest.values() {
             sheet.push(vec![
                 id.as_str().into(),
                 place.as_str().into(),

@@ -1,7 +1,7 @@
 //! Sealing bytes to a public key, so that this process cannot read them again: the age format, X25519 recipients.
 //!
 //! The only door to the `age` crate. What is sealed is a binary age file, which `age --decrypt` opens as well. Costs
-//! one X25519 agreement a recipient and some 200 bytes a sealed text; opening is bounded by the size that is expected.
+//! one X25519 agreement a recipient and a header of some hundred bytes; opening is bounded by the size that is expected.
 
 use std::io::{Read, Write};
 use std::str::FromStr;
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn each_recipient_and_nobody_else_opens_what_was_sealed() {
         let ((alice, to_alice), (bob, to_bob), (eve, _)) = (key_pair(), key_pair(), key_pair());
-        for bytes in [&b""[..], b"canary", &[0xff; 100_000]] {
+        for bytes in [&b""[..], b"canary", &vec![0xff; 100_000]] {
             let sealed = seal(&[to_alice.clone(), to_bob.clone()], bytes).unwrap();
             let n_bytes = bytes.len() as u64;
             assert_eq!(alice.open(&sealed, n_bytes).unwrap(), bytes);

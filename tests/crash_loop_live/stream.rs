@@ -12,8 +12,6 @@ use crate::support::replay::demo_lines;
 const STEP_MILLIS_MAX: i64 = 2_000;
 /// Most event time of the stream: nothing in it is so old that it is forgotten.
 const SPAN_MILLIS_MAX: i64 = 40 * Millis::HOUR;
-/// The last event is this old when the stream is made: epochs are closed behind it by the clock.
-const AGE_MILLIS: i64 = 15 * Millis::MINUTE;
 /// A repeat is of one of so many records before it.
 const REPEATED_BACK: u64 = 200;
 /// Of a thousand records so many are bad, so many repeats.
@@ -70,7 +68,8 @@ pub(super) struct Record {
     pub(super) kind: Kind,
 }
 
-/// `n` records over `n_partitions`.
+/// `n` records over `n_partitions`. The first is of now, and time goes on faster than any clock: a service that has caught
+/// up closes epochs up to a minute ago by the clock, and events behind that would be late and raise no alert.
 #[expect(clippy::disallowed_methods, reason = "the service closes epochs by the clock, so its events are of today")]
 pub(super) fn generate(n: usize, n_partitions: i32, seed: u64) -> Vec<Record> {
     let mut dice = Dice::new(seed);
@@ -78,7 +77,7 @@ pub(super) fn generate(n: usize, n_partitions: i32, seed: u64) -> Vec<Record> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
     let n_steps = i64::try_from(n).unwrap();
     let step = STEP_MILLIS_MAX.min(SPAN_MILLIS_MAX / n_steps);
-    let first = i64::try_from(now).unwrap() - AGE_MILLIS - n_steps * step;
+    let first = i64::try_from(now).unwrap();
     let mut records: Vec<Record> = Vec::with_capacity(n);
     for (at, template) in demo.iter().cycle().take(n).enumerate() {
         let time = first + i64::try_from(at).unwrap() * step;

@@ -14,7 +14,6 @@ use super::node::{Node, Way, basic, read, trusting};
 use super::sending::Sending;
 use crate::support::alert;
 use crate::support::kafka::unique;
-use crate::support::servers::{Kind, Server, may_start_servers};
 
 const OPENSEARCH: (&str, &str) = ("PANICSIFT_TEST_OPENSEARCH_SECURE", "admin");
 const ELASTICSEARCH: (&str, &str) = ("PANICSIFT_TEST_ELASTICSEARCH_SECURE", "elastic");
@@ -161,6 +160,22 @@ async fn a_cluster_that_is_read_only_holds_the_lane_until_it_is_not(node: &Node,
     assert_eq!(node.ids().await, sending.ids());
 }
 
+on_both!(alone: a_cluster_that_is_full_of_shards_costs_no_more_than_a_few_alerts_that_are_refused_in_its_words);
+async fn a_cluster_that_is_full_of_shards_costs_no_more_than_a_few_alerts_that_are_refused_in_its_words(
+    node: &Node,
+    folder: &Path,
+) {
+    node.prepare().await;
+    node.set_cluster(&json!({"cluster.max_shards_per_node": 1})).await;
+    let mut sending = Sending::new();
+    sending.put(0..100);
+    sending.start(&as_writer(node, folder));
+    sending.until_it_says(&["destination elastic is on hold", "maximum", "shards open"]).await;
+    node.set_cluster(&json!({"cluster.max_shards_per_node": null})).await;
+    let delivered = sending.ends_with_few_refused("shards open").await;
+    assert_eq!(node.ids().await, delivered);
+}
+
 on_both!(alone: a_disk_over_the_flood_stage_watermark_holds_the_lane_until_there_is_room);
 async fn a_disk_over_the_flood_stage_watermark_holds_the_lane_until_there_is_room(node: &Node, folder: &Path) {
     node.prepare().await;
@@ -276,37 +291,6 @@ async fn what_the_failure_store_took_is_degraded_and_the_others_are_delivered() 
     let found = node.ask(Method::POST, &format!("{failures}/_search"), &Value::Null).await;
     let kept = &found["hits"]["hits"][0]["_source"]["document"]["source"]["event"]["id"];
     assert_eq!((&found["hits"]["total"]["value"], kept), (&json!(1), &json!("no number")), "{found}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_killed_and_comes_back_without_its_users_costs_only_time() {
-    if !may_start_servers("a_server_that_is_killed_and_comes_back_without_its_users_costs_only_time") {
-        return;
-    }
-    let server = Server::start(Kind::OpenSearchSecure);
-    let folder = server.folder();
-    let node = Node::in_folder(folder, OPENSEARCH.1);
-    node.prepare().await;
-    let mut sending = Sending::new();
-    sending.put(0..400);
-    sending.start_as("elastic", &as_writer(&node, folder), 2);
-    sending.until_requests(20).await;
-    server.kill();
-    sending.until_it_says(&["destination elastic is tried again", "Connection refused"]).await;
-    server.restart();
-    sending
-        .until_read("503", |reading| {
-            matches!(reading, Reading::Retry { why, .. }
-                if why.contains("HTTP 503") && why.contains("OpenSearch Security not initialized"))
-        })
-        .await;
-    sending.drained().await;
-    sending.stop().await;
-    for id in sending.ids() {
-        // What was stored when the answer was cut off is found to be there.
-        assert!(matches!(sending.fate(&id).0, Fate::Delivered | Fate::Repeated), "{id} {:?}", sending.fate(&id));
-    }
-    assert_eq!(node.ids().await, sending.ids());
 }
 
 /// Which of the two lives in this folder.

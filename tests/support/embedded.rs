@@ -38,6 +38,9 @@ topics = ["panics"]
 group = "solo"
 offset_reset = "earliest"
 batch_wait_ms = 50
+[source.librdkafka]
+"group.protocol" = "consumer"
+"fetch.wait.max.ms" = "10"
 [state]
 path = "store.db"
 [dead_letters]

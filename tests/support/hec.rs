@@ -352,6 +352,11 @@ impl HecServer {
         self.server.received()
     }
 
+    /// How many they are.
+    pub(crate) fn n_received(&self) -> usize {
+        self.server.n_received()
+    }
+
     /// What it has indexed.
     pub(crate) fn index(&self) -> Index {
         self.index.clone()

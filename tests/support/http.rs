@@ -131,6 +131,11 @@ impl ScriptedServer {
         format!("http://{}", self.address)
     }
 
+    /// How many requests it was sent so far.
+    pub(crate) fn n_received(&self) -> usize {
+        self.shared.received.lock().unwrap().len()
+    }
+
     /// Everything it was sent so far.
     pub(crate) fn received(&self) -> Vec<Received> {
         self.shared.received.lock().unwrap().clone()

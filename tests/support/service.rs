@@ -101,7 +101,8 @@ impl Place {
             admin: ([127, 0, 0, 1], free_port()).into(),
         };
         // Record times are those of the events; retention must not take them for old.
-        let roomy = [("max.message.bytes", "8388608"), ("retention.ms", "-1")];
+        let any_time = ("message.timestamp.after.max.ms", "9223372036854775807");
+        let roomy = [("max.message.bytes", "8388608"), ("retention.ms", "-1"), any_time];
         create_topic(brokers, &place.topic, n_partitions, &roomy).await;
         create_topic(brokers, &place.dead_letters, 1, &roomy).await;
         std::fs::write(place.config(), place.toml(batch_records_max, more)).unwrap();

@@ -103,6 +103,7 @@ impl Lane {
             shutdown,
             not_before: Instant::now(),
             n_requests: 0,
+            is_on_hold: false,
         };
         while !is_over(&running.shutdown) {
             running.turn().await?;
@@ -126,6 +127,8 @@ struct Running {
     not_before: Instant,
     n_requests: u32,
     known_intervention: i64,
+    /// The last request put the lane on hold: that something else is to be sent again does not make it better.
+    is_on_hold: bool,
 }
 
 impl Running {
@@ -202,6 +205,7 @@ impl Running {
         };
         outcome.settlements.extend(shipment.unreadable);
         self.write_down(outcome.settlements).await?;
+        self.is_on_hold = matches!(outcome.state, LaneState::OnHold(_));
         self.tell(&outcome.state);
         self.pause_after(outcome.went, n_sent);
         Ok(())
@@ -224,8 +228,8 @@ impl Running {
             self.n_requests = self.n_requests.wrapping_add(1);
         }
         self.write_down(settlements).await?;
-        for state in states {
-            self.tell(&state);
+        for state in states.iter().filter(|_| !self.is_on_hold) {
+            self.tell(state);
         }
         if let Some((went, n_sent)) = worst {
             self.pause_after(went, n_sent);

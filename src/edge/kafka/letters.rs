@@ -10,6 +10,7 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::{ClientContext, consumer::ConsumerContext};
 
@@ -89,8 +90,8 @@ fn connect(brokers: &[String], properties: &BTreeMap<String, String>) -> Result<
 /// Assigns every partition that holds something from its beginning; gives the ends.
 fn assign(consumer: &BaseConsumer<Logs>, topic: &str) -> Result<BTreeMap<i32, i64>, SourceError> {
     let metadata = consumer.fetch_metadata(Some(topic), METADATA_WAIT).map_err(|error| fatal(topic, &error))?;
-    let partitions = metadata.topics().iter().filter(|it| it.name() == topic).flat_map(|it| it.partitions());
-    let ids: Vec<i32> = partitions.map(rdkafka::metadata::MetadataPartition::id).collect();
+    let partitions = metadata.topics().iter().filter(|it| it.name() == topic).flat_map(MetadataTopic::partitions);
+    let ids: Vec<i32> = partitions.map(MetadataPartition::id).collect();
     if ids.is_empty() {
         return Err(fatal(topic, &"the brokers know no such topic, or do not let us see it"));
     }

@@ -5,8 +5,8 @@
 //! stays there as long as its alert is kept. A lane looks up the last intervention before each page and finds its
 //! floor anew when there is one ([`super::Outbox::raise_floor`]), so it sees at once what waits again.
 //!
-//! Costs: a listing is one pass over the outbox a destination (100,000 alerts: some 0.2 s); a deed holds up other
-//! writers for as long as its rows take, some 10 µs each.
+//! Costs: a listing is one pass over the outbox a destination; a deed is one pass and two rows an alert, and holds up
+//! other writers for as long.
 
 use std::path::{Path, PathBuf};
 

@@ -5,7 +5,7 @@
 //! beside the store (`….replay.lock`) is locked while a [`ReplayAccount`] is open.
 //!
 //! A connection of its own, also while a service has the store. Costs a transaction each for beginning and ending a
-//! batch of letters, and 60 bytes a letter, which are kept for ever: they are what the promise rests on.
+//! batch of letters, and a row a letter, which is kept for ever: the promise rests on it.
 
 use std::collections::BTreeSet;
 use std::fs::File;

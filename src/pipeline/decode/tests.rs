@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::contract::{DeadLetter, dead_letter_schema, panic_event_schema};
+use super::contract::{DeadLetter, Kept, dead_letter_schema, panic_event_schema};
 use super::*;
 use crate::pipeline::event::{DecodeNotes, Payload, Position, Rejection};
 
@@ -551,6 +551,44 @@ fn a_dead_letter_gives_back_the_very_bytes() {
         assert_eq!(again.payload().unwrap(), bytes);
         assert_eq!((again.offset, again.broker_time.as_deref()), (7, Some("1970-01-01T00:00:00.000Z")));
         assert_eq!(DeadLetter { payload_bytes: 99, ..again }.payload(), None);
+    }
+}
+
+#[test]
+fn a_dead_letter_says_what_it_holds_and_keeps_its_name_whatever_it_holds() {
+    let letter = |payload: &'static [u8], broker_time| {
+        let record = RawRecord { broker_time, ..record(payload) };
+        DeadLetter::new(&Rejection { record, reason: Reason::NotJson, detail: String::new() }, Some(Millis(7)))
+    };
+    let check = |letter: &DeadLetter, expected: Kept| {
+        let value = serde_json::to_value(letter).unwrap();
+        assert_valid(&dead_letter_schema(), &value);
+        assert_eq!(serde_json::from_value::<DeadLetter>(value).unwrap().kept(), expected);
+    };
+    check(&letter(b"{", None), Kept::Bytes(b"{".to_vec()));
+    check(&letter(b"", None), Kept::Bytes(Vec::new()));
+    check(&letter(b"{", None).sealed(b"age"), Kept::Sealed(b"age".to_vec()));
+    check(&letter(b"{", None).hashed(b"{"), Kept::Nothing);
+    check(&DeadLetter { payload_base64: String::new(), ..letter(b"{", None) }, Kept::Nothing);
+    check(&DeadLetter { payload_bytes: 2, ..letter(b"{", None) }, Kept::Damaged);
+    check(&DeadLetter { payload_age_base64: Some("?".to_owned()), ..letter(b"{", None) }, Kept::Damaged);
+    let hashed = serde_json::to_string(&letter(b"{", None).hashed(b"{")).unwrap();
+    assert!(hashed.contains(&blake3::hash(b"{").to_hex().to_string()) && !hashed.contains("ew=="), "{hashed}");
+
+    let id = letter(b"{", None).id();
+    assert_eq!(
+        (id.len(), letter(b"{", None).hashed(b"{").id(), letter(b"{", None).sealed(b"x").id()),
+        (32, id.clone(), id.clone())
+    );
+    assert_eq!(DeadLetter { refused_at: None, reason: Reason::Empty, ..letter(b"{", None) }.id(), id, "written twice");
+    for other in [
+        letter(b"{ ", None),
+        letter(b"{", Some(Millis(0))),
+        DeadLetter { offset: 8, ..letter(b"{", None) },
+        DeadLetter { partition: 9, ..letter(b"{", None) },
+        DeadLetter { topic: "others".to_owned(), ..letter(b"{", None) },
+    ] {
+        assert_ne!(other.id(), id, "{other:?}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Refusals of a node that has room for next to nothing: an OpenSearch that the test starts with such settings.
+//! Refusals of servers that a test has for itself: one with room for next to nothing, and one that is killed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use panicsift::pipeline::alert::{Alert, Change};
 use reqwest::Method;
 use tokio::task::JoinSet;
 
-use super::node::Node;
+use super::node::{Node, basic, read, trusting};
 use super::sending::Sending;
 use crate::support::alert;
 use crate::support::servers::{Kind, Server, may_start_servers};
@@ -104,4 +104,38 @@ async fn press(node: Node, n: usize, is_over: Arc<AtomicBool>) {
     while !is_over.load(Ordering::Relaxed) {
         node.try_ask(Method::POST, "_bulk", &body).await;
     }
+}
+
+/// Connections refused and cut, and the 503 of the whole server: security does not know its users for some seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_and_comes_back_without_its_users_costs_only_time() {
+    if !may_start_servers("a_server_that_is_killed_and_comes_back_without_its_users_costs_only_time") {
+        return;
+    }
+    let server = Server::start(Kind::OpenSearchSecure);
+    let folder = server.folder();
+    let node = Node::in_folder(folder, "admin");
+    node.prepare().await;
+    let mut sending = Sending::new();
+    sending.put(0..400);
+    let login = basic("writer", &read(folder, "writer.password"));
+    let way = node.way(login, trusting(folder, "ca.pem"));
+    sending.start_as("elastic", &way, 2);
+    sending.until_requests(20).await;
+    server.kill();
+    sending.until_it_says(&["destination elastic is tried again", "Connection refused"]).await;
+    server.restart();
+    sending
+        .until_read("503", |reading| {
+            matches!(reading, Reading::Retry { why, .. }
+                if why.contains("HTTP 503") && why.contains("OpenSearch Security not initialized"))
+        })
+        .await;
+    sending.drained().await;
+    sending.stop().await;
+    for id in sending.ids() {
+        // What was stored when the answer was cut off is found to be there.
+        assert!(matches!(sending.fate(&id).0, Fate::Delivered | Fate::Repeated), "{id} {:?}", sending.fate(&id));
+    }
+    assert_eq!(node.ids().await, sending.ids());
 }
