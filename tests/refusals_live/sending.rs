@@ -202,23 +202,6 @@ impl Sending {
         }
     }
 
-    /// Waits until nothing waits, and ends delivery: all was delivered but for a few alerts, which were refused in these
-    /// words. Returns the ids of the delivered.
-    pub(super) async fn ends_with_few_refused(&mut self, words: &str) -> Vec<String> {
-        self.drained().await;
-        self.stop().await;
-        let (refused, delivered): (Vec<String>, Vec<String>) =
-            self.ids().into_iter().partition(|id| self.fate(id).0 == Fate::Refused);
-        for id in &refused {
-            assert!(self.fate(id).1.contains(words), "{id}: {:?}", self.fate(id));
-        }
-        for id in &delivered {
-            assert_eq!(self.fate(id).0, Fate::Delivered, "{id}");
-        }
-        assert!(refused.len() <= 20, "{} of {} were refused", refused.len(), self.put.len());
-        delivered
-    }
-
     /// Fate of an alert and the destination's words.
     pub(super) fn fate(&self, alert_id: &str) -> (Fate, String) {
         let deliveries = self.store.deliveries_of(alert_id).unwrap();

@@ -1,10 +1,11 @@
 //! What an answer to a bulk request says, alert by alert.
 //!
 //! Takes status and body of a reply, gives a [`Reading`]. Pure, one pass over the body, no recursion beyond the JSON
-//! parser's own bound. The status decides. The error type is looked at for one thing alone: whether it speaks of the
-//! state of the index (a block, a closed index), which lasts until somebody acts, whatever status it bears; a
-//! flood-stage block comes as 429 and looks like overload otherwise. Both servers word these types the same, while they
-//! differ in those of overload and of mapping.
+//! parser's own bound. The status decides. The error is looked at for one thing alone: whether it speaks of the state of
+//! the destination (a block, a closed index, no room for another shard, an ingest pipeline that is gone), which lasts
+//! until somebody acts, whatever status it bears; a flood-stage block comes as 429 and looks like overload otherwise,
+//! the others as 400 and look like a bad alert. Both servers word these the same, while they differ in those of overload
+//! and of mapping.
 //!
 //! Only a shape that is known is taken for "accepted": as many items as were sent, each of a `create`, a status of 2xx
 //! without an error. Everything else is sent again, which is harmless: the `_id` is ours.
@@ -15,8 +16,12 @@ use serde::Deserialize;
 
 use crate::edge::deliver::{Fate, Reading, Reply, Word, words};
 
-/// Error types that speak of the index and not of the alert or of load.
-const INDEX_STATE: [&str; 2] = ["cluster_block_exception", "index_closed_exception"];
+/// Error types that speak of the index or the cluster and not of the alert or of load; the last one is what both servers
+/// say when the cluster may have no more shards.
+const INDEX_STATE: [&str; 3] = ["cluster_block_exception", "index_closed_exception", "validation_exception"];
+
+/// How both servers begin to say that the pipeline of the index is gone, under a type that means anything.
+const MISSING_PIPELINE: (&str, &str) = ("illegal_argument_exception", "pipeline with id [");
 
 /// What a server says of the failure store where it played no part.
 const FAILURE_STORE_UNUSED: [&str; 2] = ["not_applicable_or_unknown", "not_enabled"];
@@ -44,7 +49,7 @@ struct Whole {
 }
 
 fn speaks_of_the_index(body: &[u8]) -> bool {
-    serde_json::from_slice(body).is_ok_and(|whole: Whole| INDEX_STATE.contains(&whole.error.kind()))
+    serde_json::from_slice(body).is_ok_and(|whole: Whole| whole.error.is_index_state())
 }
 
 #[derive(Deserialize)]
@@ -92,6 +97,11 @@ impl ItemError {
         }
     }
 
+    fn is_index_state(&self) -> bool {
+        let (kind, beginning) = MISSING_PIPELINE;
+        INDEX_STATE.contains(&self.kind()) || (self.kind() == kind && self.reason().starts_with(beginning))
+    }
+
     fn reason(&self) -> &str {
         match self {
             Self::Told { reason, .. } => reason.as_deref().unwrap_or_default(),
@@ -127,7 +137,7 @@ fn read_item(item: &Item, data_stream: &str) -> Word {
         200..=299 if item.error.is_some() || item.id.is_empty() => Word::Retry(why()),
         200..=299 => read_taken(item, data_stream),
         409 => Word::Final(Fate::Repeated, place(item)),
-        _ if INDEX_STATE.contains(&kind) && item.status < 500 => Word::Hold(why()),
+        400..500 if item.error.as_ref().is_some_and(ItemError::is_index_state) => Word::Hold(why()),
         429 => Word::Overloaded(why()),
         401 | 403 | 404 => Word::Hold(why()),
         400 | 413 => Word::Final(Fate::Refused, why()),

@@ -25,7 +25,8 @@ pub enum Fate {
     Degraded,
     /// Refused for good, in the destination's own words; stays in the outbox to be seen.
     Refused,
-    /// Never sent: a later change of the same cluster, told in its place, says all that it said.
+    /// Left out: a later change of the same cluster, told in its place, says all that it said. (Killed in the moment
+    /// between, a lane may have sent it all the same; the order is kept then, too.)
     Superseded,
     /// Given up by an operator; the detail says by whom and why.
     Dropped,

@@ -43,8 +43,10 @@ const MIGRATIONS: [&str; 2] = [
     ) WITHOUT ROWID, STRICT;
     CREATE INDEX delivery_seq ON delivery (seq);
 ",
-    // Who reads the outbox, what operators did to it, and which dead letters were replayed.
+    // Who reads the outbox, what operators did to it, and which dead letters were replayed. Cells have another form (a
+    // count of announced events): those of version 1 cannot be read and begin anew; outbox and checkpoint stay.
     "
+    DELETE FROM state;
     CREATE TABLE destination (name TEXT PRIMARY KEY, since_ms INTEGER NOT NULL) WITHOUT ROWID, STRICT;
     INSERT INTO destination SELECT destination, min(at_ms) FROM delivery GROUP BY destination;
     CREATE TABLE intervention (

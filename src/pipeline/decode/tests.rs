@@ -599,12 +599,15 @@ fn every_example_is_taken_or_refused_as_its_name_says() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
+        if !name.starts_with("panic-event.") {
+            continue;
+        }
         let bytes = std::fs::read(&path).unwrap();
         if let Some(case) = name.strip_prefix("panic-event.bad.") {
             let refusal = decode(record(&bytes)).expect_err(name);
             assert_eq!(refusal.reason.name(), case.split('.').next().unwrap(), "{name}: {}", refusal.detail);
             n_bad += 1;
-        } else if name.starts_with("panic-event.") {
+        } else {
             let event = decode(record(&bytes)).unwrap_or_else(|refusal| panic!("{name}: {}", refusal.detail));
             assert_eq!(event.notes.n_unknown_keys > 0, name.contains("unknown"), "{name}");
             assert_valid(&panic_event_schema(), &serde_json::from_slice(&bytes).unwrap());
