@@ -5,12 +5,13 @@
 //! acknowledgement, and a queue that a restart loses) breaks connections, restarts and stays away, and its OpenSearch
 //! refuses to be written to. Then it is let run to the end, and everything is counted by code that knows nothing of it.
 //!
-//! `PANICSIFT_CRASHES` (60), `PANICSIFT_CRASH_SEED` (1); with `PANICSIFT_CRASH_WITHOUT_ACK=1` it should fail. Needs `PANICSIFT_TEST_OPENSEARCH`, and may start a broker of its
-//! own, since it kills it.
+//! `PANICSIFT_CRASHES` (60), `PANICSIFT_CRASH_SEED` (1); with `PANICSIFT_CRASH_WITHOUT_ACK=1` it should fail. Needs
+//! `PANICSIFT_TEST_OPENSEARCH`, and starts a broker of its own, since it kills it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use panicsift::edge::deliver::{HttpSettings, Login};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::support::elastic;
 use crate::support::hec::{Fault, HecServer, Indexing, Rules};
 use crate::support::kafka::unique;
 use crate::support::servers::{Kind, Server, free_port, live_address, may_start_servers, say, wished};
@@ -416,11 +418,7 @@ impl Documents {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let stream = unique("logs-panicsift.crash").to_ascii_lowercase();
         let it = Self { client, url: url.to_owned(), stream: stream.clone() };
-        let template = json!({
-            "index_patterns": [stream], "data_stream": {}, "priority": 500,
-            "template": {"settings": {"number_of_replicas": 0}, "mappings": {"dynamic": false}}
-        });
-        it.ask(reqwest::Method::PUT, &format!("_index_template/{stream}"), &template).await;
+        elastic::prepare(url, Login::None, &HttpSettings::default(), &stream).await;
         it.ask(reqwest::Method::PUT, &format!("_data_stream/{stream}"), &Value::Null).await;
         it
     }

@@ -7,14 +7,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use panicsift::edge::deliver::{HttpSettings, Login};
 use panicsift::pipeline::decode::contract::DeadLetter;
 use panicsift::pipeline::event::{Millis, Reason};
 use serde_json::{Value, json};
 
-use crate::support::hec;
 use crate::support::kafka::{Bystander, Sent, create_topic, delete_records, produce_at, read_back, unique};
 use crate::support::servers::live_address;
 use crate::support::service::{Fates, PAYLOAD_CANARY, Place, Running, TOKEN_CANARY, in_turn, panicsift, recent_events};
+use crate::support::{elastic, hec};
 
 /// A record for each way to be refused, and its reason.
 fn bad_records() -> Vec<(Reason, Vec<u8>)> {
@@ -70,19 +71,13 @@ struct Documents {
 }
 
 impl Documents {
-    /// Creates the index template of the stream.
+    /// Prepares the server for the stream.
     async fn new(url: &str, stream: &str) -> Self {
         // Another test may have installed it.
         drop(rustls::crypto::ring::default_provider().install_default());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let it = Self { client, url: url.to_owned(), stream: stream.to_owned() };
-        let template = json!({
-            "index_patterns": [stream],
-            "data_stream": {},
-            "priority": 500,
-            "template": {"settings": {"number_of_replicas": 0}}
-        });
-        it.ask(reqwest::Method::PUT, &format!("_index_template/{stream}"), template.to_string()).await;
+        elastic::prepare(url, Login::None, &HttpSettings::default(), stream).await;
         it
     }
 

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use panicsift::edge::deliver::{HttpClient, HttpSettings, Login};
-use panicsift::edge::elastic::{TemplateCheck, TemplateNames, install};
+use panicsift::edge::deliver::{HttpSettings, Login};
+use panicsift::edge::elastic::TemplateCheck;
 use panicsift::secret::Credential;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::elastic;
 use crate::support::kafka::unique;
 use crate::support::servers::{live_address, live_folder};
 
@@ -80,8 +81,7 @@ impl Node {
     /// Installs what the stream needs, as `panicsift setup elastic` does.
     pub(super) async fn prepare(&self) {
         let login = self.admin.as_ref().map_or(Login::None, |(user, password)| basic(user, password));
-        let client = HttpClient::new("setup", std::slice::from_ref(&self.url), login, &self.http).unwrap();
-        install(&client, &TemplateNames::of(&self.stream), None, 30).await.unwrap();
+        elastic::prepare(&self.url, login, &self.http, &self.stream).await;
     }
 
     /// Status and body of the answer to a request.

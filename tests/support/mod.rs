@@ -1,6 +1,7 @@
 //! Servers, scripts and values that several test modules need.
 
 pub(crate) mod bulk;
+pub(crate) mod elastic;
 pub(crate) mod embedded;
 pub(crate) mod hec;
 pub(crate) mod http;
