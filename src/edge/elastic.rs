@@ -3,7 +3,7 @@
 //! [`ElasticWire`] is the protocol, pure: takes alerts, gives one NDJSON request that creates documents under our own
 //! `_id`, and reads the answer item by item ([`answer`]). [`ElasticOutlet`] is a lane's end: before it writes it looks
 //! ([`look`]) whether the server is prepared for the stream, since without an index template a server makes a plain
-//! index and says 201. [`install`] prepares it ([`template`], [`fields`]): that is `panicsift setup elastic`.
+//! index and says 201. [`install()`] prepares it ([`template`], [`fields`]): that is `panicsift setup elastic`.
 //!
 //! Limits: the `_id` guards the present write index alone, after a rollover a repeat is a second document; `event.id`
 //! folds it.
