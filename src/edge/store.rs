@@ -4,8 +4,9 @@
 //! is the batch's fate. The store keeps rows and does not know what they mean.
 //!
 //! **Connections.** These write: the engine's (this type; it also holds the owner's lock), one per delivery lane
-//! ([`Outbox`]), and those of an operator's commands ([`OutboxDesk`], [`ReplayAccount`]). Each has its own connection: a lane never waits for the engine's thread and neither knows the other.
-//! SQLite lets one write at a time; both write for milliseconds and wait for each other up to [`BUSY_WAIT`]. In WAL
+//! ([`Outbox`]), and those of an operator's commands ([`OutboxDesk`], [`ReplayAccount`]). Each has its own connection: a
+//! lane never waits for the engine's thread and neither knows the other.
+//! SQLite lets one write at a time; each writes for milliseconds and waits for the others up to [`BUSY_WAIT`]. In WAL
 //! mode readers ([`Store::open_read_only`], the report) wait for nobody and hold up nobody.
 //!
 //! **Durability.** `synchronous = FULL`. With `NORMAL` a power failure could take back the last commits; state and

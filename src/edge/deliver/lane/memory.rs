@@ -13,10 +13,11 @@
 //! wrong: refusals then go at the pace of a hold.
 //!
 //! Supersession: while a lane is behind (it has just started, a request did not go through, or more waits than it can
-//! hold, and it has not caught up since), a `raised` that has never been sent is not sent when a later `raised` or `closed` of its cluster waits
-//! too and is of no lower severity. It is settled together with that later one, and only if that one was taken; so
-//! nothing is given up for a change that never arrives. `opened` and `closed` are always sent. A start counts as being
-//! behind so that a change which was left out before a crash is not told after the one that spoke for it.
+//! hold, and it has not caught up since), a `raised` that has never been sent is not sent when a later `raised` or
+//! `closed` of its cluster waits too and is of no lower severity. It is settled together with that later one, and only if
+//! that one was taken; so nothing is given up for a change that never arrives. `opened` and `closed` are always sent. A
+//! start counts as being behind so that a change which was left out before a crash is not told after the one that spoke
+//! for it.
 //!
 //! Costs a pass over what is held a request; holds at most [`HELD_REQUESTS`] requests of alerts, and of those under way
 //! only their numbers and clusters.
