@@ -47,8 +47,9 @@ async fn too_large_and_too_much(node: &Node) {
     assert_eq!(node.ids().await, sending.ids());
     let widths = sending.widths();
     assert!(widths.starts_with(&[200, 100]), "{widths:?}");
-    // Not once more than it takes to find out what goes through, again and again as the width grows back.
-    assert!(widths.len() <= 60, "{widths:?}");
+    // Some eight alerts go through at once, and after each that did the width grows back and is halved twice: three
+    // requests for eight alerts, 75 in all, and some to find that out.
+    assert!(widths.len() <= 90, "{widths:?}");
 }
 
 /// One alert that is over the limit alone is refused; the others are not.
