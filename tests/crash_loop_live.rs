@@ -527,8 +527,8 @@ async fn live_service_loses_doubles_and_silences_nothing_however_often_it_is_kil
     ));
     let repeats: Vec<String> = receivers.iter().map(|one| format!("{} {}", one.name, one.repeats())).collect();
     say(&format!(
-        "crash loop: seed {seed}, {} alerts (repeated under their id: {}; superseded {}), {working} of {kills} kills at work, {:.0} s of \
-         kills, {:.0} s in all",
+        "crash loop: seed {seed}, {} alerts (repeated under their id: {}; superseded {}), {working} of {kills} kills at \
+         work, {:.0} s of kills, {:.0} s in all",
         verdict.n_alerts,
         repeats.join(", "),
         verdict.n_superseded,
@@ -537,7 +537,9 @@ async fn live_service_loses_doubles_and_silences_nothing_however_often_it_is_kil
     ));
     assert!(verdict.lost.n + verdict.doubled.n + verdict.silent.n == 0, "{verdict:?}");
     assert!(ended.is_empty(), "the service ended by itself: {ended:?}");
-    assert!(verdict.n_alerts as u64 >= n_crashes / 2, "a loop without alerts proves little: {}", verdict.n_alerts);
+    // In a long loop the clusters of the first campaigns take in the later ones: alerts do not grow with the stream.
+    let n_alerts_min = (n_crashes / 2).min(100);
+    assert!(verdict.n_alerts as u64 >= n_alerts_min, "a loop without alerts proves little: {}", verdict.n_alerts);
     assert!(working * 4 >= *kills, "kills should hit a service at work: {working} of {kills}");
     check_verdict(&field.place, &records, &receivers);
 }
