@@ -22,6 +22,7 @@ pub use file::{LogFormat, LogLevel, OffsetReset, OnGap};
 
 use ipnet::IpNet;
 
+use crate::pipeline::decode::Feeds;
 use crate::pipeline::event::Millis;
 use crate::secret::seal::Recipient;
 use crate::secret::{Credential, Secret};
@@ -69,6 +70,10 @@ pub struct KafkaSourceSettings {
     pub brokers: Vec<String>,
     /// Topics; at least one.
     pub topics: Vec<String>,
+    /// What is said of single topics.
+    pub feeds: Feeds,
+    /// How long a panic waits for the log of its request, in event time; zero: it does not.
+    pub join_wait: Duration,
     /// Consumer group.
     pub group: String,
     /// Where to begin without a checkpoint.

@@ -13,7 +13,7 @@ use jsonschema::Validator;
 use panicsift::edge::tables::Tables;
 use panicsift::pipeline::alert::{Alert, Change, Evidence};
 use panicsift::pipeline::decode::contract::{DeadLetter, Kept};
-use panicsift::pipeline::decode::decode;
+use panicsift::pipeline::decode::{Feed, decode};
 use panicsift::pipeline::enrich::Lookup;
 use panicsift::pipeline::event::{Position, RawRecord};
 use panicsift::schemas::schemas;
@@ -42,7 +42,7 @@ fn examples(prefix: &str) -> BTreeMap<String, Vec<u8>> {
 }
 
 fn record<'a>(topic: &'a str, offset: i64, payload: &'a [u8]) -> RawRecord<'a> {
-    RawRecord { position: Position { topic, partition: 0, offset }, broker_time: None, payload }
+    RawRecord { position: Position { topic, partition: 0, offset }, broker_time: None, headers: &[], payload }
 }
 
 #[test]
@@ -116,7 +116,8 @@ fn every_dead_letter_gives_back_a_record_that_is_refused_for_its_reason() {
         assert_eq!(serde_json::to_value(&letter).unwrap(), value, "{name}");
 
         let payload = letter.payload().expect(&name);
-        let refusal = decode(record(&letter.topic, letter.offset, &payload)).expect_err(&name);
+        let refusal =
+            decode(&Feed::default(), record(&letter.topic, letter.offset, &payload)).into_event().expect_err(&name);
         assert_eq!((refusal.reason, refusal.reason.name()), (letter.reason, name.split('.').nth(1).unwrap()));
         if refusal.detail != letter.detail {
             told_otherwise.push((name, refusal.detail));
@@ -179,7 +180,9 @@ fn every_event_of_the_demo_decodes_and_has_one_label() {
     let mut ids = BTreeSet::new();
     let mut last = None;
     for (line, offset) in lines.iter().zip(0..) {
-        let event = decode(record("demo", offset, line.as_bytes())).unwrap_or_else(|refusal| panic!("{refusal:?}"));
+        let event = decode(&Feed::default(), record("demo", offset, line.as_bytes()))
+            .into_event()
+            .unwrap_or_else(|refusal| panic!("{refusal:?}"));
         assert_eq!(event.notes.n_unknown_keys, 0, "{line}");
         assert!(last <= Some(event.time), "{line}: out of order");
         last = Some(event.time);
@@ -197,8 +200,10 @@ fn every_address_of_the_demo_is_in_the_table_of_networks() {
     let (tables, faults) = Tables::open(Some(&root().join("tests/data/demo/asn.mmdb")), None);
     assert!(faults.is_empty(), "{faults:?}");
     let lines = demo_lines("events.jsonl.gz");
-    let addresses: BTreeSet<_> =
-        lines.iter().filter_map(|line| decode(record("demo", 0, line.as_bytes())).unwrap().client.ip).collect();
+    let addresses: BTreeSet<_> = lines
+        .iter()
+        .filter_map(|line| decode(&Feed::default(), record("demo", 0, line.as_bytes())).into_event().unwrap().client.ip)
+        .collect();
     let unknown: Vec<_> = addresses.iter().filter(|address| tables.network(**address).asn.is_none()).collect();
     assert_eq!(unknown, Vec::<&IpAddr>::new());
     assert!(addresses.len() > 200, "only {} addresses were met", addresses.len());

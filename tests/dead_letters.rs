@@ -31,7 +31,7 @@ const BAD: &[u8] = b"\x1b[2J\xff not json\n";
 fn letter(offset: i64, reason: Reason, payload: &[u8]) -> DeadLetter {
     let position = Position { topic: "panics", partition: 3, offset };
     let broker_time = Millis::parse("2026-09-14T08:00:01Z");
-    let record = RawRecord { position, broker_time, payload };
+    let record = RawRecord { position, broker_time, headers: &[], payload };
     let rejection = Rejection { record, reason, detail: "client.ip: an address is expected".to_owned() };
     DeadLetter::new(&rejection, Millis::parse("2026-09-14T08:00:02Z").map(|at| at.plus(offset * 1_000)))
 }

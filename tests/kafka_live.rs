@@ -337,7 +337,12 @@ async fn dead_letters_and_alerts_are_durable_on_return_and_a_topic_too_small_is_
     settings.properties.insert("compression.type".into(), "none".into());
     let large = vec![b'x'; 40_000];
     let letter = |offset, payload| {
-        let record = RawRecord { position: Position { topic: "in", partition: 0, offset }, broker_time: None, payload };
+        let record = RawRecord {
+            position: Position { topic: "in", partition: 0, offset },
+            broker_time: None,
+            headers: &[],
+            payload,
+        };
         Rejection { record, reason: Reason::TooLarge, detail: String::new() }
     };
     let mut letters = KafkaDeadLetters::start(&settings, |it| it.record.payload.to_vec())

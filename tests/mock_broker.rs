@@ -144,7 +144,7 @@ async fn a_stopped_source_is_closed_at_once() {
 
 fn rejection(offset: i64, payload: &[u8]) -> Rejection<'_> {
     let position = Position { topic: "in", partition: 3, offset };
-    let record = RawRecord { position, broker_time: None, payload };
+    let record = RawRecord { position, broker_time: None, headers: &[], payload };
     Rejection { record, reason: Reason::NotJson, detail: String::new() }
 }
 

@@ -68,7 +68,8 @@ fn write_store() -> Written {
             let offset = i64::try_from(part * 500 + at).unwrap();
             batch.push(Position { topic: "panics", partition: 3, offset }, None, event.as_bytes());
         }
-        let seen: Vec<_> = batch.iter().map(|record| examine(&context, &mut memos, record).unwrap()).collect();
+        let seen: Vec<_> =
+            batch.iter().map(|record| examine(&context, &mut memos, record).into_observation().unwrap()).collect();
         let step = fold(&context, &mut state, seen, None);
         store.commit(&step.rows, &step.alerts, &Checkpoint::default()).unwrap();
     }

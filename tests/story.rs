@@ -161,7 +161,10 @@ impl Pipeline {
     }
 
     fn take(&mut self, batch: &Batch) -> Step {
-        let seen = batch.iter().map(|record| examine(&self.context, &mut self.memos, record).unwrap()).collect();
+        let seen = batch
+            .iter()
+            .map(|record| examine(&self.context, &mut self.memos, record).into_observation().unwrap())
+            .collect();
         fold(&self.context, &mut self.state, seen, None)
     }
 

@@ -376,8 +376,8 @@ impl<'r> Replay<'r> {
         };
         let position = Position { topic: &letter.topic, partition: letter.partition, offset: letter.offset };
         let broker_time = letter.broker_time.as_deref().and_then(Millis::parse);
-        let record = RawRecord { position, broker_time, payload: &payload };
-        if let Err(refusal) = examine(&self.context, &mut self.memos, record) {
+        let record = RawRecord { position, broker_time, headers: &[], payload: &payload };
+        if let Some(refusal) = examine(&self.context, &mut self.memos, record).refusal {
             let why = format!("{}: {}", refusal.reason.name(), refusal.detail);
             return Ok((Outcome::StillRefused, why, None));
         }

@@ -4,6 +4,7 @@
 //! only when nothing is in flight. Ends with an error when the store or the dead letters refuse, or when more than the
 //! allowed share of records is bad: the checkpoint then stands before the batch, and the next start repeats it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -13,10 +14,12 @@ use crate::config::DeadLetterSettings;
 use crate::edge::admin::{self, BatchCounts};
 use crate::edge::store::Store;
 use crate::edge::{DeadLetters, Gap, Pull, Source};
-use crate::pipeline::event::{Batch, Checkpoint, Millis, Rejection};
+use crate::pipeline::decode::Refusal;
+use crate::pipeline::event::{Batch, Checkpoint, Millis, Position, Rejection};
 use crate::pipeline::observation::Observation;
+use crate::pipeline::sift::{Sift, Sifted, Whole};
 use crate::pipeline::state::State;
-use crate::pipeline::{Context, Memos, Step, examine, fold};
+use crate::pipeline::{Context, Step, fold};
 
 /// What one turn of the loop came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,12 +45,16 @@ pub struct Fates {
     pub rejected: u64,
     /// Records that an earlier run had decided.
     pub covered: u64,
+    /// Records that were read and tell of no panic.
+    pub silent: u64,
+    /// Records that tell a part of a panic, or of a request that may have met one.
+    pub gathered: u64,
 }
 
 impl Fates {
     /// Records that have a fate.
     pub fn total(&self) -> u64 {
-        self.observed + self.duplicate + self.rejected + self.covered
+        self.observed + self.duplicate + self.rejected + self.covered + self.silent + self.gathered
     }
 }
 
@@ -74,11 +81,13 @@ pub struct Engine<S, D> {
     store: Store,
     state: State,
     checkpoint: Checkpoint,
+    /// What the store has of it.
+    stored: Checkpoint,
     context: watch::Receiver<Arc<Context>>,
     /// Counts up when there are new alerts.
     new_alerts: watch::Sender<u64>,
     refused_share: RefusedShare,
-    memos: Memos,
+    sift: Sift,
     fates: Fates,
     gone: Option<String>,
 }
@@ -96,17 +105,18 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
             tracing::error!(rows = n_unreadable, "rows of the store could not be read and are left out");
         }
         let new_alerts = watch::Sender::new(0);
-        let (memos, fates) = (Memos::default(), Fates::default());
+        let (sift, fates) = (Sift::default(), Fates::default());
         Ok(Self {
             source,
             dead_letters,
             store,
             state,
+            stored: checkpoint.clone(),
             checkpoint,
             context,
             new_alerts,
             refused_share,
-            memos,
+            sift,
             fates,
             gone: None,
         })
@@ -180,21 +190,24 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
             }
         }
         self.gone = gaps.last().map(ToString::to_string);
-        self.store.commit(&[], &[], &self.checkpoint)?;
-        Ok(self.source.commit(&self.checkpoint)?)
+        self.stored = self.sift.held_back(&self.checkpoint);
+        self.store.commit(&[], &[], &self.stored)?;
+        Ok(self.source.commit(&self.stored)?)
     }
 
     /// The straight line. `until` closes epochs up to a time without events; `now` is for the dead letters' share.
     async fn decide(&mut self, batch: &Batch, until: Option<Millis>, now: Millis) -> anyhow::Result<()> {
         let context = self.current_context();
-        let (seen, refused, n_covered) = self.examine_all(&context, batch);
-        assert_eq!(seen.len() + refused.len() + n_covered, batch.len(), "a record without a fate");
-        let (n_seen, step) = (seen.len(), fold(&context, &mut self.state, seen, until));
-        self.count(n_seen, &refused, n_covered, &step);
-        if !refused.is_empty() {
-            self.dead_letters.write(&refused).await?;
+        let (mut seen, records) = self.sift_all(&context, batch);
+        assert_eq!(records.total(), batch.len(), "a record without a fate");
+        let mut whole = self.sift.whole(until);
+        self.join(&context, &mut whole, &mut seen);
+        let step = fold(&context, &mut self.state, seen, until);
+        self.count(&records, &whole, &step);
+        if !records.refused.is_empty() {
+            self.dead_letters.write(&records.refused).await?;
         }
-        self.refused_share.check(now, batch.len(), refused.len())?;
+        self.refused_share.check(now, batch.len(), records.refused.len())?;
         self.commit(batch, &step)
     }
 
@@ -204,72 +217,143 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
     /// A store that refuses.
     pub fn close(&mut self) -> anyhow::Result<()> {
         let context = self.current_context();
+        let (mut whole, mut seen) = (self.sift.flush(), Vec::new());
+        self.join(&context, &mut whole, &mut seen);
+        let step = fold(&context, &mut self.state, seen, None);
+        self.count(&Records::default(), &whole, &step);
+        self.commit(&Batch::default(), &step)?;
         let step = self.state.close_last(&context);
         self.commit(&Batch::default(), &step)
     }
 
+    /// Adds the events that were put together of several records.
+    fn join<'b>(&mut self, context: &Context, whole: &'b mut Whole, seen: &mut Vec<Observation<'b>>) {
+        for refusal in self.sift.observe(context, whole, seen) {
+            tracing::error!(detail = refusal.detail, "an event that was put together of several records is lost");
+        }
+    }
+
+    /// Commits what changed, and the checkpoint as far as nothing that waits needs to be read again.
     fn commit(&mut self, batch: &Batch, step: &Step) -> anyhow::Result<()> {
-        if batch.is_empty() && step.rows.is_empty() && step.alerts.is_empty() {
+        let checkpoint = self.sift.held_back(&self.checkpoint);
+        if batch.is_empty() && step.rows.is_empty() && step.alerts.is_empty() && checkpoint == self.stored {
             return Ok(());
         }
-        let Self { store, checkpoint, .. } = self;
-        tokio::task::block_in_place(|| store.commit(&step.rows, &step.alerts, checkpoint))
+        tokio::task::block_in_place(|| self.store.commit(&step.rows, &step.alerts, &checkpoint))
             .context("the batch was not committed")?;
         if !step.alerts.is_empty() {
             self.new_alerts.send_modify(|n| *n += 1);
         }
-        Ok(self.source.commit(&self.checkpoint)?)
+        self.source.commit(&checkpoint)?;
+        self.stored = checkpoint;
+        Ok(())
     }
 
     /// The context to judge a batch by. What was remembered under another one is forgotten.
     fn current_context(&mut self) -> Arc<Context> {
         if self.context.has_changed().unwrap_or(false) {
-            self.memos = Memos::default();
+            self.sift.forget();
         }
         Arc::clone(&self.context.borrow_and_update())
     }
 
-    fn examine_all<'b>(
-        &mut self,
-        context: &Context,
-        batch: &'b Batch,
-    ) -> (Vec<Observation<'b>>, Vec<Rejection<'b>>, usize) {
-        let (mut seen, mut refused, mut n_covered) = (Vec::with_capacity(batch.len()), Vec::new(), 0);
+    fn sift_all<'b>(&mut self, context: &Context, batch: &'b Batch) -> (Vec<Observation<'b>>, Records<'b>) {
+        let (mut seen, mut records) = (Vec::with_capacity(batch.len()), Records::default());
         for record in batch.iter() {
             if self.checkpoint.covers(record.position) {
-                n_covered += 1;
+                records.covered += 1;
                 continue;
             }
             self.checkpoint.advance(record.position);
-            match examine(context, &mut self.memos, record) {
-                Ok(observation) => seen.push(observation),
-                Err(refusal) => refused.push(Rejection { record, reason: refusal.reason, detail: refusal.detail }),
+            match self.sift.take(context, record, &mut seen) {
+                Sifted::Seen(1) => records.of_one += 1,
+                Sifted::Seen(n) => {
+                    records.of_several.insert(record.position, n);
+                }
+                Sifted::Gathered => records.gathered += 1,
+                Sifted::Silent => records.silent += 1,
+                Sifted::Refused(Refusal { reason, detail }, _) => {
+                    records.refused.push(Rejection { record, reason, detail });
+                }
             }
         }
-        (seen, refused, n_covered)
+        (seen, records)
     }
 
-    fn count(&mut self, n_seen: usize, refused: &[Rejection<'_>], n_covered: usize, step: &Step) {
-        let n_duplicates = step.duplicates.len() as u64;
-        self.fates.duplicate += n_duplicates;
-        self.fates.observed += n_seen as u64 - n_duplicates;
-        self.fates.rejected += refused.len() as u64;
-        self.fates.covered += n_covered as u64;
-        admin::count_batch(&BatchCounts {
-            observed: n_seen as u64 - n_duplicates,
-            duplicate: n_duplicates,
-            covered: n_covered as u64,
-            rejections: refused,
+    fn count(&mut self, records: &Records<'_>, whole: &Whole, step: &Step) {
+        let duplicate = records.duplicates(whole, step);
+        let batch = BatchCounts {
+            observed: records.n_telling().saturating_sub(duplicate),
+            duplicate,
+            covered: records.covered,
+            silent: records.silent,
+            gathered: records.gathered,
+            rejections: &records.refused,
             late: step.late,
             epochs: step.epochs,
             rows_clustered: step.n_rows_clustered,
             fallbacks: step.fallbacks,
             alerts: &step.alerts,
-        });
+        };
+        self.fates.observed += batch.observed;
+        self.fates.duplicate += batch.duplicate;
+        self.fates.rejected += records.refused.len() as u64;
+        self.fates.covered += batch.covered;
+        self.fates.silent += batch.silent;
+        self.fates.gathered += batch.gathered;
+        admin::count_batch(&batch);
+        admin::count_gathered(&self.sift.counts());
         if step.epochs > 0 {
             let size = self.state.size();
             admin::gauge_state(size.cells, size.clusters, size.open_alerts);
         }
+    }
+}
+
+/// The records of a batch by what they came to; each is in exactly one of these.
+#[derive(Debug, Default)]
+struct Records<'b> {
+    /// Records of one event.
+    of_one: u64,
+    /// Records of several events, and how many.
+    of_several: BTreeMap<Position<'b>, usize>,
+    refused: Vec<Rejection<'b>>,
+    covered: u64,
+    silent: u64,
+    gathered: u64,
+}
+
+impl Records<'_> {
+    fn total(&self) -> usize {
+        let rest = self.of_one + self.covered + self.silent + self.gathered;
+        usize::try_from(rest).unwrap_or(usize::MAX) + self.of_several.len() + self.refused.len()
+    }
+
+    /// Records that tell of panics.
+    fn n_telling(&self) -> u64 {
+        self.of_one + self.of_several.len() as u64
+    }
+
+    /// Of these, the ones all of whose panics had been there already. What was put together of several records, or
+    /// stood in a record with a fault, was counted with that record.
+    fn duplicates(&self, whole: &Whole, step: &Step) -> u64 {
+        if step.duplicates.is_empty() {
+            return 0;
+        }
+        let faulty = self.refused.iter().map(|rejection| rejection.record.position);
+        let elsewhere: BTreeSet<Position<'_>> = whole.positions().chain(faulty).collect();
+        let mut n_records = 0;
+        let mut of_several: BTreeMap<Position<'_>, usize> = BTreeMap::new();
+        for (topic, partition, offset) in &step.duplicates {
+            let position = Position { topic, partition: *partition, offset: *offset };
+            if self.of_several.contains_key(&position) {
+                *of_several.entry(position).or_default() += 1;
+            } else if !elsewhere.contains(&position) {
+                n_records += 1;
+            }
+        }
+        let all = of_several.iter().filter(|(position, n)| self.of_several.get(position) == Some(n)).count();
+        n_records + all as u64
     }
 }
 

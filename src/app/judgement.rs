@@ -9,27 +9,46 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::config::{AlertSettings, ClusteringSettings, ExpectedSettings, ModelSettings};
+use crate::config::{AlertSettings, ClusteringSettings, ExpectedSettings, ModelSettings, Settings};
 use crate::edge::tables::Tables;
 use crate::pipeline::Context;
 use crate::pipeline::classify::PanicModel;
 use crate::pipeline::cluster::ClusteringModel;
+use crate::pipeline::decode::Feeds;
 use crate::pipeline::enrich::ScopeModel;
 use crate::pipeline::event::Millis;
 use crate::pipeline::expected::{Announcement, Expected};
+use crate::pipeline::gather::GatherPolicy;
 use crate::pipeline::judge::HostilityModel;
 use crate::pipeline::keys::Keys;
 use crate::pipeline::life::AlertPolicy;
 use crate::pipeline::names::NAME_BYTES_MAX;
 use crate::pipeline::neutral;
 
-/// When is clustered, and for how long is remembered.
+/// How records are read, when is clustered, and for how long is remembered.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rhythm {
+    /// What is said of the topics.
+    pub(super) feeds: Feeds,
+    /// How long pieces of one panic wait for each other.
+    pub(super) gathering: GatherPolicy,
     /// Epochs.
     pub(super) clustering: ClusteringSettings,
     /// How long a silent cell is kept; the clustering model's word when absent.
     pub(super) retention: Option<Duration>,
+}
+
+impl Rhythm {
+    /// That of a service.
+    pub(super) fn of(settings: &Settings) -> Self {
+        let join_wait_millis = i64::try_from(settings.source.join_wait.as_millis()).unwrap_or(Millis::HOUR);
+        Self {
+            feeds: settings.source.feeds.clone(),
+            gathering: GatherPolicy { join_wait_millis },
+            clustering: settings.clustering.clone(),
+            retention: Some(settings.state.retention),
+        }
+    }
 }
 
 /// Puts a context together.
@@ -72,6 +91,8 @@ pub(super) fn context(
     let alerts = policy(alerts);
     Ok(Context {
         keys,
+        feeds: rhythm.feeds.clone(),
+        gathering: rhythm.gathering,
         panics,
         scopes,
         clustering: clusters,

@@ -34,7 +34,7 @@ impl Reload {
             keys,
             tables,
             models: settings.models.clone(),
-            rhythm: Rhythm { clustering: settings.clustering.clone(), retention: Some(settings.state.retention) },
+            rhythm: Rhythm::of(settings),
             alerts: settings.alerts.clone(),
             check_interval: settings.tables.check_interval,
             health: Arc::clone(health),

@@ -20,16 +20,21 @@ use crate::edge::files::{FileSource, Progress};
 use crate::edge::tables::Tables;
 use crate::edge::{Pull, Source};
 use crate::pipeline::alert::Verdict;
-use crate::pipeline::event::Batch;
+use crate::pipeline::event::{Batch, Millis};
+use crate::pipeline::gather::GatherPolicy;
 use crate::pipeline::keys::Keys;
 use crate::pipeline::observation::{Actor, CellKey, Observation};
+use crate::pipeline::sift::{Sift, Sifted, Whole};
 use crate::pipeline::state::State;
-use crate::pipeline::{Context, Memos, Step, examine, fold};
+use crate::pipeline::{Context, Step, fold};
 use crate::secret::Secret;
 
 /// The secret of a replay without a key file. Files have no service whose names must stay secret, and a replay must
 /// give the same names wherever it is run.
 const REPLAY_SECRET: &[u8] = b"panicsift replay";
+
+/// How long panics wait for the log of their request. Files that have none end, and with them the wait.
+const JOIN_WAIT_MILLIS: i64 = Millis::MINUTE;
 
 /// Refused records that are told of in full.
 const REFUSALS_TOLD_MAX: u64 = 10;
@@ -64,7 +69,8 @@ pub async fn replay(options: ReplayOptions) -> Result<State> {
     for fault in faults {
         tracing::warn!(error = %fault, "an address table is absent");
     }
-    let rhythm = Rhythm { clustering: options.clustering.clone(), retention: None };
+    let gathering = GatherPolicy { join_wait_millis: JOIN_WAIT_MILLIS };
+    let rhythm = Rhythm { clustering: options.clustering.clone(), gathering, ..Rhythm::default() };
     let keys = Keys::derive(options.privacy_key.as_ref().map_or(REPLAY_SECRET, |key| key.expose().as_bytes()));
     let context = judgement::context(keys, tables, &options.models, &rhythm, &options.alerts)?;
 
@@ -77,6 +83,7 @@ pub async fn replay(options: ReplayOptions) -> Result<State> {
         run.take(&batch)?;
         bar.show();
     }
+    run.take_rest()?;
     let step = run.state.close_last(&context);
     run.tell(&step)?;
     bar.clear();
@@ -87,12 +94,13 @@ pub async fn replay(options: ReplayOptions) -> Result<State> {
 struct Run<'c> {
     context: &'c Context,
     state: State,
-    memos: Memos,
+    sift: Sift,
     alerts: Option<BufWriter<File>>,
     whereabouts: Option<Spill>,
     n_observed: u64,
     n_duplicate: u64,
     n_refused: u64,
+    n_silent: u64,
     n_alerts: u64,
 }
 
@@ -102,12 +110,13 @@ impl<'c> Run<'c> {
         Ok(Self {
             context,
             state: State::new(&context.clustering),
-            memos: Memos::default(),
+            sift: Sift::default(),
             alerts: options.alerts_out.as_ref().map(create).transpose()?.map(BufWriter::new),
             whereabouts: options.assignments.as_deref().map(Spill::beside).transpose()?,
             n_observed: 0,
             n_duplicate: 0,
             n_refused: 0,
+            n_silent: 0,
             n_alerts: 0,
         })
     }
@@ -115,9 +124,10 @@ impl<'c> Run<'c> {
     fn take(&mut self, batch: &Batch) -> Result<()> {
         let mut seen = Vec::with_capacity(batch.len());
         for record in batch.iter() {
-            match examine(self.context, &mut self.memos, record) {
-                Ok(observation) => seen.push(observation),
-                Err(refusal) => {
+            match self.sift.take(self.context, record, &mut seen) {
+                Sifted::Seen(_) | Sifted::Gathered => {}
+                Sifted::Silent => self.n_silent += 1,
+                Sifted::Refused(refusal, _) => {
                     self.n_refused += 1;
                     if self.n_refused <= REFUSALS_TOLD_MAX {
                         tracing::warn!(
@@ -127,6 +137,20 @@ impl<'c> Run<'c> {
                     }
                 }
             }
+        }
+        let mut whole = self.sift.whole(None);
+        self.fold(&mut whole, seen)
+    }
+
+    /// The events that still wait for what belongs to them, at the end.
+    fn take_rest(&mut self) -> Result<()> {
+        let mut whole = self.sift.flush();
+        self.fold(&mut whole, Vec::new())
+    }
+
+    fn fold<'b>(&mut self, whole: &'b mut Whole, mut seen: Vec<Observation<'b>>) -> Result<()> {
+        for refusal in self.sift.observe(self.context, whole, &mut seen) {
+            tracing::error!(detail = refusal.detail, "an event that was put together of several records is lost");
         }
         let n_seen = seen.len();
         let waiting: Vec<Whereabout> = self.whereabouts.iter().flat_map(|_| seen.iter().map(Whereabout::of)).collect();
@@ -170,6 +194,7 @@ impl<'c> Run<'c> {
             observed = self.n_observed,
             duplicate = self.n_duplicate,
             refused = self.n_refused,
+            without_panic = self.n_silent,
             alerts = self.n_alerts,
             "the replay is done"
         );

@@ -58,7 +58,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         tracing::warn!(error = %fault, "an address table is absent");
     }
     let reload = Reload::new(&settings, keys.clone(), tables.clone(), &health);
-    let rhythm = Rhythm { clustering: settings.clustering.clone(), retention: Some(settings.state.retention) };
+    let rhythm = Rhythm::of(&settings);
     let context = judgement::context(keys, tables, &settings.models, &rhythm, &settings.alerts)?;
     let dead_letters = DeadLetterSink::open(&settings)?;
     let wiring = Wiring {

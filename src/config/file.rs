@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use destination::DestinationFile;
 use expected::ExpectedFile;
 
+use crate::pipeline::event::Carrier;
+
 /// The whole file. Only `[source]` is required.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -118,6 +120,15 @@ pub(in crate::config) struct SourceFile {
     /// Topics that carry panic recovery events.
     #[schemars(required, length(min = 1, max = 100))]
     pub(in crate::config) topics: Option<Vec<String>>,
+    /// What is known of a topic, by its name: `[source.topic.NAME]`. A topic without a table is read by what its records
+    /// look like.
+    #[serde(default)]
+    #[schemars(extend("maxProperties" = 100))]
+    pub(in crate::config) topic: BTreeMap<String, TopicFile>,
+    /// How long, in event time, a panic from Cloudflare Logpush waits for the `http_requests` log of its request, which
+    /// knows the client. Absent: 60 where a topic has the carrier `cloudflare_http_requests`, else nobody waits.
+    #[schemars(range(max = 3600))]
+    pub(in crate::config) join_wait_secs: Option<u32>,
     /// Consumer group.
     #[serde(default = "default_group")]
     #[schemars(length(min = 1, max = 249))]
@@ -146,6 +157,20 @@ pub(in crate::config) struct SourceFile {
     /// Any librdkafka property, by its own name; what panicsift promises depends on is refused.
     #[serde(default)]
     pub(in crate::config) librdkafka: Properties,
+}
+
+/// What is known of a topic.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct TopicFile {
+    /// The form of all its records; absent: told from each record.
+    pub(in crate::config) carrier: Option<Carrier>,
+    /// Service of the events whose carrier names none (plain standard error).
+    #[schemars(length(min = 1, max = 1024))]
+    pub(in crate::config) service: Option<String>,
+    /// Tenant of the events whose carrier names none.
+    #[schemars(length(min = 1, max = 1024))]
+    pub(in crate::config) tenant: Option<String>,
 }
 
 /// Kind of source.

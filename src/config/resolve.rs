@@ -15,15 +15,19 @@ use std::time::Duration;
 use super::fault::{Faults, KeyPath, plain};
 use super::file::{
     AdminFile, AlertsFile, DeadLettersFile, FileConfig, LimitsFile, ModelsFile, Properties, Property, SecretSource,
-    SourceFile, TablesFile,
+    SourceFile, TablesFile, TopicFile,
 };
 use super::{
     AlertSettings, ClusteringSettings, DeadLetterPlace, DeadLetterSettings, KafkaSourceSettings, LimitSettings,
     LogSettings, ModelSettings, PropertyValue, RawBytes, Settings, StateSettings, TableSettings,
 };
+use crate::pipeline::decode::{Feed, Feeds};
+use crate::pipeline::event::Carrier;
 use crate::secret::seal::Recipient;
 use crate::secret::{Credential, Secret};
 
+/// How long panics wait for the logs of their requests where some are read: Logpush's batches are a minute apart.
+const JOIN_WAIT: Duration = Duration::from_mins(1);
 /// Longest secret; certificates with their chain stay well below.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// Shortest privacy key: below it hashes of short tokens can be guessed.
@@ -265,9 +269,18 @@ fn source(file: &SourceFile, scene: &mut Scene<'_>) -> KafkaSourceSettings {
             scene.topic(&at, topic);
         }
     }
+    let feeds = feeds(file, &at, scene);
+    // Half a panic is told at once where no topic is known to tell the other half.
+    let join_wait = match file.join_wait_secs {
+        Some(secs) => Duration::from_secs(secs.into()),
+        None if feeds.has(Carrier::CloudflareHttpRequests) => JOIN_WAIT,
+        None => Duration::ZERO,
+    };
     let settings = KafkaSourceSettings {
         brokers,
         topics,
+        feeds,
+        join_wait,
         group: file.group.clone(),
         offset_reset: file.offset_reset,
         on_gap: file.on_gap,
@@ -278,6 +291,21 @@ fn source(file: &SourceFile, scene: &mut Scene<'_>) -> KafkaSourceSettings {
     };
     poll_interval(&settings, &at, scene);
     settings
+}
+
+/// What is said of the topics; of those that are not read, nothing may be said.
+fn feeds(file: &SourceFile, at: &KeyPath, scene: &mut Scene<'_>) -> Feeds {
+    let read = file.topics.as_deref().unwrap_or_default();
+    let feed = |(name, topic): (&String, &TopicFile)| {
+        if !read.contains(name) {
+            let found = format!("\"{}\" is not among the topics", plain(name));
+            scene.faults.push(at.key("topic").key(name), found, "name it in source.topics, or remove its table");
+        }
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let feed = Feed { carrier: topic.carrier, service: text(&topic.service), tenant: text(&topic.tenant) };
+        (name.clone(), feed)
+    };
+    Feeds::new(file.topic.iter().map(feed).collect(), Feed::default())
 }
 
 /// A batch must be asked for well inside the time after which the brokers give the partitions away.

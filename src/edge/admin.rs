@@ -28,8 +28,8 @@ mod count;
 mod health;
 
 pub use self::count::{
-    BatchCounts, SourceCounts, count_acknowledgement, count_batch, count_commit, count_fate, count_gone, count_request,
-    gauge_splunk_ack, gauge_state, show_source,
+    BatchCounts, SourceCounts, count_acknowledgement, count_batch, count_commit, count_fate, count_gathered,
+    count_gone, count_request, gauge_splunk_ack, gauge_state, show_source,
 };
 pub use self::health::{Health, HealthLimits, HealthReport, LaneReport, LaneState, SourceState};
 
@@ -43,6 +43,8 @@ pub const BATCHES: &str = "panicsift_batches_total";
 pub const BATCH_SECONDS: &str = "panicsift_batch_seconds";
 /// Records between the place of the service and the end of the topic.
 pub const LAG: &str = "panicsift_lag_records";
+/// Panics and request logs that waited for each other, by `outcome`.
+pub const GATHERED: &str = "panicsift_gathered_total";
 /// Records that were gone before they were read.
 pub const RECORDS_GONE: &str = "panicsift_records_gone_total";
 /// Partitions, by `of`: those assigned to this process, and those that the topics have.
@@ -136,6 +138,7 @@ fn describe() {
     describe_counter!(BATCHES, "batches committed to the store");
     describe_histogram!(BATCH_SECONDS, "seconds from a batch's arrival to its commit");
     describe_gauge!(LAG, "records between the service and the end of the topic");
+    describe_counter!(GATHERED, "panics and request logs that waited for each other, by outcome");
     describe_counter!(RECORDS_GONE, "records that were gone before they were read");
     describe_gauge!(PARTITIONS, "partitions that are ours, and partitions of the topics");
     describe_gauge!(SOURCE_ON_HOLD, "1 while another member of the group has partitions, so that nothing is read");

@@ -8,10 +8,13 @@
 //!
 //! Never here: a clock, a disk, a payload's value beyond the life of its batch.
 
+pub(in crate::pipeline) mod owned;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +131,7 @@ impl Checkpoint {
 pub struct Batch {
     topics: Vec<String>,
     arena: Vec<u8>,
+    headers: Vec<Header>,
     entries: Vec<Entry>,
 }
 
@@ -137,26 +141,58 @@ struct Entry {
     partition: i32,
     offset: i64,
     broker_time: Option<Millis>,
-    start: usize,
-    end: usize,
+    headers: Range<usize>,
+    payload: Range<usize>,
+}
+
+/// A header of a record that says how its bytes are to be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Header {
+    /// Name, in lower case.
+    pub name: String,
+    /// Value, as text.
+    pub value: String,
+}
+
+impl Header {
+    /// Most headers of a record that are kept; `CloudEvents` has nine.
+    pub const PER_RECORD_MAX: usize = 16;
+    /// Most bytes of a value; a longer one says nothing that is read here.
+    pub const VALUE_BYTES_MAX: usize = 1_024;
+
+    /// The header, if it is one that says how a record is to be read: `panicsift-carrier`, `content-type`, and those of
+    /// `CloudEvents` (`ce_…`). Anything else is not taken along.
+    pub fn of_interest(name: &str, value: &[u8]) -> Option<Self> {
+        let is_known = |name: &str| name == "panicsift-carrier" || name == "content-type" || name.starts_with("ce_");
+        let name = name.to_ascii_lowercase();
+        let value = std::str::from_utf8(value).ok().filter(|value| value.len() <= Self::VALUE_BYTES_MAX)?;
+        is_known(&name).then(|| Self { name, value: value.to_owned() })
+    }
 }
 
 impl Batch {
-    /// Appends a record; its bytes are copied.
+    /// Appends a record without headers; its bytes are copied.
     pub fn push(&mut self, position: Position<'_>, broker_time: Option<Millis>, payload: &[u8]) {
+        self.push_record(&RawRecord { position, broker_time, headers: &[], payload });
+    }
+
+    /// Appends a record; its bytes and headers are copied.
+    pub fn push_record(&mut self, record: &RawRecord<'_>) {
+        let RawRecord { position, broker_time, headers, payload } = *record;
         let topic = self.topics.iter().position(|name| name == position.topic).unwrap_or_else(|| {
             self.topics.push(position.topic.to_owned());
             self.topics.len() - 1
         });
-        let start = self.arena.len();
+        let (first_byte, first_header) = (self.arena.len(), self.headers.len());
         self.arena.extend_from_slice(payload);
+        self.headers.extend(headers.iter().take(Header::PER_RECORD_MAX).cloned());
         self.entries.push(Entry {
             topic,
             partition: position.partition,
             offset: position.offset,
             broker_time,
-            start,
-            end: self.arena.len(),
+            headers: first_header..self.headers.len(),
+            payload: first_byte..self.arena.len(),
         });
     }
 
@@ -169,7 +205,8 @@ impl Batch {
                 offset: entry.offset,
             },
             broker_time: entry.broker_time,
-            payload: self.arena.get(entry.start..entry.end).unwrap_or_default(),
+            headers: self.headers.get(entry.headers.clone()).unwrap_or_default(),
+            payload: self.arena.get(entry.payload.clone()).unwrap_or_default(),
         })
     }
 
@@ -196,8 +233,17 @@ pub struct RawRecord<'a> {
     pub position: Position<'a>,
     /// The broker's (or producer's) timestamp of the record; `None` for files.
     pub broker_time: Option<Millis>,
+    /// Headers that say how to read it, at most [`Header::PER_RECORD_MAX`].
+    pub headers: &'a [Header],
     /// The record's value.
     pub payload: &'a [u8],
+}
+
+impl<'a> RawRecord<'a> {
+    /// The value of a header; `name` in lower case.
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.headers.iter().find(|header| header.name == name).map(|header| header.value.as_str())
+    }
 }
 
 /// Why a record was refused. Closed: the name is the metric's label and the dead letter's `reason`.
@@ -299,6 +345,60 @@ pub enum RecoveryOutcome {
     Unknown,
 }
 
+/// The form in which a panic was told of.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Carrier {
+    /// `panic-event.v1`, written by a recovery layer.
+    #[default]
+    Canonical,
+    /// Cloudflare: trace items as a Tail Worker gets them, or the events of a streaming tail.
+    CloudflareTail,
+    /// Cloudflare: the Logpush data set `workers_trace_events`.
+    CloudflareLogpush,
+    /// Cloudflare: the Logpush data set `http_requests`. It tells of no panic, but of the requests that met one.
+    CloudflareHttpRequests,
+    /// Sentry: an event, or an envelope around one.
+    Sentry,
+    /// OpenTelemetry: logs or traces as OTLP, JSON or Protobuf.
+    Otlp,
+    /// What a Rust program writes to standard error or into its log, with or without a log agent's envelope.
+    Text,
+}
+
+impl Carrier {
+    /// Every carrier.
+    pub const ALL: [Self; 7] = [
+        Self::Canonical,
+        Self::CloudflareTail,
+        Self::CloudflareLogpush,
+        Self::CloudflareHttpRequests,
+        Self::Sentry,
+        Self::Otlp,
+        Self::Text,
+    ];
+
+    /// The name used in the configuration, in headers, metrics and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Canonical => "canonical",
+            Self::CloudflareTail => "cloudflare_tail",
+            Self::CloudflareLogpush => "cloudflare_logpush",
+            Self::CloudflareHttpRequests => "cloudflare_http_requests",
+            Self::Sentry => "sentry",
+            Self::Otlp => "otlp",
+            Self::Text => "text",
+        }
+    }
+
+    /// The carrier of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|carrier| carrier.name() == name)
+    }
+}
+
 /// A decoded panic recovery event, in the words of `schemas/panic-event.v1.json`. Texts borrow from the record where
 /// the JSON has no escapes.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -355,6 +455,8 @@ pub struct PanicEvent<'a> {
     pub side_effects: Vec<(Cow<'a, str>, u64)>,
     /// W3C trace id.
     pub trace_id: Option<Cow<'a, str>>,
+    /// The form in which it came.
+    pub carrier: Carrier,
     /// What the decoder noticed about the record.
     pub notes: DecodeNotes,
 }
@@ -394,6 +496,10 @@ pub struct Client<'a> {
     pub ip: Option<IpAddr>,
     /// `User-Agent` header.
     pub user_agent: Option<Cow<'a, str>>,
+    /// Autonomous system as the carrier tells it; our own table has the last word.
+    pub asn: Option<u32>,
+    /// Country as the carrier tells it: ISO 3166, two upper case letters; our own table has the last word.
+    pub country: Option<[u8; 2]>,
 }
 
 /// A token as the service saw it. The token itself is never in an event.

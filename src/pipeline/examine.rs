@@ -1,7 +1,7 @@
-//! One record → one observation: decode, classify, enrich, fingerprint.
+//! One record → what it says: decode, classify, enrich, fingerprint.
 //!
-//! Reads a record and the [`Context`]; gives an [`Observation`] that borrows from the record, or a refusal with its
-//! reason. Holds the first panic fence: a fault of ours costs one record ([`Reason::Internal`]), never the batch. No
+//! Reads a record and the [`Context`]; gives [`Observation`]s that borrow from the record, pieces that wait for others,
+//! or a refusal with its reason. Holds the first panic fence: a fault of ours costs one record ([`Reason::Internal`]), never the batch. No
 //! memory but the [`Memos`], which change the price of an answer and never the answer.
 
 use std::borrow::Cow;
@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use super::Context;
 use super::classify::{Classified, classify_memoised};
-use super::decode::{Refusal, decode};
+use super::decode::{Decoded, Piece, Refusal, decode};
 use super::enrich::{self, Scopes};
-use super::event::{Id, Millis, PanicEvent, RawRecord, Reason};
+use super::event::{Carrier, Id, Millis, PanicEvent, Position, RawRecord, Reason};
 use super::fingerprint::{Fingerprint, ShapeMemo, fingerprint};
 use super::keys::Keys;
 use super::memo::Memo;
@@ -53,26 +53,92 @@ impl Default for Memos {
     }
 }
 
-/// What one record says, or why it is refused.
+/// What one record says.
+#[derive(Debug)]
+pub struct Examined<'a> {
+    /// The form in which it came.
+    pub carrier: Carrier,
+    /// The panics that it tells of.
+    pub observations: Vec<Observation<'a>>,
+    /// Pieces of panics that other records tell more of.
+    pub parts: Vec<Piece<'a>>,
+    /// Why it, or an item of it, is refused.
+    pub refusal: Option<Refusal>,
+}
+
+impl<'a> Examined<'a> {
+    /// The observation of a record that tells of one panic alone.
+    ///
+    /// Errors: why it is refused; `missing_key` for a record that tells of no panic by itself.
+    pub fn into_observation(self) -> Result<Observation<'a>, Refusal> {
+        let none = || Refusal { reason: Reason::MissingKey, detail: "the record: it tells of no panic".to_owned() };
+        match self.refusal {
+            Some(refusal) => Err(refusal),
+            None => self.observations.into_iter().next().ok_or_else(none),
+        }
+    }
+}
+
+/// What one record says, or why it is refused; a record may say nothing.
 ///
 /// Some microseconds a record of 1.1 kB; see `tests/bench`.
-pub fn examine<'a>(context: &Context, memos: &mut Memos, record: RawRecord<'a>) -> Result<Observation<'a>, Refusal> {
-    let attempt = catch_unwind(AssertUnwindSafe(|| examine_unfenced(context, memos, record)));
-    attempt.unwrap_or_else(|_| {
-        *memos = Memos::default();
-        Err(Refusal {
-            reason: Reason::Internal,
-            detail: "a fault of panicsift's own; the record is kept, please report it".to_owned(),
-        })
+pub fn examine<'a>(context: &Context, memos: &mut Memos, record: RawRecord<'a>) -> Examined<'a> {
+    fenced(memos, |memos| {
+        let Decoded { carrier, pieces, refusal } = decode(context.feeds.of(record.position.topic), record);
+        let mut examined = Examined { carrier, observations: Vec::new(), parts: Vec::new(), refusal };
+        let joins = context.gathering.join_wait_millis > 0;
+        for piece in pieces {
+            match piece {
+                Piece::Event(event) => examined.observations.push(observation(context, memos, record.position, event)),
+                Piece::Awaiting { event, .. } if !joins => {
+                    examined.observations.push(observation(context, memos, record.position, event));
+                }
+                part => examined.parts.push(part),
+            }
+        }
+        examined
+    })
+    .unwrap_or_else(|refusal| Examined {
+        carrier: Carrier::default(),
+        observations: Vec::new(),
+        parts: Vec::new(),
+        refusal: Some(refusal),
     })
 }
 
-fn examine_unfenced<'a>(
+/// What an event says that was put together of several records; `position` is that of the first.
+///
+/// Errors: a fault of ours.
+pub(super) fn observe_event<'a>(
     context: &Context,
     memos: &mut Memos,
-    record: RawRecord<'a>,
+    position: Position<'a>,
+    event: PanicEvent<'a>,
 ) -> Result<Observation<'a>, Refusal> {
-    let event = decode(record)?;
+    fenced(memos, |memos| observation(context, memos, position, event))
+}
+
+/// The fence: a panic of ours becomes a refusal, and the memos, which it may have left in a bad state, are new.
+fn fenced<T>(memos: &mut Memos, work: impl FnOnce(&mut Memos) -> T) -> Result<T, Refusal> {
+    let attempt = catch_unwind(AssertUnwindSafe(|| work(&mut *memos)));
+    attempt.map_err(|_| {
+        *memos = Memos::default();
+        own_fault()
+    })
+}
+
+/// The refusal of a record that met a fault of ours.
+pub(super) fn own_fault() -> Refusal {
+    let detail = "a fault of panicsift's own; the record is kept, please report it".to_owned();
+    Refusal { reason: Reason::Internal, detail }
+}
+
+fn observation<'a>(
+    context: &Context,
+    memos: &mut Memos,
+    position: Position<'a>,
+    event: PanicEvent<'a>,
+) -> Observation<'a> {
     let panic = classify_memoised(&context.panics, &mut memos.messages, &event.panic.message);
     let source = enrich::source(&context.keys, &mut memos.sources, &*context.lookup, event.client.ip);
     let token =
@@ -80,9 +146,9 @@ fn examine_unfenced<'a>(
     let print = fingerprint(&context.keys, &mut memos.shapes, &event);
     let site = site(&context.keys, &mut memos.sites, &event, &panic.masked);
     let sender = Sender { source, token };
-    let mut observation = observe(&context.keys, record, event, Findings { panic, sender, print, site });
+    let mut observation = observe(&context.keys, position, event, Findings { panic, sender, print, site });
     observation.expected = context.expected.reason(&observation);
-    Ok(observation)
+    observation
 }
 
 /// Who sent it.
@@ -99,7 +165,7 @@ struct Findings {
     site: (Id, Arc<str>),
 }
 
-fn observe<'a>(keys: &Keys, record: RawRecord<'a>, event: PanicEvent<'a>, found: Findings) -> Observation<'a> {
+fn observe<'a>(keys: &Keys, position: Position<'a>, event: PanicEvent<'a>, found: Findings) -> Observation<'a> {
     let Findings { panic, sender: Sender { source, token }, print, site: (site, site_text) } = found;
     let route = route(&event);
     let id = |text: &Option<Cow<'a, str>>| text.as_ref().map(|text| keys.name(text.as_bytes()));
@@ -111,7 +177,7 @@ fn observe<'a>(keys: &Keys, record: RawRecord<'a>, event: PanicEvent<'a>, found:
     let cell = CellKey { tenant, service, site, route: keys.name(route.as_bytes()), shape: print.shape };
     let retry_succeeded = retry_succeeded(&event);
     Observation {
-        position: record.position,
+        position,
         event: keys.names(&[event.tenant.as_bytes(), event.service.as_bytes(), event.event_id.as_bytes()]),
         event_id: shown(event.event_id, EVENT_ID_BYTES_MAX),
         time: event.time,

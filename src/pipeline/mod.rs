@@ -24,6 +24,9 @@ pub mod observation;
 
 mod examine;
 
+pub mod gather;
+pub mod sift;
+
 pub mod cell;
 pub mod cells;
 pub mod sample;
@@ -46,14 +49,16 @@ pub mod tenant;
 
 use std::sync::Arc;
 
-pub use examine::{Memos, examine};
+pub use examine::{Examined, Memos, examine};
 
 use self::alert::Alert;
 use self::classify::PanicModel;
 use self::cluster::ClusteringModel;
+use self::decode::Feeds;
 use self::enrich::{Lookup, ScopeModel};
 use self::event::{Millis, Position};
 use self::expected::Expected;
+use self::gather::GatherPolicy;
 use self::judge::HostilityModel;
 use self::keys::Keys;
 use self::life::AlertPolicy;
@@ -65,6 +70,10 @@ use self::state::{State, StateRow};
 pub struct Context {
     /// Keys of the deployment.
     pub keys: Keys,
+    /// What is said of the topics.
+    pub feeds: Feeds,
+    /// How long pieces of one panic wait for each other.
+    pub gathering: GatherPolicy,
     /// Message patterns.
     pub panics: PanicModel,
     /// Scope names.

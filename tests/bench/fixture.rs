@@ -8,8 +8,10 @@ use panicsift::edge::tables::Tables;
 use panicsift::pipeline::Context;
 use panicsift::pipeline::classify::PanicModel;
 use panicsift::pipeline::cluster::ClusteringModel;
+use panicsift::pipeline::decode::Feeds;
 use panicsift::pipeline::enrich::ScopeModel;
 use panicsift::pipeline::expected::Expected;
+use panicsift::pipeline::gather::GatherPolicy;
 use panicsift::pipeline::judge::HostilityModel;
 use panicsift::pipeline::keys::Keys;
 use panicsift::pipeline::life::AlertPolicy;
@@ -30,6 +32,8 @@ pub(crate) fn context() -> Context {
     assert!(faults.is_empty(), "{faults:?}");
     Context {
         keys: Keys::derive(b"benchmark"),
+        feeds: Feeds::default(),
+        gathering: GatherPolicy::default(),
         panics: PanicModel::builtin().unwrap(),
         scopes: ScopeModel::builtin().unwrap(),
         clustering: ClusteringModel::builtin().unwrap(),

@@ -81,7 +81,7 @@ mod kafka {
             let mut seen = Vec::with_capacity(batch.len());
             for record in batch.iter() {
                 checkpoint.advance(record.position);
-                seen.push(examine(context, &mut memos, record).unwrap());
+                seen.push(examine(context, &mut memos, record).into_observation().unwrap());
             }
             let step = fold(context, &mut state, seen, None);
             assert!(step.duplicates.is_empty());

@@ -80,8 +80,8 @@ mod macro_step {
     fn close_epoch_of_8192_new_cells(bencher: Bencher<'_, '_>) {
         let (context, lines) = (fixture::context(), fixture::lines());
         let position = Position { topic: "events", partition: 0, offset: 0 };
-        let record = RawRecord { position, broker_time: None, payload: &lines[0] };
-        let seen = examine(&context, &mut Memos::default(), record).unwrap();
+        let record = RawRecord { position, broker_time: None, headers: &[], payload: &lines[0] };
+        let seen = examine(&context, &mut Memos::default(), record).into_observation().unwrap();
         let flooded = || {
             let mut tenant = Tenant::new(context.clustering.cell_limits());
             for number in 0..8_192 {

@@ -50,11 +50,12 @@ mod sift {
         batch
     });
     static CONTEXT: LazyLock<Context> = LazyLock::new(fixture::context);
+    static FEED: LazyLock<decode::Feed> = LazyLock::new(decode::Feed::default);
     static EVENTS: LazyLock<Vec<PanicEvent<'static>>> =
-        LazyLock::new(|| BATCH.iter().map(|record| decode::decode(record).unwrap()).collect());
+        LazyLock::new(|| BATCH.iter().map(|record| decode::decode(&FEED, record).into_event().unwrap()).collect());
     static SEEN: LazyLock<Vec<Observation<'static>>> = LazyLock::new(|| {
         let mut memos = Memos::default();
-        BATCH.iter().map(|record| examine(&CONTEXT, &mut memos, record).unwrap()).collect()
+        BATCH.iter().map(|record| examine(&CONTEXT, &mut memos, record).into_observation().unwrap()).collect()
     });
 
     /// Measures rounds over all events, after one that nobody measures.
@@ -79,7 +80,7 @@ mod sift {
 
         fn round(&mut self) {
             for record in BATCH.iter() {
-                let mut seen = examine(&CONTEXT, &mut self.memos, record).unwrap();
+                let mut seen = examine(&CONTEXT, &mut self.memos, record).into_observation().unwrap();
                 // No event comes twice.
                 self.n_seen += 1;
                 seen.event = Id(mix(self.n_seen));
@@ -105,7 +106,7 @@ mod sift {
         let (mut memos, mut cells) = (Memos::default(), Cells::new(CONTEXT.clustering.cell_limits()));
         rounds(bencher, || {
             for record in BATCH.iter() {
-                cells.add(&examine(&CONTEXT, &mut memos, record).unwrap());
+                cells.add(&examine(&CONTEXT, &mut memos, record).into_observation().unwrap());
             }
         });
     }
@@ -118,7 +119,7 @@ mod sift {
 
     #[divan::bench]
     fn b_examine_decode(bencher: Bencher<'_, '_>) {
-        rounds(bencher, || BATCH.iter().for_each(|record| drop(black_box(decode::decode(record)))));
+        rounds(bencher, || BATCH.iter().for_each(|record| drop(black_box(decode::decode(&FEED, record)))));
     }
 
     #[divan::bench]

@@ -11,13 +11,15 @@ use metrics::{counter, gauge, histogram};
 
 use super::{
     ACKNOWLEDGEMENTS, ALERTS, BATCH_SECONDS, BATCHES, CELLS, CLUSTERS, COMMIT_ERRORS, DELIVERIES, DELIVERY_REQUESTS,
-    EPOCHS, FALLBACKS, LATE, OFFSETS_SKIPPED, OPEN_ALERTS, PARTITIONS, REBALANCES, RECORDS, RECORDS_GONE, REJECTIONS,
-    ROWS_CLUSTERED, SOURCE_ERRORS, SOURCE_ON_HOLD, SPLUNK_ACK,
+    EPOCHS, FALLBACKS, GATHERED, LATE, OFFSETS_SKIPPED, OPEN_ALERTS, PARTITIONS, REBALANCES, RECORDS, RECORDS_GONE,
+    REJECTIONS, ROWS_CLUSTERED, SOURCE_ERRORS, SOURCE_ON_HOLD, SPLUNK_ACK,
 };
 use crate::pipeline::alert::Alert;
 use crate::pipeline::event::Rejection;
+use crate::pipeline::gather::GatherCounts;
 
-/// What a batch came to, for [`count_batch`]. Observed, duplicate, rejected and covered records are all there were.
+/// What a batch came to, for [`count_batch`]. Observed, duplicate, rejected, covered, silent and gathered records are
+/// all there were.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BatchCounts<'a> {
     /// Records that became part of the state.
@@ -26,6 +28,10 @@ pub struct BatchCounts<'a> {
     pub duplicate: u64,
     /// Records that an earlier run had decided.
     pub covered: u64,
+    /// Records that were read and tell of no panic.
+    pub silent: u64,
+    /// Records that tell a part of a panic.
+    pub gathered: u64,
     /// Records that were refused.
     pub rejections: &'a [Rejection<'a>],
     /// Observed events of an epoch that was closed already.
@@ -48,6 +54,8 @@ pub fn count_batch(batch: &BatchCounts<'_>) {
         ("observed", batch.observed),
         ("duplicate", batch.duplicate),
         ("covered", batch.covered),
+        ("silent", batch.silent),
+        ("gathered", batch.gathered),
         ("rejected", rejected),
     ];
     for (fate, n) in fates {
@@ -64,6 +72,13 @@ pub fn count_batch(batch: &BatchCounts<'_>) {
     counter!(EPOCHS).increment(batch.epochs);
     counter!(ROWS_CLUSTERED).increment(batch.rows_clustered);
     counter!(FALLBACKS).increment(batch.fallbacks);
+}
+
+/// Shows what became of pieces that waited for each other, since the start.
+pub fn count_gathered(counts: &GatherCounts) {
+    for (outcome, n) in [("joined", counts.joined), ("missed", counts.missed), ("crowded_out", counts.crowded_out)] {
+        counter!(GATHERED, "outcome" => outcome).absolute(n);
+    }
 }
 
 /// Counts a commit, `took` after its batch had come.
@@ -170,7 +185,7 @@ mod tests {
     fn rejection(reason: Reason) -> Rejection<'static> {
         let position = Position { topic: "attacker's\ntext", partition: 0, offset: 0 };
         Rejection {
-            record: RawRecord { position, broker_time: None, payload: b"" },
+            record: RawRecord { position, broker_time: None, headers: &[], payload: b"" },
             reason,
             detail: "secret".to_owned(),
         }
@@ -207,6 +222,8 @@ mod tests {
             observed: 10,
             duplicate: 11,
             covered: 12,
+            silent: 0,
+            gathered: 0,
             rejections: &rejections,
             late: 13,
             epochs: 14,

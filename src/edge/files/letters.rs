@@ -246,7 +246,7 @@ mod tests {
         assert_eq!((purged.n_taken, purged.n_kept), (1, 1));
         assert_eq!(purged.in_use, vec![(path.clone(), 1)]);
         let position = Position { topic: "t", partition: 0, offset: 0 };
-        let record = RawRecord { position, broker_time: None, payload: b"" };
+        let record = RawRecord { position, broker_time: None, headers: &[], payload: b"" };
         let rejection = Rejection { record, reason: Reason::Empty, detail: String::new() };
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(service.write(&[rejection])).unwrap();

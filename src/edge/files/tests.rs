@@ -130,7 +130,7 @@ fn an_input_that_is_not_there_or_a_folder_is_told_at_once() {
 
 fn letter(offset: i64) -> Rejection<'static> {
     let position = Position { topic: "t", partition: 0, offset };
-    let record = RawRecord { position, broker_time: None, payload: b"bad" };
+    let record = RawRecord { position, broker_time: None, headers: &[], payload: b"bad" };
     Rejection { record, reason: Reason::NotJson, detail: String::new() }
 }
 

@@ -378,7 +378,7 @@ impl State {
         for record in chunk.batch.iter() {
             let Position { topic, partition, .. } = record.position;
             if is_ours(topic, partition) {
-                kept.batch.push(record.position, record.broker_time, record.payload);
+                kept.batch.push_record(&record);
             }
         }
         kept

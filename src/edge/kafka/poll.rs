@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
@@ -26,7 +26,7 @@ use super::handoff::{Chunk, End, Handoff, Key};
 use super::place::{self, Trouble};
 use super::solo::{self, ASK_WAIT_MAX};
 use super::{BatchLimits, ConsumerSettings, OffsetReset, OnGap, now};
-use crate::pipeline::event::{Batch, Millis, Position};
+use crate::pipeline::event::{Batch, Header, Millis, Position, RawRecord};
 
 /// How long a poll may sleep: commits and stops wait at most this long.
 const POLL_WAIT_MAX: Duration = Duration::from_millis(50);
@@ -419,7 +419,16 @@ fn not_allowed(topic: &str) -> End {
 fn push(batch: &mut Batch, message: &BorrowedMessage<'_>) {
     let position = Position { topic: message.topic(), partition: message.partition(), offset: message.offset() };
     // A record without a value (a tombstone) is a record without bytes, which the decoder refuses by name.
-    batch.push(position, message.timestamp().to_millis().map(Millis), message.payload().unwrap_or_default());
+    let headers: Vec<Header> = message.headers().map_or(Vec::new(), |headers| {
+        let told = headers.iter().filter_map(|header| Header::of_interest(header.key, header.value?));
+        told.take(Header::PER_RECORD_MAX).collect()
+    });
+    batch.push_record(&RawRecord {
+        position,
+        broker_time: message.timestamp().to_millis().map(Millis),
+        headers: &headers,
+        payload: message.payload().unwrap_or_default(),
+    });
 }
 
 #[cfg(test)]

@@ -17,11 +17,37 @@ use super::field::{
     Address, Body, Count32, Count64, Encoding, Frame, FreeText, Id, Latency, Name, Outcome, QueryPair, Scope,
     SideEffect, SideEffectWire, Status, Time, Truth,
 };
-use super::reader::{Entry, Object};
-use super::{FRAMES_MAX, QUERY_PAIRS_MAX, Refusal, SCOPES_MAX, SIDE_EFFECTS_MAX};
+use super::found::Find;
+use super::reader::{self, Entry, Object};
+use super::trace::Trace;
+use super::{FRAMES_MAX, QUERY_PAIRS_MAX, Refusal, SCOPES_MAX, SIDE_EFFECTS_MAX, foreign};
 use crate::pipeline::event::{
     Client, Millis, PanicEvent, PanicFacts, Payload, Reason, RecoveryOutcome, Request, Retry, TokenFacts,
 };
+
+/// Reads one record.
+///
+/// Errors: the first fault met.
+pub(super) fn read<'a>(payload: &'a [u8], find: &mut Find<'_, 'a>) -> Result<(), Refusal> {
+    let text = foreign::json_text(payload)?;
+    let (event, sent_at) = event(text)?;
+    find.event(event, Some(sent_at))
+}
+
+/// Reads one event from the JSON of an object; carriers that have one within them read it here, too.
+pub(super) fn event(text: &str) -> Result<(PanicEvent<'_>, Millis), Refusal> {
+    let mut trace = Trace::default();
+    let mut wire = Wire::default();
+    let mut read = reader::read(text, &trace, &mut wire);
+    if read.as_ref().is_err_and(foreign::is_lone_surrogate) {
+        (trace, wire) = (Trace::lenient(), Wire::default());
+        read = reader::read(text, &trace, &mut wire);
+    }
+    read.map_err(|error| foreign::explain(&error, &trace, text))?;
+    let (mut event, sent_at) = wire.settle()?;
+    event.notes = trace.notes();
+    Ok((event, sent_at))
+}
 
 /// A record as it stands on the wire: the event, and what is settled at its end.
 #[derive(Default)]

@@ -1,21 +1,30 @@
-//! Bytes → event: the canonical JSON of `schemas/panic-event.v1.json`, or a refusal with a name.
+//! Bytes → events: what one record tells, in whatever form it was carried, or a refusal with a name.
 //!
-//! Reads one record's bytes and its broker time. Gives a [`PanicEvent`] that borrows from the bytes, or a [`Refusal`]
-//! that says which key is wrong and what would be right. Known keys are read, unknown ones measured, counted and
-//! dropped; `null` counts as absent; of a repeated key the first one counts. JSON behind Confluent's wire framing is
-//! read, Avro, Protobuf and compressed records are refused by name.
+//! Reads one record's bytes, headers and broker time, and what the configuration says of its topic. Gives [`Decoded`]:
+//! the carrier, and the [`Piece`]s found. Most are whole [`PanicEvent`]s that borrow from the bytes; some wait for what
+//! other records tell (see [`super::gather`]). A record may tell of no panic at all: that is no fault. A [`Refusal`] says
+//! which key is wrong and what would be right.
+//!
+//! One file a carrier; which one a record is of stands in [`detect`]. Known keys are read, unknown ones measured, counted
+//! and dropped; `null` counts as absent; of a repeated key the first one counts.
 //!
 //! **Clock rule.** The event's own time counts. Devices have broken clocks, so a time outside
 //! \[broker time − 24 h, broker time + 5 min\] is replaced by the broker's and flagged. Without a broker time (files)
 //! there is no rule.
 //!
 //! Never: a value of the record in a refusal's words, a panic, a recursion that the record steers, a
-//! `serde_json::Value`. Texts are kept raw (NUL, terminal escapes and all): who shows one neutralises it.
+//! `serde_json::Value`. Texts are kept raw (NUL, terminal escapes and all): who shows one neutralises it. Nothing is
+//! claimed that the carrier does not say: what became of the fault is read by each carrier's own table.
 //!
 //! Limits: the constants below. Cost: linear; one UTF-8 check and one pass over the bytes, an allocation for each list
 //! and each text with escapes.
 
+mod detect;
+
 mod canonical;
+
+mod found;
+
 mod field;
 mod foreign;
 mod list;
@@ -27,9 +36,12 @@ pub mod contract;
 #[cfg(test)]
 mod tests;
 
-use crate::pipeline::event::{Millis, PanicEvent, RawRecord, Reason, RecoveryOutcome};
-use canonical::Wire;
-use trace::Trace;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use self::found::Find;
+use super::event::owned::owned;
+use super::event::{Carrier, Client, Millis, PanicEvent, RawRecord, Reason, RecoveryOutcome};
 
 /// Most bytes of a record: Kafka's own default limit of a message.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -67,28 +79,138 @@ pub struct Refusal {
     pub detail: String,
 }
 
-/// Decodes one record.
-///
-/// Errors: the first fault met, as a [`Refusal`]. Cost: see the module.
-pub fn decode(record: RawRecord<'_>) -> Result<PanicEvent<'_>, Refusal> {
+/// What the configuration says of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Feed {
+    /// The carrier of all its records; `None`: told from each record.
+    pub carrier: Option<Carrier>,
+    /// The service of events whose carrier names none; empty: such an event is refused.
+    pub service: String,
+    /// The tenant of events whose carrier names none.
+    pub tenant: String,
+}
+
+/// What the configuration says of all topics.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Feeds {
+    topics: BTreeMap<String, Feed>,
+    other: Feed,
+}
+
+impl Feeds {
+    /// `topics` by their name; `other` holds for every topic that is not among them.
+    pub fn new(topics: BTreeMap<String, Feed>, other: Feed) -> Self {
+        Self { topics, other }
+    }
+
+    /// What is said of a topic.
+    pub fn of(&self, topic: &str) -> &Feed {
+        self.topics.get(topic).unwrap_or(&self.other)
+    }
+
+    /// Whether a topic is known to carry this, so that others may wait for it.
+    pub fn has(&self, carrier: Carrier) -> bool {
+        self.topics.values().chain([&self.other]).any(|feed| feed.carrier == Some(carrier))
+    }
+}
+
+/// Something that a record tells.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Piece<'a> {
+    /// A panic, with all that will ever be known of it.
+    Event(PanicEvent<'a>),
+    /// A panic whose client is told by another topic, under the ray id of the request.
+    Awaiting {
+        /// Ray id, without the colo.
+        ray: Cow<'a, str>,
+        /// What is known so far.
+        event: PanicEvent<'a>,
+    },
+    /// What a request log tells of one request.
+    Request {
+        /// Ray id, without the colo.
+        ray: Cow<'a, str>,
+        /// What it tells.
+        facts: RequestFacts<'a>,
+    },
+}
+
+/// What a request log tells of one request.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RequestFacts<'a> {
+    /// When it was received.
+    pub time: Millis,
+    /// Who sent it.
+    pub client: Client<'a>,
+    /// HTTP method.
+    pub method: Option<Cow<'a, str>>,
+    /// Path as requested.
+    pub path: Option<Cow<'a, str>>,
+    /// HTTP status that the client got.
+    pub status: Option<u16>,
+}
+
+impl RequestFacts<'_> {
+    /// The same with texts of its own.
+    pub fn into_owned(self) -> RequestFacts<'static> {
+        let own = |text: Option<Cow<'_, str>>| text.map(owned);
+        RequestFacts {
+            time: self.time,
+            client: Client { user_agent: own(self.client.user_agent), ..self.client },
+            method: own(self.method),
+            path: own(self.path),
+            status: self.status,
+        }
+    }
+}
+
+/// What a record tells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded<'a> {
+    /// The form in which it came.
+    pub carrier: Carrier,
+    /// What was found; nothing, where the record tells of no panic.
+    pub pieces: Vec<Piece<'a>>,
+    /// Why the record, or an item of it, could not be read.
+    pub refusal: Option<Refusal>,
+}
+
+impl<'a> Decoded<'a> {
+    /// The event of a record that tells of one alone.
+    ///
+    /// Errors: why it is refused; `missing_key` for a record that tells of no panic.
+    pub fn into_event(self) -> Result<PanicEvent<'a>, Refusal> {
+        let none = || Refusal { reason: Reason::MissingKey, detail: "the record: it tells of no panic".to_owned() };
+        match (self.refusal, self.pieces.into_iter().next()) {
+            (Some(refusal), _) => Err(refusal),
+            (None, Some(Piece::Event(event) | Piece::Awaiting { event, .. })) => Ok(event),
+            (None, _) => Err(none()),
+        }
+    }
+}
+
+/// Decodes one record of a topic of which `feed` is known. Cost: see the module.
+pub fn decode<'a>(feed: &Feed, record: RawRecord<'a>) -> Decoded<'a> {
     let n_bytes = record.payload.len();
     if n_bytes > RECORD_BYTES_MAX {
         let detail = format!("the record: at most {RECORD_BYTES_MAX} bytes are read, found {n_bytes}");
-        return Err(Refusal { reason: Reason::TooLarge, detail });
+        let refusal = Some(Refusal { reason: Reason::TooLarge, detail });
+        return Decoded { carrier: feed.carrier.unwrap_or_default(), pieces: Vec::new(), refusal };
     }
-    let text = foreign::json_text(record.payload)?;
-    let mut trace = Trace::default();
-    let mut wire = Wire::default();
-    let mut read = reader::read(text, &trace, &mut wire);
-    if read.as_ref().is_err_and(foreign::is_lone_surrogate) {
-        (trace, wire) = (Trace::lenient(), Wire::default());
-        read = reader::read(text, &trace, &mut wire);
-    }
-    read.map_err(|error| foreign::explain(&error, &trace, text))?;
-    let (mut event, sent_at) = wire.settle()?;
-    event.notes = trace.notes();
-    (event.time, event.clock_replaced) = event_time(sent_at, record.broker_time);
-    Ok(event)
+    let carrier = match detect::carrier(feed, &record) {
+        Ok(carrier) => carrier,
+        Err(refusal) => return Decoded { carrier: Carrier::default(), pieces: Vec::new(), refusal: Some(refusal) },
+    };
+    let mut find = Find::new(record, feed, carrier);
+    let read = match carrier {
+        Carrier::Canonical => canonical::read(record.payload, &mut find),
+        other => Err(Refusal {
+            reason: Reason::UnsupportedEncoding,
+            detail: format!("the record: it looks like {}, which this version does not read", other.name()),
+        }),
+    };
+    let (pieces, fault) = find.finish();
+    Decoded { carrier, pieces, refusal: read.err().or(fault) }
 }
 
 /// The clock rule: the time that counts, and whether it is the broker's.

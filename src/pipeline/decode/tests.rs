@@ -27,8 +27,14 @@ const FULL: &str = r#"{"event_id":"e-1","ts":"2026-09-14T08:00:00.849Z","service
 
 const SMALL: &str = r#"{"event_id":"e","ts":"2026-09-14T08:00:00Z","service":"s","panic":{"message":"m"}}"#;
 
+/// As a record of a topic that is known to be canonical.
+fn decode(record: RawRecord<'_>) -> Result<PanicEvent<'_>, Refusal> {
+    let feed = Feed { carrier: Some(Carrier::Canonical), ..Feed::default() };
+    super::decode(&feed, record).into_event()
+}
+
 fn record(payload: &[u8]) -> RawRecord<'_> {
-    RawRecord { position: POSITION, broker_time: None, payload }
+    RawRecord { position: POSITION, broker_time: None, headers: &[], payload }
 }
 
 /// `SMALL` with one more key, or with a key's value replaced.

@@ -2,13 +2,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use panicsift_fuzz::pipeline::decode::decode;
+use panicsift_fuzz::pipeline::decode::{Feed, decode};
 use panicsift_fuzz::pipeline::event::{Millis, Position, RawRecord};
 
 fuzz_target!(|payload: &[u8]| {
     let position = Position { topic: "fuzz", partition: 0, offset: 0 };
-    let record = RawRecord { position, broker_time: Some(Millis(1_795_000_000_000)), payload };
-    if let Err(refusal) = decode(record) {
+    let record = RawRecord { position, broker_time: Some(Millis(1_795_000_000_000)), headers: &[], payload };
+    if let Some(refusal) = decode(&Feed::default(), record).refusal {
         assert!(refusal.detail.len() <= 400, "{}", refusal.detail);
         assert!(!refusal.detail.chars().any(char::is_control));
     }
