@@ -251,6 +251,7 @@ async fn letters_of_a_topic_are_listed_shown_and_replayed_into_their_topic_with_
     let letters = [letter(1, Reason::BadValue, &good("a")), letter(2, Reason::NotJson, BAD)];
     let records = letters.iter().map(|one| ReplayedRecord {
         letter: one.id(),
+        headers: Vec::new(),
         payload: serde_json::to_vec(one).unwrap(),
         broker_time_ms: None,
     });

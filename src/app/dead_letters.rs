@@ -299,7 +299,8 @@ impl<'r> Replay<'r> {
         let models = letters.settings.as_ref().map_or_else(ModelSettings::default, |settings| settings.models.clone());
         let (tables, _) = Tables::open(None, None);
         let keys = Keys::derive(NO_SECRET);
-        let context = judgement::context(keys, tables, &models, &Rhythm::default(), &AlertSettings::default())?;
+        let rhythm = letters.settings.as_ref().map_or_else(Rhythm::default, Rhythm::of);
+        let context = judgement::context(keys, tables, &models, &rhythm, &AlertSettings::default())?;
         let target = match (&order.to, &letters.settings) {
             _ if order.dry_run => Target::Nowhere,
             (Some(path), _) => {
@@ -353,7 +354,7 @@ impl<'r> Replay<'r> {
         if let Some(payload) = payload.filter(|_| !self.order.dry_run) {
             let broker_time_ms = letter.broker_time.as_deref().and_then(Millis::parse).map(|time| time.0);
             self.n_waiting_bytes += payload.len();
-            self.waiting.push((letter.topic.clone(), ReplayedRecord { letter: id, payload, broker_time_ms }));
+            self.waiting.push((letter.topic.clone(), ReplayedRecord { letter: id, headers: letter.headers.clone(), payload, broker_time_ms }));
             if self.waiting.len() >= BATCH_RECORDS_MAX || self.n_waiting_bytes >= BATCH_BYTES_MAX {
                 self.flush()?;
             }
@@ -376,7 +377,7 @@ impl<'r> Replay<'r> {
         };
         let position = Position { topic: &letter.topic, partition: letter.partition, offset: letter.offset };
         let broker_time = letter.broker_time.as_deref().and_then(Millis::parse);
-        let record = RawRecord { position, broker_time, headers: &[], payload: &payload };
+        let record = RawRecord { position, broker_time, headers: &letter.headers, payload: &payload };
         if let Some(refusal) = examine(&self.context, &mut self.memos, record).refusal {
             let why = format!("{}: {}", refusal.reason.name(), refusal.detail);
             return Ok((Outcome::StillRefused, why, None));

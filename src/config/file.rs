@@ -120,11 +120,11 @@ pub(in crate::config) struct SourceFile {
     /// Topics that carry panic recovery events.
     #[schemars(required, length(min = 1, max = 100))]
     pub(in crate::config) topics: Option<Vec<String>>,
-    /// What is known of a topic, by its name: `[source.topic.NAME]`. A topic without a table is read by what its records
+    /// What is known of a topic, by its name: `[source.feed.NAME]`. A topic without a table is read by what its records
     /// look like.
     #[serde(default)]
     #[schemars(extend("maxProperties" = 100))]
-    pub(in crate::config) topic: BTreeMap<String, TopicFile>,
+    pub(in crate::config) feed: BTreeMap<String, FeedFile>,
     /// How long, in event time, a panic from Cloudflare Logpush waits for the `http_requests` log of its request, which
     /// knows the client. Absent: 60 where a topic has the carrier `cloudflare_http_requests`, else nobody waits.
     #[schemars(range(max = 3600))]
@@ -162,7 +162,7 @@ pub(in crate::config) struct SourceFile {
 /// What is known of a topic.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct TopicFile {
+pub(in crate::config) struct FeedFile {
     /// The form of all its records; absent: told from each record.
     pub(in crate::config) carrier: Option<Carrier>,
     /// Service of the events whose carrier names none (plain standard error).

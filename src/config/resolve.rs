@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::fault::{Faults, KeyPath, plain};
 use super::file::{
     AdminFile, AlertsFile, DeadLettersFile, FileConfig, LimitsFile, ModelsFile, Properties, Property, SecretSource,
-    SourceFile, TablesFile, TopicFile,
+    SourceFile, TablesFile, FeedFile,
 };
 use super::{
     AlertSettings, ClusteringSettings, DeadLetterPlace, DeadLetterSettings, KafkaSourceSettings, LimitSettings,
@@ -296,16 +296,16 @@ fn source(file: &SourceFile, scene: &mut Scene<'_>) -> KafkaSourceSettings {
 /// What is said of the topics; of those that are not read, nothing may be said.
 fn feeds(file: &SourceFile, at: &KeyPath, scene: &mut Scene<'_>) -> Feeds {
     let read = file.topics.as_deref().unwrap_or_default();
-    let feed = |(name, topic): (&String, &TopicFile)| {
+    let feed = |(name, topic): (&String, &FeedFile)| {
         if !read.contains(name) {
             let found = format!("\"{}\" is not among the topics", plain(name));
-            scene.faults.push(at.key("topic").key(name), found, "name it in source.topics, or remove its table");
+            scene.faults.push(at.key("feed").key(name), found, "name it in source.topics, or remove its table");
         }
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let feed = Feed { carrier: topic.carrier, service: text(&topic.service), tenant: text(&topic.tenant) };
         (name.clone(), feed)
     };
-    Feeds::new(file.topic.iter().map(feed).collect(), Feed::default())
+    Feeds::new(file.feed.iter().map(feed).collect(), Feed::default())
 }
 
 /// A batch must be asked for well inside the time after which the brokers give the partitions away.

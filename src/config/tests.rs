@@ -40,8 +40,10 @@ fn keys(schema: &serde_json::Value, found: &mut BTreeSet<String>) {
     for part in ["oneOf", "anyOf"].into_iter().filter_map(|key| schema[key].as_array()).flatten() {
         keys(part, found);
     }
-    if schema["items"].is_object() {
-        keys(&schema["items"], found);
+    for part in ["items", "additionalProperties"].map(|key| &schema[key]) {
+        if part.is_object() {
+            keys(part, found);
+        }
     }
 }
 
@@ -100,7 +102,7 @@ fn every_key_of_the_schema_occurs_in_the_example() {
     let absent: Vec<_> = all
         .iter()
         .filter(|key| {
-            let written = [format!("{key} = "), format!("[{key}]"), format!(".{key}]"), format!("[[{key}]]")];
+            let written = [format!("{key} = "), format!("[{key}]"), format!(".{key}]"), format!(".{key}."), format!("[[{key}]]")];
             !EXAMPLE.lines().any(|line| written.iter().any(|form| line.contains(form)))
         })
         .collect();
@@ -174,7 +176,7 @@ fn faults_of_form_do_not_hide_faults_of_meaning() {
         "flavour = 1\n[admin]\nlisten = \"everywhere\"\n",
         &[
             "admin.listen: found \"everywhere\"; an address and a port are expected, such as 127.0.0.1:9464 or [::]:9464",
-            "source.flavour: unknown key; known here: batch_bytes_max, batch_records_max, batch_wait_ms, brokers, group, kind, librdkafka, offset_reset, on_gap, topics",
+            "source.flavour: unknown key; known here: batch_bytes_max, batch_records_max, batch_wait_ms, brokers, feed, group, join_wait_secs, kind, librdkafka, offset_reset, on_gap, topics",
         ],
     );
 }

@@ -155,18 +155,29 @@ pub struct Header {
 }
 
 impl Header {
-    /// Most headers of a record that are kept; `CloudEvents` has nine.
+    /// Most headers of a record that are kept.
     pub const PER_RECORD_MAX: usize = 16;
     /// Most bytes of a value; a longer one says nothing that is read here.
     pub const VALUE_BYTES_MAX: usize = 1_024;
 
-    /// The header, if it is one that says how a record is to be read: `panicsift-carrier`, `content-type`, and those of
-    /// `CloudEvents` (`ce_…`). Anything else is not taken along.
+    /// Names of those that are taken along. Of `CloudEvents` they are the ones that name and date the event: the others
+    /// may hold anything.
+    const NAMES: [&str; 8] = [
+        "panicsift-carrier",
+        "content-type",
+        "ce_specversion",
+        "ce_id",
+        "ce_source",
+        "ce_type",
+        "ce_time",
+        "ce_datacontenttype",
+    ];
+
+    /// The header, if it is one that says how a record is to be read.
     pub fn of_interest(name: &str, value: &[u8]) -> Option<Self> {
-        let is_known = |name: &str| name == "panicsift-carrier" || name == "content-type" || name.starts_with("ce_");
         let name = name.to_ascii_lowercase();
         let value = std::str::from_utf8(value).ok().filter(|value| value.len() <= Self::VALUE_BYTES_MAX)?;
-        is_known(&name).then(|| Self { name, value: value.to_owned() })
+        Self::NAMES.contains(&name.as_str()).then(|| Self { name, value: value.to_owned() })
     }
 }
 

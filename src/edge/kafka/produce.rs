@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::{ProducerSettings, context, creation_error};
 use crate::edge::{DeadLetterError, DeadLetters, EncodeLetter};
-use crate::pipeline::event::Rejection;
+use crate::pipeline::event::{self, Rejection};
 
 /// Wait between two tries when librdkafka's queue is full.
 const QUEUE_FULL_WAIT: Duration = Duration::from_millis(20);
@@ -303,6 +303,8 @@ impl KafkaAlerts {
 pub struct ReplayedRecord {
     /// Id of the dead letter that it comes from: its key, and the header `panicsift-replay`.
     pub letter: String,
+    /// Headers that say how it is to be read.
+    pub headers: Vec<event::Header>,
     /// The very bytes.
     pub payload: Vec<u8>,
     /// The broker's time of the record when it first came (Unix, milliseconds): event times are checked against it.
@@ -331,7 +333,10 @@ impl KafkaReplays {
         let records = records.iter().map(|one| Record {
             key: &one.letter,
             value: &one.payload,
-            headers: Some(OwnedHeaders::new().insert(Header { key: "panicsift-replay", value: Some(&one.letter) })),
+            headers: Some(one.headers.iter().fold(
+                OwnedHeaders::new().insert(Header { key: "panicsift-replay", value: Some(&one.letter) }),
+                |headers, one| headers.insert(Header { key: &one.name, value: Some(&one.value) }),
+            )),
             timestamp: one.broker_time_ms,
         });
         self.producer.send(records).await.map(drop)

@@ -13,7 +13,7 @@ use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
 use super::{FRAMES_MAX, LATENCY_MS_MAX, QUERY_PAIRS_MAX, SCOPES_MAX, SIDE_EFFECTS_MAX};
-use crate::pipeline::event::{Millis, Reason, RecoveryOutcome, Rejection};
+use crate::pipeline::event::{Header, Millis, Reason, RecoveryOutcome, Rejection};
 
 /// Value of `schema` in a dead letter.
 pub const DEAD_LETTER_SCHEMA: &str = "dead-letter.v1";
@@ -261,6 +261,9 @@ pub struct DeadLetter {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub refused_at: Option<String>,
+    /// The record's headers that say how it is to be read (`content-type`, `panicsift-carrier`, those of `CloudEvents`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<Header>,
     /// Bytes of the record.
     pub payload_bytes: u64,
     /// The record's bytes in standard base64 with padding. Empty where they are sealed, or are not kept.
@@ -301,6 +304,7 @@ impl DeadLetter {
             offset: record.position.offset,
             broker_time: record.broker_time.map(|at| at.to_string()),
             refused_at: refused_at.map(|at| at.to_string()),
+            headers: record.headers.to_vec(),
             payload_bytes: u64::try_from(record.payload.len()).unwrap_or(u64::MAX),
             payload_base64: STANDARD.encode(record.payload),
             payload_age_base64: None,

@@ -88,7 +88,7 @@ impl<'r, 'a> Find<'r, 'a> {
         if event.service.is_empty() {
             if self.feed.service.is_empty() {
                 return Err(missing(
-                    "the event: it names no service, and its topic's configuration (source.topic.NAME.service) none",
+                    "the event: it names no service, and its topic's configuration (source.feed.NAME.service) none",
                 ));
             }
             event.service = Cow::Owned(self.feed.service.clone());
