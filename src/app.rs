@@ -19,6 +19,8 @@ mod time_order;
 
 mod demo;
 
+mod inspect;
+
 pub mod dead_letters;
 pub mod outbox;
 mod setup;
@@ -27,6 +29,7 @@ use crate::pipeline::event::Millis;
 
 pub use demo::{Demo, demo};
 pub use engine::Fates;
+pub use inspect::{Inspection, inspect};
 pub use replay::{ReplayOptions, replay};
 pub use service::run;
 pub use setup::{print_elastic, setup_elastic};

@@ -4,6 +4,7 @@
 //! are made of, so that they never disagree with the help. Exit codes are in [`EXIT_CODES`].
 
 mod dead_letters;
+mod inspect;
 mod outbox;
 mod setup;
 
@@ -14,6 +15,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 pub use self::dead_letters::{
     DeadLettersArgs, DeadLettersDeed, LetterShowArgs, LettersListArgs, LettersPurgeArgs, LettersReplayArgs,
 };
+pub use self::inspect::{FeedArgs, InspectArgs};
 pub use self::outbox::{OutboxArgs, OutboxDeed, OutboxDropArgs, OutboxListArgs, OutboxRetryArgs};
 pub use self::setup::{SetupArgs, SetupTarget};
 use crate::app::{Demo, ReplayOptions};
@@ -93,6 +95,18 @@ pub enum Command {
   panicsift replay --asn asn.mmdb --assignments out.jsonl --alerts alerts.jsonl monday.jsonl.gz tuesday.jsonl.zst
   zcat events.jsonl.gz | panicsift replay --json -")]
     Replay(ReplayArgs),
+    /// See what the decoders make of records: run it on a dump of a topic first
+    ///
+    /// Writes one JSON line for each panic found: its carrier, its class and the event in canonical form; and one for
+    /// each record that is refused, with the reason. What belongs together is put together as the service does. Bodies
+    /// and other values are left out unless they are asked for. What became of all records is counted in the log.
+    #[command(after_long_help = "Examples:
+  panicsift inspect dump.jsonl
+  panicsift inspect --carrier text --service checkout --all stderr.log
+  kcat -b broker:9092 -t tail -e | panicsift inspect -
+
+Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloudflare_http_requests, sentry, otlp, text.")]
+    Inspect(InspectArgs),
     /// Ask about clusters: list, show, explain, export
     #[command(after_long_help = "Examples:
   panicsift report list
@@ -203,6 +217,9 @@ pub struct ReplayArgs {
     /// Address table with countries (an .mmdb file)
     #[arg(long, value_name = "FILE")]
     pub country: Option<PathBuf>,
+    /// What is known of the records.
+    #[command(flatten)]
+    pub feed: FeedArgs,
     /// Write one line for each event: its cluster, its verdict, and when it was first covered by an alert
     #[arg(long, value_name = "OUT")]
     pub assignments: Option<PathBuf>,
@@ -227,6 +244,7 @@ impl ReplayArgs {
             inputs: self.inputs,
             assignments: self.assignments,
             alerts_out: self.alerts,
+            feed: self.feed.feed(),
             ..ReplayOptions::default()
         };
         if let Some(settings) = settings {

@@ -10,8 +10,8 @@ use clap::Parser;
 
 use panicsift::cli::{
     Cli, Command, CompletionsArgs, DeadLettersArgs, DeadLettersDeed, DemoArgs, EXIT_DONE, EXIT_FAILED, EXIT_USAGE,
-    ManArgs, OutboxArgs, OutboxDeed, OutputArgs, ReplayArgs, ReportArgs, RunArgs, SchemaArgs, SetupArgs, SetupTarget,
-    ValidateArgs,
+    InspectArgs, ManArgs, OutboxArgs, OutboxDeed, OutputArgs, ReplayArgs, ReportArgs, RunArgs, SchemaArgs, SetupArgs,
+    SetupTarget, ValidateArgs,
 };
 use panicsift::config::{self, ConfigFaults, LogSettings, Settings};
 use panicsift::{app, cli, logging, report, schemas};
@@ -49,6 +49,7 @@ fn dispatch(command: Command, output: OutputArgs, out: &mut Out) -> Result<()> {
     match command {
         Command::Demo(args) => demo(args, output, out),
         Command::Run(args) => run(&args, output),
+        Command::Inspect(args) => inspect(args, output, out),
         Command::Replay(args) => replay(args, output, out),
         Command::Report(args) => ask(args, output, out),
         Command::Outbox(args) => outbox(args, output, out),
@@ -83,6 +84,20 @@ fn replay(args: ReplayArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
     let format = if args.json { report::Format::Json } else { report::Format::Table };
     let state = runtime()?.block_on(app::replay(args.options(settings, key)))?;
     report::list(&state, report::Selection::default(), format, out)
+}
+
+fn inspect(args: InspectArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
+    start_log(output, LogSettings::default());
+    let counts = runtime()?.block_on(app::inspect(&args.inspection(), out))?;
+    let n_of = |fate| counts.get(fate).copied().unwrap_or(0);
+    tracing::info!(
+        events = n_of("events"),
+        parts = n_of("parts"),
+        without_panic = n_of("without_panic"),
+        refused = n_of("refused"),
+        "records, by what they tell"
+    );
+    Ok(())
 }
 
 fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {

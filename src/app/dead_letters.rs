@@ -354,7 +354,10 @@ impl<'r> Replay<'r> {
         if let Some(payload) = payload.filter(|_| !self.order.dry_run) {
             let broker_time_ms = letter.broker_time.as_deref().and_then(Millis::parse).map(|time| time.0);
             self.n_waiting_bytes += payload.len();
-            self.waiting.push((letter.topic.clone(), ReplayedRecord { letter: id, headers: letter.headers.clone(), payload, broker_time_ms }));
+            self.waiting.push((
+                letter.topic.clone(),
+                ReplayedRecord { letter: id, headers: letter.headers.clone(), payload, broker_time_ms },
+            ));
             if self.waiting.len() >= BATCH_RECORDS_MAX || self.n_waiting_bytes >= BATCH_BYTES_MAX {
                 self.flush()?;
             }

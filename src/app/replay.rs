@@ -20,6 +20,7 @@ use crate::edge::files::{FileSource, Progress};
 use crate::edge::tables::Tables;
 use crate::edge::{Pull, Source};
 use crate::pipeline::alert::Verdict;
+use crate::pipeline::decode::{Feed, Feeds};
 use crate::pipeline::event::{Batch, Millis};
 use crate::pipeline::gather::GatherPolicy;
 use crate::pipeline::keys::Keys;
@@ -44,6 +45,8 @@ const REFUSALS_TOLD_MAX: u64 = 10;
 pub struct ReplayOptions {
     /// Files of events; `-` is standard input.
     pub inputs: Vec<PathBuf>,
+    /// What is known of the records.
+    pub feed: Feed,
     /// Where to write one line for each event.
     pub assignments: Option<PathBuf>,
     /// Where to write one line for each alert.
@@ -70,14 +73,15 @@ pub async fn replay(options: ReplayOptions) -> Result<State> {
         tracing::warn!(error = %fault, "an address table is absent");
     }
     let gathering = GatherPolicy { join_wait_millis: JOIN_WAIT_MILLIS };
-    let rhythm = Rhythm { clustering: options.clustering.clone(), gathering, ..Rhythm::default() };
+    let feeds = Feeds::new(BTreeMap::new(), options.feed.clone());
+    let rhythm = Rhythm { feeds, gathering, clustering: options.clustering.clone(), retention: None };
     let keys = Keys::derive(options.privacy_key.as_ref().map_or(REPLAY_SECRET, |key| key.expose().as_bytes()));
     let context = judgement::context(keys, tables, &options.models, &rhythm, &options.alerts)?;
 
     let files = options.inputs.iter().map(|input| FileSource::open(std::slice::from_ref(input)));
     let files = files.collect::<Result<Vec<_>, _>>()?;
     let bar = Bar::over(files.iter().map(FileSource::progress).collect());
-    let mut source = TimeOrder::new(files);
+    let mut source = TimeOrder::new(files, options.feed.clone());
     let mut run = Run::begin(&context, &options)?;
     while let Pull::Batch(batch) = source.next().await? {
         run.take(&batch)?;

@@ -13,7 +13,8 @@ use std::collections::BinaryHeap;
 use serde::Deserialize;
 
 use crate::edge::{Pull, Source, SourceError};
-use crate::pipeline::event::{Batch, Checkpoint, Millis, Position};
+use crate::pipeline::decode::{Feed, Piece, decode};
+use crate::pipeline::event::{Batch, Carrier, Checkpoint, Millis, Position, RawRecord};
 
 /// Records that each file is read ahead: some 10 MB at 1.2 kB a record.
 const LOOKAHEAD: usize = 8_192;
@@ -40,14 +41,14 @@ struct Ahead<S> {
 }
 
 impl<S: Source> Ahead<S> {
-    async fn fill(&mut self, file: usize) -> Result<(), SourceError> {
+    async fn fill(&mut self, file: usize, feed: &Feed) -> Result<(), SourceError> {
         while !self.at_end && self.waiting.len() < LOOKAHEAD {
             match self.source.next().await? {
                 // Files have no gaps.
                 Pull::Idle | Pull::Gap(_) => {}
                 Pull::Closed => self.at_end = true,
                 Pull::Batch(batch) => self.waiting.extend(batch.iter().map(|record| {
-                    self.last_time = event_time(record.payload).unwrap_or(self.last_time);
+                    self.last_time = time_of(feed, record).unwrap_or(self.last_time);
                     Reverse(Waiting {
                         time: self.last_time,
                         file,
@@ -65,13 +66,14 @@ impl<S: Source> Ahead<S> {
 /// Several sources of one file each as one source, earliest record first; of equal times the first file's.
 pub(super) struct TimeOrder<S> {
     files: Vec<Ahead<S>>,
+    feed: Feed,
 }
 
 impl<S: Source> TimeOrder<S> {
-    /// Reads from all of `sources`.
-    pub(super) fn new(sources: Vec<S>) -> Self {
+    /// Reads from all of `sources`, of whose records `feed` is known.
+    pub(super) fn new(sources: Vec<S>, feed: Feed) -> Self {
         let ahead = |source| Ahead { source, waiting: BinaryHeap::new(), last_time: Millis(i64::MIN), at_end: false };
-        Self { files: sources.into_iter().map(ahead).collect() }
+        Self { files: sources.into_iter().map(ahead).collect(), feed }
     }
 
     fn earliest(&self) -> Option<usize> {
@@ -85,7 +87,7 @@ impl<S: Source + Send> Source for TimeOrder<S> {
         let mut batch = Batch::default();
         while batch.len() < BATCH_RECORDS {
             for (file, ahead) in self.files.iter_mut().enumerate() {
-                ahead.fill(file).await?;
+                ahead.fill(file, &self.feed).await?;
             }
             let ahead = self.earliest().and_then(|file| self.files.get_mut(file));
             let Some(Reverse(next)) = ahead.and_then(|ahead| ahead.waiting.pop()) else { break };
@@ -98,6 +100,15 @@ impl<S: Source + Send> Source for TimeOrder<S> {
     fn commit(&mut self, _checkpoint: &Checkpoint) -> Result<(), SourceError> {
         Ok(())
     }
+}
+
+/// When a record's first event, or what it tells of one, happened. Canonical records have it in one place.
+fn time_of(feed: &Feed, record: RawRecord<'_>) -> Option<Millis> {
+    let is_canonical = feed.carrier.is_none_or(|carrier| carrier == Carrier::Canonical);
+    event_time(record.payload).filter(|_| is_canonical).or_else(|| match decode(feed, record).pieces.first()? {
+        Piece::Event(event) | Piece::Awaiting { event, .. } => Some(event.time),
+        Piece::Request { facts, .. } => Some(facts.time),
+    })
 }
 
 /// The `ts` of a record, if it has a readable one.
@@ -138,7 +149,7 @@ mod tests {
     }
 
     async fn check(files: Vec<File>, expected: &[&str]) {
-        let mut order = TimeOrder::new(files);
+        let mut order = TimeOrder::new(files, Feed::default());
         let mut found = Vec::new();
         while let Ok(Pull::Batch(batch)) = order.next().await {
             found.extend(batch.iter().map(|record| format!("{}{}", record.position.topic, record.position.offset)));

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use super::fault::{Faults, KeyPath, plain};
 use super::file::{
-    AdminFile, AlertsFile, DeadLettersFile, FileConfig, LimitsFile, ModelsFile, Properties, Property, SecretSource,
-    SourceFile, TablesFile, FeedFile,
+    AdminFile, AlertsFile, DeadLettersFile, FeedFile, FileConfig, LimitsFile, ModelsFile, Properties, Property,
+    SecretSource, SourceFile, TablesFile,
 };
 use super::{
     AlertSettings, ClusteringSettings, DeadLetterPlace, DeadLetterSettings, KafkaSourceSettings, LimitSettings,

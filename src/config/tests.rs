@@ -102,7 +102,8 @@ fn every_key_of_the_schema_occurs_in_the_example() {
     let absent: Vec<_> = all
         .iter()
         .filter(|key| {
-            let written = [format!("{key} = "), format!("[{key}]"), format!(".{key}]"), format!(".{key}."), format!("[[{key}]]")];
+            let written =
+                [format!("{key} = "), format!("[{key}]"), format!(".{key}]"), format!(".{key}."), format!("[[{key}]]")];
             !EXAMPLE.lines().any(|line| written.iter().any(|form| line.contains(form)))
         })
         .collect();

@@ -60,18 +60,37 @@ impl Progress {
     }
 }
 
-/// Lines of files as records.
+/// Where records end in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Framing {
+    /// A line is a record.
+    #[default]
+    Lines,
+    /// Told by the first bytes: a file that begins with JSON over several lines, with a Sentry envelope or with binary
+    /// bytes is one record; of any other a line is one.
+    Told,
+}
+
+/// Files as records.
 pub struct FileSource {
     batches: mpsc::Receiver<Result<Batch, SourceError>>,
     progress: Progress,
 }
 
 impl FileSource {
-    /// Opens all inputs, so that a name that is wrong is told before any work is done, and begins to read.
+    /// Opens all inputs, so that a name that is wrong is told before any work is done, and begins to read lines.
     ///
     /// # Errors
     /// [`SourceError::File`] for the first input that cannot be opened.
     pub fn open(inputs: &[PathBuf]) -> Result<Self, SourceError> {
+        Self::open_framed(inputs, Framing::Lines)
+    }
+
+    /// The same, with records that end as `framing` says.
+    ///
+    /// # Errors
+    /// As [`FileSource::open`].
+    pub fn open_framed(inputs: &[PathBuf], framing: Framing) -> Result<Self, SourceError> {
         let mut n_total = Some(0_u64);
         let mut opened = Vec::with_capacity(inputs.len());
         for path in inputs {
@@ -84,7 +103,7 @@ impl FileSource {
         let n_read = Arc::clone(&progress.n_read);
         std::thread::Builder::new()
             .name("file-read".into())
-            .spawn(move || read_inputs(opened, &n_read, &sender))
+            .spawn(move || read_inputs(opened, framing, &n_read, &sender))
             .map_err(|error| file_error(Path::new("-"), error))?;
         Ok(Self { batches, progress })
     }
@@ -151,11 +170,11 @@ impl<R: Read> Read for Counted<R> {
 
 type Sender = mpsc::Sender<Result<Batch, SourceError>>;
 
-fn read_inputs(inputs: Vec<Input>, n_read: &Arc<AtomicU64>, sender: &Sender) {
+fn read_inputs(inputs: Vec<Input>, framing: Framing, n_read: &Arc<AtomicU64>, sender: &Sender) {
     for input in inputs {
         let name = input.path.display().to_string();
         let bytes = Counted { bytes: input.bytes, n_read: Arc::clone(n_read) };
-        match unpack(bytes).and_then(|lines| read_lines(lines, &name, sender)) {
+        match unpack(bytes).and_then(|bytes| read_records(bytes, framing, &name, sender)) {
             Ok(Next::GoOn) => {}
             Ok(Next::NobodyListens) => return,
             Err(error) => {
@@ -190,6 +209,26 @@ fn first_bytes(bytes: &mut impl Read) -> io::Result<Vec<u8>> {
 enum Next {
     GoOn,
     NobodyListens,
+}
+
+fn read_records(mut bytes: Box<dyn BufRead>, framing: Framing, name: &str, sender: &Sender) -> io::Result<Next> {
+    if framing == Framing::Lines || !is_one_record(bytes.fill_buf()?) {
+        return read_lines(bytes, name, sender);
+    }
+    let (mut whole, mut batch) = (Vec::new(), Batch::default());
+    bytes.take(CUT_BYTES as u64).read_to_end(&mut whole)?;
+    batch.push(Position { topic: name, partition: 0, offset: 0 }, None, &whole);
+    Ok(if sender.blocking_send(Ok(batch)).is_ok() { Next::GoOn } else { Next::NobodyListens })
+}
+
+/// Whether a file that begins with `head` is one record: binary, JSON that goes on behind its first line, or an
+/// envelope, whose second line says what its third is.
+fn is_one_record(head: &[u8]) -> bool {
+    let is_binary = head.iter().take(64).any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace());
+    let mut lines = head.trim_ascii_start().split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let (first, second) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let goes_on = matches!(first.first(), Some(b'{' | b'[')) && matches!(first.last(), Some(b'{' | b'[' | b','));
+    is_binary || goes_on || (first.starts_with(b"{") && second.starts_with(b"{\"type\":"))
 }
 
 /// Lines up to the first error are handed over before it is told.

@@ -11,8 +11,11 @@ use serde_json::ser::{Formatter, Serializer};
 
 use crate::pipeline::neutral::is_shown;
 
-/// Appends `value` as compact JSON. After an error `out` may hold a part of it.
-pub(super) fn write<T: Serialize>(value: &T, out: &mut Vec<u8>) -> serde_json::Result<()> {
+/// Appends `value` as compact JSON on one line, without a line end.
+///
+/// # Errors
+/// A value that is no JSON; `out` may then hold a part of it.
+pub fn write<T: Serialize>(value: &T, out: &mut Vec<u8>) -> serde_json::Result<()> {
     value.serialize(&mut Serializer::with_formatter(out, Shown))
 }
 

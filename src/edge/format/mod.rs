@@ -26,7 +26,7 @@ mod cef;
 mod leef;
 mod syslog;
 
-mod json;
+pub mod json;
 mod text;
 
 /// Name of this program where a format asks for vendor, product or application.

@@ -32,6 +32,7 @@ mod reader;
 mod trace;
 
 pub mod contract;
+pub mod written;
 
 #[cfg(test)]
 mod tests;

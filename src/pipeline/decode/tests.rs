@@ -664,3 +664,21 @@ proptest! {
         prop_assert_eq!(decode(record(payload.as_bytes())), decode(record(payload.as_bytes())));
     }
 }
+
+#[test]
+fn what_is_written_of_an_event_is_read_back_as_the_same_event() {
+    for payload in [FULL, SMALL] {
+        let event = read(payload);
+        let text = written::written(&event, true).to_string();
+        assert_eq!(PanicEvent { notes: DecodeNotes::default(), ..read(&text) }, event, "{text}");
+    }
+}
+
+#[test]
+fn values_are_written_only_when_they_are_asked_for() {
+    let secret = "s3cr3t";
+    let with_secrets = FULL.replace("a b", secret).replace("k-1", secret).replace("\\\"a\\\": 1", secret);
+    let event = read(&with_secrets);
+    assert_eq!(written::written(&event, true).to_string().matches(secret).count(), 3);
+    assert_eq!(written::written(&event, false).to_string().matches(secret).count(), 0);
+}
