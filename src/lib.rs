@@ -7,20 +7,23 @@
 //!
 //! ```text
 //!  Kafka ─► decode ─► classify ─► enrich ─► fingerprint ─► cells ─► cluster ─► judge ─► alert ─► outbox ─► Splunk / Elastic / file
-//!           └──────────────── examine ─────────────────┘ └──────────── fold ──────────────┘ └───── deliver ─────┘
+//!           └────────────────── sift ──────────────────┘ └──────────── fold ──────────────┘ └───── deliver ─────┘
 //! ```
 //!
 //! The loop in [`app`] is that line read aloud, once a batch:
 //!
 //! 1. `source.next()`: the next records. The loop asks only when nothing is in flight, so a rebalance is answered the
 //!    moment it asks, and nothing has to be drained.
-//! 2. [`pipeline::examine()`]: each record becomes an [observation](pipeline::observation::Observation), or a refusal with
-//!    its reason. A fault of ours costs the record that met it.
-//! 3. `seen + refused + covered == batch`, asserted: every record has one named fate.
+//! 2. [`pipeline::sift`]: each record, in whatever form a [carrier](pipeline::decode) brings it, becomes
+//!    [observations](pipeline::observation::Observation), or a part of one that waits for the rest
+//!    ([`pipeline::gather`]), or nothing, since it tells of no panic, or a refusal with its reason. A fault of ours
+//!    costs the record that met it.
+//! 3. `seen + gathered + silent + refused + covered == batch`, asserted: every record has one named fate.
 //! 4. [`pipeline::fold`]: observations go into cells, actors and the learned normal; when an epoch of event time is
 //!    over, cells become clusters, clusters are judged, and changes in their lives become alerts.
 //! 5. `dead_letters.write()`: refused records, durable before anything is committed.
-//! 6. `store.commit()`: changed state, alerts and checkpoint in one transaction. The store's checkpoint is the truth.
+//! 6. `store.commit()`: changed state, alerts and checkpoint in one transaction. The store's checkpoint is the truth; it
+//!    stays behind whatever waits for its other parts, so that nothing of that needs to be stored.
 //! 7. `source.commit()`: offsets for those who watch the lag. Advisory.
 //!
 //! Stop after any of them, and the next start repeats only what is safe to repeat: state is effectively-once, dead
