@@ -15,13 +15,15 @@
 
 mod mask;
 mod model;
+mod response;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::model::PanicModel;
 use self::model::Tail;
-pub use self::model::{PanicModel, Response};
+pub use self::response::{Mismatch, Response, RetryAdvice, invites_retry, mismatches};
 use super::memo::Memo;
 
 /// Most bytes of a message that are looked at: any wording has said what it is long before, and what it quotes is not

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use regex::{RegexBuilder, RegexSet, RegexSetBuilder};
 
 use super::super::model::{self, Faults, ModelError, Section};
+use super::response::{self, Response};
 use super::{Bucket, Surface};
 
 /// The model that the program carries.
@@ -16,17 +17,11 @@ const BUILTIN: &str = include_str!("../../../models/panics.toml");
 /// The class of free text; every model must have it.
 const CUSTOM: &str = "custom";
 
+/// What a class may say.
+const CLASS_KEYS: [&str; 9] = ["id", "surface", "bucket", "status", "retry", "advice", "problem", "title", "secondary"];
+
 /// Longest mask of a rule, in bytes, so that words or a type's name still fit behind it.
 const MASK_BYTES_MAX: usize = 120;
-
-/// What a client should be told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
-    /// HTTP status.
-    pub status: u16,
-    /// About retries, in words.
-    pub advice: String,
-}
 
 /// A class of panics.
 #[derive(Debug, Clone)]
@@ -35,7 +30,7 @@ pub(super) struct Class {
     pub(super) surface: Surface,
     pub(super) bucket: Bucket,
     pub(super) secondary: bool,
-    response: Response,
+    pub(super) response: Response,
 }
 
 /// What follows the fixed words of an outer rule.
@@ -78,7 +73,7 @@ impl PanicModel {
         let table = model::table(text)?;
         let file = Section::whole(&table);
         let mut faults = Faults::default();
-        file.only(&["version", "class", "outer", "inner"], &mut faults);
+        file.only(&["version", "problem_base", "class", "outer", "inner"], &mut faults);
         let version = file.required::<String>("version", &mut faults).unwrap_or_default();
         let (classes, names) = classes(&file, &mut faults);
         let (outer, outer_patterns) = outer_rules(&file, &names, &mut faults);
@@ -123,6 +118,12 @@ impl PanicModel {
         self.classes.iter().find(|known| known.id == class).map(|known| &known.response)
     }
 
+    /// All classes, in the order of the file.
+    #[cfg(test)]
+    pub(super) fn classes(&self) -> &[Class] {
+        &self.classes
+    }
+
     /// The first outer rule that matches.
     pub(super) fn outer(&self, text: &str) -> Option<&OuterRule> {
         self.outer.get(self.outer_set.matches(text).iter().next()?)
@@ -147,12 +148,13 @@ impl PanicModel {
 fn classes(file: &Section<'_>, faults: &mut Faults) -> (Vec<Class>, HashMap<String, usize>) {
     let mut classes: Vec<Class> = Vec::new();
     let mut names = HashMap::new();
+    let problem_base = response::problem_base(file, faults);
     for section in file.sections("class", faults) {
-        section.only(&["id", "surface", "bucket", "status", "advice", "secondary"], faults);
+        section.only(&CLASS_KEYS, faults);
         let id: String = section.required("id", faults).unwrap_or_default();
-        let status: u16 = section.required("status", faults).unwrap_or(500);
-        if !(400..600).contains(&status) {
-            faults.add(section.place("status"), "a status of an error is needed, 400 to 599");
+        let response = response::read(&section, &problem_base, faults);
+        if classes.iter().any(|known| known.response.problem_type == response.problem_type) {
+            faults.add(section.place("problem"), "another class has the same");
         }
         if id.is_empty() || !id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
             faults.add(section.place("id"), "lower case letters, digits and _ are needed");
@@ -165,7 +167,7 @@ fn classes(file: &Section<'_>, faults: &mut Faults) -> (Vec<Class>, HashMap<Stri
             surface: section.required("surface", faults).unwrap_or_default(),
             bucket: section.required("bucket", faults).unwrap_or_default(),
             secondary: section.optional("secondary", faults).unwrap_or_default(),
-            response: Response { status, advice: section.required("advice", faults).unwrap_or_default() },
+            response,
         });
     }
     (classes, names)
