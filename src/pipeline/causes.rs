@@ -25,7 +25,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::cluster::identity::{Cluster, ClusterId};
 use super::cluster::{Party, RowKey};
@@ -284,7 +284,7 @@ impl Causes {
 }
 
 /// What a cluster's secondary events go back to, for a report.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Causation {
     /// Secondary events of the cluster's cells.
     pub n_secondary: u64,
@@ -295,14 +295,19 @@ pub struct Causation {
 }
 
 /// One cause.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cause {
     /// The panic site in words.
     pub site: String,
     /// The clusters that hold the cell of the causing panics: of everyone's share and of the suspects'.
+    #[serde(serialize_with = "as_texts")]
     pub clusters: BTreeSet<ClusterId>,
     /// Secondary events.
     pub events: u64,
+}
+
+fn as_texts<S: Serializer>(ids: &BTreeSet<ClusterId>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(ids.iter().map(ToString::to_string))
 }
 
 impl Tenant {

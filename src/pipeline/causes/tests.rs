@@ -26,7 +26,9 @@ fn secondary(n: u64, class: &str, site: u64, isolate: Option<u64>, second: i64) 
 
 fn causes(events: &[Observation<'static>]) -> Causes {
     let mut causes = Causes::default();
-    events.iter().for_each(|o| causes.observe(o, o.cell));
+    for o in events {
+        causes.observe(o, o.cell);
+    }
     causes
 }
 
@@ -206,7 +208,9 @@ proptest! {
     ) {
         let sum = |picks: &[(u64, u64)]| {
             let mut sum = Consequence::default();
-            picks.iter().for_each(|(n, events)| sum.add(key(1, *n, 0, 0), *events));
+            for (n, events) in picks {
+                sum.add(key(1, *n, 0, 0), *events);
+            }
             sum
         };
         let mut shuffled = picks.clone();

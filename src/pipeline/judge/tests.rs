@@ -230,7 +230,9 @@ fn a_suspects_consequences_add_nothing_to_its_share() {
         (ledgers.collect::<Vec<_>>(), format!("{:?}", record.current_suspects()))
     };
     let before = told(&record);
-    storm(AFTER + 41).iter().for_each(|o| record.observe(o));
+    for o in &storm(AFTER + 41) {
+        record.observe(o);
+    }
     record.close_epoch(&model, Millis((AFTER + 150) * 1_000));
     assert!(told(&record) == before, "a share or the points changed");
 }

@@ -138,7 +138,9 @@ fn what_a_store_kept_comes_back_whole_and_goes_on() {
         }
     };
     keep(&mut surfaces, &mut stored, &mut level);
-    after.iter().for_each(|o| surfaces.observe(o));
+    for o in after {
+        surfaces.observe(o);
+    }
     keep(&mut surfaces, &mut stored, &mut level);
     let read = stored.iter().map(|(k, v)| (postcard::from_bytes(k).unwrap(), postcard::from_bytes(v).unwrap()));
     let mut restored = Surfaces::restore(read, level);
