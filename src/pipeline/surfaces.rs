@@ -11,7 +11,7 @@
 //! Bounds: [`ROWS_MAX`] rows a tenant. Sites and classes come from code and model, so no sender can fill it; releases
 //! come from producers, and a service that is deployed daily has many. A table that is full gives up detail where it
 //! costs least: first releases are told together for a fair sample of sites, then sites for a fair sample of them.
-//! Nothing is lost: what has no row of its own counts in the row that stands for it. Some 100 bytes a row in the
+//! Nothing is lost: what has no row of its own counts in the row that stands for it. Some 110 bytes a row in the
 //! store, at most [`ROW_BYTES_MAX`]; `observe` costs one look-up.
 
 use std::collections::{BTreeMap, BTreeSet};
