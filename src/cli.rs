@@ -107,12 +107,13 @@ pub enum Command {
 
 Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloudflare_http_requests, sentry, otlp, text.")]
     Inspect(InspectArgs),
-    /// Ask about clusters: list, show, explain, export
+    /// Ask about clusters: list, show, explain, export; and where services panic: surfaces
     #[command(after_long_help = "Examples:
   panicsift report list
   panicsift report list --verdict hostile --limit 5
   panicsift report explain CLUSTER
   panicsift report export --format csv > clusters.csv
+  panicsift report surfaces --service checkout --format sarif > panics.sarif
 
 The store may be read while the service writes it.")]
     Report(ReportArgs),
@@ -272,12 +273,82 @@ pub struct ReportArgs {
     pub store: PathBuf,
     /// Form of the answer
     #[arg(long, global = true, value_name = "FORMAT", default_value = "table")]
-    pub format: report::Format,
+    pub format: ReportForm,
+}
+
+/// Forms of an answer of `report`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportForm {
+    /// For people
+    Table,
+    /// For machines; one object a line for export
+    Json,
+    /// For spreadsheets
+    Csv,
+    /// For code hosts (SARIF 2.1.0); surfaces only
+    Sarif,
+}
+
+impl ReportForm {
+    /// The form of an answer about clusters; `None` for SARIF, which has no words for them.
+    pub fn of_clusters(self) -> Option<report::Format> {
+        match self {
+            Self::Table => Some(report::Format::Table),
+            Self::Json => Some(report::Format::Json),
+            Self::Csv => Some(report::Format::Csv),
+            Self::Sarif => None,
+        }
+    }
+}
+
+impl From<ReportForm> for report::surfaces::Form {
+    fn from(typed: ReportForm) -> Self {
+        match typed {
+            ReportForm::Table => Self::Table,
+            ReportForm::Json => Self::Json,
+            ReportForm::Csv => Self::Csv,
+            ReportForm::Sarif => Self::Sarif,
+        }
+    }
 }
 
 /// Questions of `report`.
 #[derive(Debug, Subcommand)]
 pub enum Question {
+    /// About clusters.
+    #[command(flatten)]
+    Clusters(ClusterQuestion),
+    /// Tell where services panic, by surface, class, site and release, and what to write there instead
+    Surfaces(SurfacesArgs),
+}
+
+/// Options of `report surfaces`.
+#[derive(Debug, Args)]
+pub struct SurfacesArgs {
+    /// Only this service
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// Only this release
+    #[arg(long, value_name = "NAME")]
+    pub release: Option<String>,
+    /// Most rows to tell, those that hurt most [default: 20 as a table, else all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
+    /// Configuration whose models of panics and replacements are used [default: the built-in ones]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl From<SurfacesArgs> for report::surfaces::Selection {
+    fn from(typed: SurfacesArgs) -> Self {
+        let limit = typed.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        Self { service: typed.service, release: typed.release, limit }
+    }
+}
+
+/// Questions about clusters.
+#[derive(Debug, Subcommand)]
+pub enum ClusterQuestion {
     /// Rank the clusters
     List(Selection),
     /// Show one cluster: timeline, members, networks, scopes, shapes, sites, releases
@@ -327,13 +398,13 @@ impl From<Selection> for report::Selection {
     }
 }
 
-impl From<Question> for report::Question {
-    fn from(typed: Question) -> Self {
+impl From<ClusterQuestion> for report::Question {
+    fn from(typed: ClusterQuestion) -> Self {
         match typed {
-            Question::List(selection) => Self::List(selection.into()),
-            Question::Show { cluster } => Self::Show(cluster),
-            Question::Explain { cluster } => Self::Explain(cluster),
-            Question::Export(selection) => Self::Export(selection.into()),
+            ClusterQuestion::List(selection) => Self::List(selection.into()),
+            ClusterQuestion::Show { cluster } => Self::Show(cluster),
+            ClusterQuestion::Explain { cluster } => Self::Explain(cluster),
+            ClusterQuestion::Export(selection) => Self::Export(selection.into()),
         }
     }
 }

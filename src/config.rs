@@ -146,6 +146,8 @@ pub struct ModelSettings {
     pub clustering: Option<PathBuf>,
     /// Hostility.
     pub hostility: Option<PathBuf>,
+    /// Replacements of code that panics.
+    pub replacements: Option<PathBuf>,
 }
 
 /// Rhythm of clustering.

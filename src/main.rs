@@ -10,8 +10,8 @@ use clap::Parser;
 
 use panicsift::cli::{
     Cli, Command, CompletionsArgs, DeadLettersArgs, DeadLettersDeed, DemoArgs, EXIT_DONE, EXIT_FAILED, EXIT_USAGE,
-    InspectArgs, ManArgs, OutboxArgs, OutboxDeed, OutputArgs, ReplayArgs, ReportArgs, RunArgs, SchemaArgs, SetupArgs,
-    SetupTarget, ValidateArgs,
+    InspectArgs, ManArgs, OutboxArgs, OutboxDeed, OutputArgs, Question, ReplayArgs, ReportArgs, RunArgs, SchemaArgs,
+    SetupArgs, SetupTarget, ValidateArgs,
 };
 use panicsift::config::{self, ConfigFaults, LogSettings, Settings};
 use panicsift::{app, cli, logging, report, schemas};
@@ -102,7 +102,17 @@ fn inspect(args: InspectArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
 
 fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
     start_log(output, LogSettings::default());
-    report::answer(&args.store, &args.question.into(), args.format, out)
+    match args.question {
+        Question::Clusters(question) => {
+            let format = args.format.of_clusters().ok_or_else(|| anyhow!("only `report surfaces` answers in SARIF"))?;
+            report::answer(&args.store, &question.into(), format, out)
+        }
+        Question::Surfaces(surfaces) => {
+            let settings = surfaces.config.as_deref().map(Settings::load).transpose()?;
+            let models = settings.map(|settings| settings.models).unwrap_or_default();
+            report::surfaces::answer(&args.store, &surfaces.into(), &models, args.format.into(), out)
+        }
+    }
 }
 
 fn outbox(args: OutboxArgs, output: OutputArgs, out: &mut Out) -> Result<()> {

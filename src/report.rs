@@ -16,6 +16,7 @@ pub mod outbox;
 mod proof;
 pub mod sheet;
 mod show;
+pub mod surfaces;
 mod timeline;
 
 use std::io::Write;
@@ -124,11 +125,16 @@ fn width() -> u16 {
 /// A store that is not there or cannot be read, and a cluster id that no cluster, or more than one, has.
 pub fn answer(store: &Path, question: &Question, format: Format, out: &mut dyn Write) -> Result<()> {
     let store = Store::open_read_only(store)?;
+    tell(&restore(&store)?, Some(&store), question, format, out)
+}
+
+/// The state that a store holds.
+fn restore(store: &Store) -> Result<State> {
     let (state, n_unreadable) = State::restore(&uncapped()?, |kind| store.load_state(kind))?;
     if n_unreadable > 0 {
         tracing::warn!(rows = n_unreadable, "rows of the store could not be read and are left out");
     }
-    tell(&state, Some(&store), question, format, out)
+    Ok(state)
 }
 
 /// A model under which what the service kept stays as it is: no cap folds it further, whatever the service's caps were.

@@ -48,6 +48,9 @@ mod report;
 /// The whole path on the demo's events: exactness over order, restart and crash, alerts' lives, secrets, the demo.
 #[cfg(test)]
 mod story;
+/// The surface inventory in its four forms, and storms of consequences that blame nobody.
+#[cfg(test)]
+mod surfaces;
 /// The house rules that no lint holds: layers, doors, sizes, headers, names.
 #[cfg(test)]
 mod tidy;

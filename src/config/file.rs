@@ -293,6 +293,10 @@ pub(in crate::config) struct ModelsFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub(in crate::config) hostility: Option<String>,
+    /// What to write in place of code that panics; `report surfaces` tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(in crate::config) replacements: Option<String>,
 }
 
 /// The rhythm of clustering.

@@ -84,6 +84,7 @@ fn the_example_with_all_comments_in_force_has_only_faults_of_files_that_are_not_
         "models.clustering: there is no file",
         "models.hostility: there is no file",
         "models.panics: there is no file",
+        "models.replacements: there is no file",
         "models.scopes: there is no file",
         "privacy.key: the file",
         "source.librdkafka.\"sasl.password\": the file",

@@ -13,15 +13,18 @@
 //! What cannot be told: a program that puts input at the start of a message (`panic!("{input}")`) lets its sender choose
 //! the class, and one that ends a free text with raw input lets it claim to be a consequence (`: PoisonError { .. }`).
 
+mod hollow;
 mod mask;
 mod model;
+mod response;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::model::PanicModel;
 use self::model::Tail;
-pub use self::model::{PanicModel, Response};
+pub use self::response::{Mismatch, Response, RetryAdvice, invites_retry, mismatches};
 use super::memo::Memo;
 
 /// Most bytes of a message that are looked at: any wording has said what it is long before, and what it quotes is not
@@ -149,12 +152,22 @@ pub fn classify_memoised(
     }
 }
 
-/// The message without what carriers put around it: `Uncaught`, the error's name, worker-rs's `Rust panic: `, the
+/// The message without what carriers put around it: `Uncaught`, tower-http's `Service panicked: `, the error's name,
+/// worker-rs's `Rust panic: `, the
 /// location of `PanicHookInfo` and of standard error in all its forms, the note and stack behind it.
 fn bare(message: &str) -> &str {
-    const WRAPPERS: [&str; 6] =
-        ["Uncaught (in response) ", "Uncaught ", "Error: ", "PanicError: ", "Critical ", "Rust panic: "];
-    const TRAILERS: [&str; 3] = ["\nnote: run with `RUST_BACKTRACE", "\nstack backtrace:", "\n\nStack:\n\n"];
+    const WRAPPERS: [&str; 7] = [
+        "Service panicked: ",
+        "Uncaught (in response) ",
+        "Uncaught ",
+        "Error: ",
+        "PanicError: ",
+        "Critical ",
+        "Rust panic: ",
+    ];
+    // The third is anyhow's, the last console_error_panic_hook's.
+    const TRAILERS: [&str; 4] =
+        ["\nnote: run with `RUST_BACKTRACE", "\nstack backtrace:", "\n\nStack backtrace:", "\n\nStack:\n\n"];
     let mut text = message.trim_start_matches('\n');
     // A carrier wraps at most once in each way, in this order.
     for wrapper in WRAPPERS {

@@ -87,7 +87,7 @@ pub enum ScopeTier {
 pub struct Scopes {
     /// The highest tier among them.
     pub tier: ScopeTier,
-    /// Sorted, without repeats, joined by one space, neutralised.
+    /// Sorted, without repeats, neutralised, joined by one space, or by `; ` where a name has a space in it.
     pub names: Arc<str>,
 }
 
@@ -143,14 +143,16 @@ fn scope_set(scopes: &ScopeModel, names: &[&str]) -> Scopes {
     sorted.sort_unstable();
     sorted.dedup();
     let tier = sorted.iter().map(|name| scopes.tier(name)).max().unwrap_or_default();
+    // Permissions of Cloudflare have spaces in their names; two of them must not look like four.
+    let separator = if sorted.iter().any(|name| name.contains(' ')) { "; " } else { " " };
     let mut joined = String::new();
     for name in sorted {
         let name = neutral::line(name, SCOPE_NAME_BYTES_MAX);
-        if joined.len() + name.len() + 1 > SCOPE_BYTES_MAX {
+        if joined.len() + name.len() + separator.len() > SCOPE_BYTES_MAX {
             break;
         }
         if !joined.is_empty() {
-            joined.push(' ');
+            joined.push_str(separator);
         }
         joined.push_str(&name);
     }

@@ -15,7 +15,7 @@
 //!
 //! A record is kept as rows ([`stored`]); one that was restored says what it would have said without.
 //!
-//! Secondary panics bear no evidence. An attempt counter by itself is worth nothing: a retry is genuine when the same
+//! Secondary panics bear no evidence and join no company. An attempt counter by itself is worth nothing: a retry is genuine when the same
 //! content comes again with it. Never here: values, names, a clock, a file. Bounds: [`ACTORS_MAX`] actors with 64
 //! cells each, and the bounds of the parts.
 
@@ -140,41 +140,38 @@ pub struct Record {
 }
 
 impl Record {
-    /// Takes an event in, in order of arrival.
+    /// Takes an event in, in order of arrival. A consequence of an earlier panic is not taken in at all: whoever meets a
+    /// poisoned lock may have sent anything, and where he sent it, with which token and in what company says nothing.
+    /// So his share of such a cell is everyone's, and a cluster of consequences alone has no suspects.
     pub fn observe(&mut self, o: &Observation<'_>) {
-        if o.actor == Actor::Unknown {
+        if o.actor == Actor::Unknown || o.panic.secondary {
             return;
         }
         let who = sender(o);
         let family = family(o);
-        let secondary = o.panic.secondary;
-        let surprises = (!secondary).then(|| observe::weigh(&mut self.normal, &self.trust, o, who));
+        let surprises = observe::weigh(&mut self.normal, &self.trust, o, who);
         let dossier = self.actors.entry(o.actor).or_default();
         dossier.touch(o.actor, &mut self.touched, &mut self.changed);
         dossier.summary.add(o);
         let conduct = &mut dossier.conduct;
         conduct.count(o.time);
         let mut centibits = 0;
-        if let Some(surprises) = &surprises {
-            for (sum, bits) in surprises.first_times() {
-                conduct.add_surprise_at(sum, bits);
-                centibits += u32::from(bits);
-            }
-            conduct.discoveries += u32::from(surprises.first_times().any(|(_, bits)| bits >= DISCOVERY_CENTIBITS));
-            conduct.odd += u32::from(surprises.is_odd(ODD_CENTIBITS));
-            conduct.marked += u32::from(surprises.is_marked());
+        for (sum, bits) in surprises.first_times() {
+            conduct.add_surprise_at(sum, bits);
+            centibits += u32::from(bits);
         }
+        conduct.discoveries += u32::from(surprises.first_times().any(|(_, bits)| bits >= DISCOVERY_CENTIBITS));
+        conduct.odd += u32::from(surprises.is_odd(ODD_CENTIBITS));
+        conduct.marked += u32::from(surprises.is_marked());
         let new_cell = conduct.touch(o.cell, o.time, centibits, family);
         note_places(conduct, o, family);
-        if let Some(surprises) = surprises {
-            conduct.new_cells += u32::from(new_cell);
-            self.note_reuse(o, who, family);
-            surprises.lend(&mut self.normal, o.actor);
-            for loan in surprises.refunds {
-                if let Some(lender) = self.actors.get_mut(&loan.actor) {
-                    lender.conduct.refund(loan.sum, loan.centibits);
-                    lender.touch(loan.actor, &mut self.touched, &mut self.changed);
-                }
+        conduct.new_cells += u32::from(new_cell);
+        self.note_reuse(o, who, family);
+        surprises.lend(&mut self.normal, o.actor);
+        for loan in surprises.refunds {
+            if let Some(lender) = self.actors.get_mut(&loan.actor) {
+                lender.conduct.refund(loan.sum, loan.centibits);
+                lender.touch(loan.actor, &mut self.touched, &mut self.changed);
             }
         }
     }

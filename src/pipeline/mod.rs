@@ -41,10 +41,12 @@ pub mod alert;
 pub mod life;
 pub mod portrait;
 
+pub mod causes;
 pub mod names;
 pub mod recent;
 pub mod state;
 pub mod stored;
+pub mod surfaces;
 pub mod tenant;
 
 use std::sync::Arc;
@@ -118,7 +120,8 @@ pub struct Step {
 /// milliseconds an epoch.
 pub fn fold(context: &Context, state: &mut State, mut seen: Vec<Observation<'_>>, until: Option<Millis>) -> Step {
     let mut step = Step::default();
-    seen.sort_by_key(|observation| (observation.time, observation.event));
+    // A clock that stands still while a request is worked on gives a panic and its consequence one time.
+    seen.sort_by_key(|observation| (observation.time, observation.panic.secondary, observation.event));
     for observation in &seen {
         if state.is_new(observation) {
             state.close_epochs(context, observation.time, &mut step);

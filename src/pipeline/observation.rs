@@ -64,7 +64,8 @@ pub struct TokenUse {
     pub valid: Option<bool>,
     /// How far it reaches.
     pub tier: ScopeTier,
-    /// Its scopes, sorted, without repeats, joined by one space; names, bounded by the decoder.
+    /// Its scopes, sorted, without repeats, joined by one space, or by `; ` where a name has a space in it; names, bounded
+    /// by the decoder.
     pub scopes: Arc<str>,
 }
 

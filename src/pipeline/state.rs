@@ -150,9 +150,9 @@ impl State {
     fn close_at(&mut self, context: &Context, now: Millis, step: &mut Step) {
         step.epochs += 1;
         let forget = now.since(self.clock.forgot) >= FORGET_EVERY_MILLIS;
-        for tenant in self.tenants.values_mut() {
+        for (id, tenant) in &mut self.tenants {
             if forget {
-                tenant.forget(now);
+                tenant.forget(*id, now);
             }
             tenant.close(context, now, step);
         }

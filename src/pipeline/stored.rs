@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 
+use super::causes::Causes;
 use super::cell::Cell;
 use super::cells::Cells;
 use super::cluster::ClusteringModel;
@@ -17,12 +18,28 @@ use super::judge::{self, Record};
 use super::observation::{Actor, CellKey};
 use super::recent::Recent;
 use super::state::{Clock, State, StateRow};
+use super::surfaces::Surfaces;
 use super::tenant::{Standing, Tenant};
 
 /// Kinds of rows.
-pub const KINDS: [&str; 13] = [
-    "clock", "recent", "name", "cell", "actor", "normal", "near", "reuse", "swept", "suspect", "cluster", "alias",
+pub const KINDS: [&str; 17] = [
+    "clock",
+    "recent",
+    "name",
+    "cell",
+    "actor",
+    "normal",
+    "near",
+    "reuse",
+    "swept",
+    "suspect",
+    "cluster",
+    "alias",
     "standing",
+    "surface",
+    "surface_level",
+    "isolate",
+    "consequence",
 ];
 
 /// Rows of one kind as a store gives them: key and value.
@@ -84,7 +101,8 @@ impl Tenant {
             own.push(StateRow::of("alias", &cluster, self.clusters.alias(cluster).as_ref()));
             own.push(StateRow::of("standing", &cluster, self.standings.get(&cluster)));
         }
-        let foreign = self.record.take_dirty().into_iter().map(Some);
+        let foreign = self.record.take_dirty().into_iter();
+        let foreign = foreign.chain(self.surfaces.take_rows()).chain(self.causes.take_rows()).map(Some);
         rows.extend(own.into_iter().chain(foreign).flatten().map(|row| {
             let key = [&prefix[..], &row.key].concat();
             StateRow { key, ..row }
@@ -110,6 +128,9 @@ impl Tenant {
         let judged = judged.flat_map(|kind| reader.rows(kind).map(move |(key, value)| (kind, key, value)));
         let (record, n) = Record::restore(judged);
         tenant.record = record;
+        let level = reader.read::<(), u8>("surface_level").first().map_or(0, |((), level)| *level);
+        tenant.surfaces = Surfaces::restore(reader.read("surface"), level);
+        tenant.causes = Causes::restore(reader.read("isolate"), reader.read("consequence"));
         tenant.rebuild();
         (tenant, reader.n_unreadable + n)
     }

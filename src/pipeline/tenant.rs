@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde::{Deserialize, Serialize};
 
 use super::alert::{Alert, Change, Portrait, Verdict};
+use super::causes::Causes;
 use super::cell::{Cell, text_id};
 use super::cells::{CellLimits, Cells};
 use super::cluster::identity::{Alias, Assignments, Cluster, ClusterId, Member, group};
@@ -27,6 +28,7 @@ use super::portrait::{Impact, Sitting, asn_name_id};
 use super::rows::Rows;
 use super::sample::{KeyedSet, Minutes, count_f64};
 use super::shares::Shares;
+use super::surfaces::Surfaces;
 use super::{Context, Step};
 
 /// How a cluster stands: the judge's last word and the alerts told so far.
@@ -59,6 +61,8 @@ pub struct Tenant {
     pub(super) cells: Cells,
     pub(super) record: Record,
     pub(super) names: Names,
+    pub(super) surfaces: Surfaces,
+    pub(super) causes: Causes,
     pub(super) clusters: Assignments,
     pub(super) standings: BTreeMap<ClusterId, Standing>,
     /// Since when each suspect is one without a break.
@@ -85,6 +89,8 @@ impl Tenant {
     pub fn observe(&mut self, o: &Observation<'_>) {
         let landed = self.cells.add(o);
         self.touched.insert(landed);
+        self.surfaces.observe(o);
+        self.causes.observe(o, landed);
         let tenant = o.cell.tenant;
         match &o.expected {
             // An announced test makes nobody a suspect, and teaches the judge no normal.
@@ -138,6 +144,9 @@ impl Tenant {
     /// Gives the suspects whose shares are to be found under other keys now.
     fn take_folded(&mut self) -> BTreeSet<Actor> {
         let folded: Vec<CellKey> = self.cells.take_folded().into_iter().collect();
+        if !folded.is_empty() {
+            self.causes.follow(|cell| self.cells.resolve(cell));
+        }
         for id in folded.iter().flat_map(both_rows).filter_map(|row| self.clusters.of(&row)) {
             self.words.remove(&id);
         }
@@ -331,7 +340,8 @@ impl Tenant {
         judge_cluster(&context.hostility, &view)
     }
 
-    fn cells_of<'t>(&'t self, cluster: &'t Cluster) -> impl Iterator<Item = (&'t RowKey, &'t Cell)> {
+    /// The cells that a cluster's rows are about, with these rows; a cell comes twice where suspects have a share of it.
+    pub(super) fn cells_of<'t>(&'t self, cluster: &'t Cluster) -> impl Iterator<Item = (&'t RowKey, &'t Cell)> {
         cluster.members.iter().filter_map(|row| Some((row, self.cells.get(&row.cell)?)))
     }
 
@@ -384,6 +394,16 @@ impl Tenant {
         }
     }
 
+    /// The surface inventory.
+    pub fn surfaces(&self) -> &Surfaces {
+        &self.surfaces
+    }
+
+    /// What an id is called, or its digits.
+    pub fn name(&self, id: Id) -> String {
+        self.names.text(id)
+    }
+
     /// The living clusters with their standing.
     pub fn clusters(&self) -> impl Iterator<Item = (&Cluster, Option<&Standing>)> {
         self.clusters.clusters().map(|cluster| (cluster, self.standings.get(&cluster.id)))
@@ -428,10 +448,12 @@ impl Tenant {
         Whereabouts { cluster: Some(id), verdict: standing.judgement.verdict, alerted_at }
     }
 
-    /// Forgets what has faded, and the names that nobody needs any more.
-    pub fn forget(&mut self, now: Millis) {
+    /// Forgets what has faded, and the names that nobody needs any more; `id` is the tenant's own.
+    pub fn forget(&mut self, id: Id, now: Millis) {
         self.touched.extend(self.cells.forget(now));
-        let mut used: BTreeSet<Id> = BTreeSet::new();
+        self.surfaces.forget(now);
+        self.causes.forget(now, |cell| self.cells.get(cell).is_some());
+        let mut used: BTreeSet<Id> = self.surfaces.names().chain(self.causes.sites()).chain([id]).collect();
         for (key, cell) in self.cells.iter() {
             used.extend([key.tenant, key.service, key.site, key.route]);
             used.extend(cell.releases.iter().chain(cell.scopes.iter()).chain(cell.agents.iter()).map(|(id, _)| Id(id)));

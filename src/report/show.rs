@@ -11,12 +11,16 @@ use super::sheet::{Cell, Sheet, printable};
 use super::timeline::Timeline;
 use super::{Format, Memory, Page};
 use crate::pipeline::alert::{Change, Counted, Portrait, Severity};
+use crate::pipeline::causes::Causation;
 use crate::pipeline::cluster::identity::Cluster;
 use crate::pipeline::event::Millis;
 use crate::pipeline::tenant::Tenant;
 
 /// Alerts of one cluster that are told, the newest: a life has a handful.
 const ALERTS_MAX: usize = 50;
+
+/// Causes of secondary panics that people are told; machines get all.
+const CAUSES_SHOWN: usize = 5;
 
 /// A cluster with all that is known of it.
 #[derive(Serialize)]
@@ -32,6 +36,9 @@ pub(super) struct Full {
     #[serde(flatten)]
     pub(super) portrait: Portrait,
     timeline: Timeline,
+    /// What its secondary panics go back to; absent where it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consequence: Option<Causation>,
     /// Alerts, the oldest first.
     alerts: Vec<Told>,
 }
@@ -70,6 +77,7 @@ impl Full {
             members: cluster.members.len(),
             portrait: tenant.portrait(cluster),
             timeline: Timeline::of(&tenant.timeline(cluster)),
+            consequence: tenant.causation(cluster),
             alerts: told(memory, cluster)?,
         })
     }
@@ -127,6 +135,13 @@ pub(super) fn show(memory: Memory<'_>, found: &Found<'_>, page: &mut Page<'_>) -
                     sheet.push(vec![part.into(), bucket.events.into(), bucket.at.as_str().into()]);
                 }
             }
+            if let Some(causation) = &full.consequence {
+                let unknown = causation.n_secondary.saturating_sub(causation.n_known);
+                sheet.push(vec!["cause unknown".into(), unknown.into(), Cell::Empty]);
+                for cause in &causation.causes {
+                    sheet.push(vec!["consequence of".into(), cause.events.into(), cause.site.as_str().into()]);
+                }
+            }
             for alert in &full.alerts {
                 sheet.push(vec!["alert".into(), Cell::Empty, alert_line(alert).into()]);
                 for answer in &alert.deliveries {
@@ -176,10 +191,28 @@ fn for_people(memory: Memory<'_>, full: &Full, page: &mut Page<'_>) -> Result<()
     if !portrait.lineage.is_empty() {
         page.line(&format!("lineage: {}", printable(&portrait.lineage.join(", "))))?;
     }
+    if let Some(causation) = &full.consequence {
+        page.words(&consequence_line(causation))?;
+    }
     if memory.store.is_some() {
         alerts(full, page)?;
     }
     page.line(&format!("ask next: panicsift report explain {}", full.cluster))
+}
+
+/// `consequence of f (a.rs) in c-1: 40 of 50 secondary events; cause unknown for 10`.
+fn consequence_line(causation: &Causation) -> String {
+    let Causation { n_secondary, n_known, causes } = causation;
+    let unknown = n_secondary.saturating_sub(*n_known);
+    if causes.is_empty() {
+        return format!("{n_secondary} secondary events (consequences of earlier panics): cause unknown for {unknown}");
+    }
+    let told = causes.iter().take(CAUSES_SHOWN).map(|cause| {
+        let clusters = cause.clusters.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        let at = if clusters.is_empty() { String::new() } else { format!(" in {clusters}") };
+        format!("consequence of {}{at}: {} of {n_secondary} secondary events", printable(&cause.site), cause.events)
+    });
+    format!("{}; cause unknown for {unknown}", told.collect::<Vec<_>>().join("; "))
 }
 
 fn alerts(full: &Full, page: &mut Page<'_>) -> Result<()> {

@@ -5,9 +5,11 @@
 
 use std::collections::HashMap;
 
-use regex::{RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
 use super::super::model::{self, Faults, ModelError, Section};
+use super::hollow::hollow;
+use super::response::{self, Response};
 use super::{Bucket, Surface};
 
 /// The model that the program carries.
@@ -16,17 +18,11 @@ const BUILTIN: &str = include_str!("../../../models/panics.toml");
 /// The class of free text; every model must have it.
 const CUSTOM: &str = "custom";
 
+/// What a class may say.
+const CLASS_KEYS: [&str; 9] = ["id", "surface", "bucket", "status", "retry", "advice", "problem", "title", "secondary"];
+
 /// Longest mask of a rule, in bytes, so that words or a type's name still fit behind it.
 const MASK_BYTES_MAX: usize = 120;
-
-/// What a client should be told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
-    /// HTTP status.
-    pub status: u16,
-    /// About retries, in words.
-    pub advice: String,
-}
 
 /// A class of panics.
 #[derive(Debug, Clone)]
@@ -35,7 +31,7 @@ pub(super) struct Class {
     pub(super) surface: Surface,
     pub(super) bucket: Bucket,
     pub(super) secondary: bool,
-    response: Response,
+    pub(super) response: Response,
 }
 
 /// What follows the fixed words of an outer rule.
@@ -59,6 +55,17 @@ pub(super) struct OuterRule {
     pub(super) tail: Tail,
 }
 
+/// A rule about a printed error.
+#[derive(Debug, Clone)]
+struct InnerRule {
+    /// Index of its class.
+    class: usize,
+    /// Other errors are wrapped in it: it decides only where nothing else is known.
+    wrapper: bool,
+    /// The pattern by itself, for the place of its match.
+    pattern: Regex,
+}
+
 /// The knowledge that messages are classified with. Immutable; made once, shared by reference.
 #[derive(Debug, Clone)]
 pub struct PanicModel {
@@ -68,7 +75,7 @@ pub struct PanicModel {
     outer_set: RegexSet,
     outer: Vec<OuterRule>,
     inner_set: RegexSet,
-    inner: Vec<usize>,
+    inner: Vec<InnerRule>,
     fallback: Class,
 }
 
@@ -78,17 +85,11 @@ impl PanicModel {
         let table = model::table(text)?;
         let file = Section::whole(&table);
         let mut faults = Faults::default();
-        file.only(&["version", "class", "outer", "inner"], &mut faults);
+        file.only(&["version", "problem_base", "class", "outer", "inner"], &mut faults);
         let version = file.required::<String>("version", &mut faults).unwrap_or_default();
         let (classes, names) = classes(&file, &mut faults);
         let (outer, outer_patterns) = outer_rules(&file, &names, &mut faults);
-        let mut inner = Vec::new();
-        let mut inner_patterns = Vec::new();
-        for section in file.sections("inner", &mut faults) {
-            section.only(&["class", "pattern"], &mut faults);
-            inner.push(class_of(&section, &names, &mut faults));
-            inner_patterns.extend(pattern_of(&section, &mut faults));
-        }
+        let (inner, inner_patterns) = inner_rules(&file, &names, &mut faults);
         let custom = names.get(CUSTOM).copied();
         if custom.is_none() {
             faults.add("class", "the class `custom` is missing: free text needs it");
@@ -123,14 +124,29 @@ impl PanicModel {
         self.classes.iter().find(|known| known.id == class).map(|known| &known.response)
     }
 
+    /// All classes, in the order of the file.
+    #[cfg(test)]
+    pub(super) fn classes(&self) -> &[Class] {
+        &self.classes
+    }
+
     /// The first outer rule that matches.
     pub(super) fn outer(&self, text: &str) -> Option<&OuterRule> {
         self.outer.get(self.outer_set.matches(text).iter().next()?)
     }
 
-    /// The class of the first inner rule that matches.
+    /// The class of a printed error, its values apart. Of several rules that match the one decides that matches
+    /// furthest left, of equals the first: what a library prints stands before the input that it tells about. Rules of
+    /// errors that others are wrapped in come last.
     pub(super) fn inner(&self, error: &str) -> Option<usize> {
-        self.inner.get(self.inner_set.matches(error).iter().next()?).copied()
+        let error = hollow(error);
+        let matched = self.inner_set.matches(&error);
+        let mut rules = matched.iter().filter_map(|index| self.inner.get(index));
+        let first = rules.next()?;
+        let Some(second) = rules.next() else { return Some(first.class) };
+        let place =
+            |rule: &InnerRule| (rule.wrapper, rule.pattern.find(&error).map_or(usize::MAX, |found| found.start()));
+        [first, second].into_iter().chain(rules).min_by_key(|rule| place(rule)).map(|rule| rule.class)
     }
 
     /// The class of free text.
@@ -147,12 +163,13 @@ impl PanicModel {
 fn classes(file: &Section<'_>, faults: &mut Faults) -> (Vec<Class>, HashMap<String, usize>) {
     let mut classes: Vec<Class> = Vec::new();
     let mut names = HashMap::new();
+    let problem_base = response::problem_base(file, faults);
     for section in file.sections("class", faults) {
-        section.only(&["id", "surface", "bucket", "status", "advice", "secondary"], faults);
+        section.only(&CLASS_KEYS, faults);
         let id: String = section.required("id", faults).unwrap_or_default();
-        let status: u16 = section.required("status", faults).unwrap_or(500);
-        if !(400..600).contains(&status) {
-            faults.add(section.place("status"), "a status of an error is needed, 400 to 599");
+        let response = response::read(&section, &problem_base, faults);
+        if classes.iter().any(|known| known.response.problem_type == response.problem_type) {
+            faults.add(section.place("problem"), "another class has the same");
         }
         if id.is_empty() || !id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
             faults.add(section.place("id"), "lower case letters, digits and _ are needed");
@@ -165,7 +182,7 @@ fn classes(file: &Section<'_>, faults: &mut Faults) -> (Vec<Class>, HashMap<Stri
             surface: section.required("surface", faults).unwrap_or_default(),
             bucket: section.required("bucket", faults).unwrap_or_default(),
             secondary: section.optional("secondary", faults).unwrap_or_default(),
-            response: Response { status, advice: section.required("advice", faults).unwrap_or_default() },
+            response,
         });
     }
     (classes, names)
@@ -197,7 +214,7 @@ fn outer_rules(
                 Tail::None
             }
         };
-        let pattern = pattern_of(&section, faults).unwrap_or_default();
+        let pattern = pattern_of(&section, faults).map_or(String::new(), |(text, _)| text);
         if mask.is_none() && (can_hold_input(&pattern) || !matches!(tail, Tail::None)) {
             faults.add(section.place("mask"), "needed: the pattern is not fixed words and numbers from end to end");
         }
@@ -210,6 +227,24 @@ fn outer_rules(
     (rules, patterns)
 }
 
+fn inner_rules(
+    file: &Section<'_>,
+    names: &HashMap<String, usize>,
+    faults: &mut Faults,
+) -> (Vec<InnerRule>, Vec<String>) {
+    let mut rules = Vec::new();
+    let mut patterns = Vec::new();
+    for section in file.sections("inner", faults) {
+        section.only(&["class", "pattern", "wrapper"], faults);
+        let class = class_of(&section, names, faults);
+        let wrapper = section.optional("wrapper", faults).unwrap_or_default();
+        let Some((text, pattern)) = pattern_of(&section, faults) else { continue };
+        rules.push(InnerRule { class, wrapper, pattern });
+        patterns.push(text);
+    }
+    (rules, patterns)
+}
+
 fn class_of(section: &Section<'_>, names: &HashMap<String, usize>, faults: &mut Faults) -> usize {
     let Some(name) = section.required::<String>("class", faults) else { return 0 };
     names.get(&name).copied().unwrap_or_else(|| {
@@ -218,15 +253,18 @@ fn class_of(section: &Section<'_>, names: &HashMap<String, usize>, faults: &mut 
     })
 }
 
-/// The pattern, tried by itself, so that a bad one is named.
-fn pattern_of(section: &Section<'_>, faults: &mut Faults) -> Option<String> {
+/// The pattern as it is used, and compiled by itself, so that a bad one is named.
+fn pattern_of(section: &Section<'_>, faults: &mut Faults) -> Option<(String, Regex)> {
     let pattern = section.required::<String>("pattern", faults)?;
     // ASCII forms: messages are technical, and a Unicode `\b` takes the slow engine on text that is not ASCII.
     let ascii = pattern.replace(r"\d", "[0-9]").replace(r"\b", r"(?-u:\b)");
-    if let Err(error) = RegexBuilder::new(&ascii).dot_matches_new_line(true).build() {
-        faults.add(section.place("pattern"), error);
+    match RegexBuilder::new(&ascii).dot_matches_new_line(true).build() {
+        Ok(compiled) => Some((ascii, compiled)),
+        Err(error) => {
+            faults.add(section.place("pattern"), error);
+            None
+        }
     }
-    Some(ascii)
 }
 
 /// Whether a text that matches may hold anything but fixed words and numbers.

@@ -1,8 +1,10 @@
 //! `models/scopes.toml`: scope name → read, write, admin.
 //!
-//! A small pattern language (exact, prefix, suffix, segment), explained in the file's own head, and no guessing beyond
-//! it. Reads TOML text, gives a [`ScopeModel`] or every fault. Cost of a question: one hash lookup a way, a scan over the
-//! few prefixes and suffixes.
+//! A small pattern language (exact, prefix, suffix, verb, segment, family), explained in the file's own head, and no
+//! guessing beyond it. Reads TOML text, gives a [`ScopeModel`] or every fault. A name is one text as it comes: a
+//! permission of Cloudflare has spaces in it, and splitting lists is the decoder's work.
+//!
+//! Cost of a question: one hash lookup a way or part of the name, a scan over the few prefixes and suffixes.
 
 use std::collections::HashMap;
 
@@ -10,7 +12,7 @@ use super::super::model::{self, Faults, ModelError, Section};
 use super::ScopeTier;
 
 /// The model that the program carries.
-const BUILTIN: &str = include_str!("../../../models/scopes.toml");
+const BUILTIN_TEXT: &str = include_str!("../../../models/scopes.toml");
 
 /// The knowledge that scopes are tiered with. Immutable; made once, shared by reference.
 #[derive(Debug, Clone, Default)]
@@ -19,8 +21,13 @@ pub struct ScopeModel {
     exact: HashMap<String, ScopeTier>,
     prefix: Vec<(String, ScopeTier)>,
     suffix: Vec<(String, ScopeTier)>,
+    verb: HashMap<String, ScopeTier>,
     segment: HashMap<String, ScopeTier>,
+    family: Vec<(String, ScopeTier)>,
 }
+
+/// The ways to give names a tier, in the order in which they are tried.
+const WAYS: [&str; 6] = ["exact", "prefix", "suffix", "verb", "segment", "family"];
 
 impl ScopeModel {
     /// Reads a model; all faults of it at once.
@@ -30,32 +37,34 @@ impl ScopeModel {
         let mut faults = Faults::default();
         file.only(&["version", "scope"], &mut faults);
         let version = file.required("version", &mut faults).unwrap_or_default();
-        let mut ways: [HashMap<String, ScopeTier>; 4] = Default::default();
+        let mut ways: [HashMap<String, ScopeTier>; WAYS.len()] = Default::default();
         for section in file.sections("scope", &mut faults) {
-            section.only(&["tier", "exact", "prefix", "suffix", "segment"], &mut faults);
+            section.only(&["tier", "exact", "prefix", "suffix", "verb", "segment", "family"], &mut faults);
             let tier = section.required("tier", &mut faults).unwrap_or_default();
             if matches!(tier, ScopeTier::None | ScopeTier::Unknown) {
                 faults.add(section.place("tier"), "read, write or admin is needed");
             }
-            for (way, known) in ["exact", "prefix", "suffix", "segment"].into_iter().zip(&mut ways) {
+            for (way, known) in WAYS.into_iter().zip(&mut ways) {
                 for name in section.optional::<Vec<String>>(way, &mut faults).unwrap_or_default() {
                     add(&section, way, known, (name, tier), &mut faults);
                 }
             }
         }
-        let [exact, prefix, suffix, segment] = ways;
+        let [exact, prefix, suffix, verb, segment, family] = ways;
         faults.into_result(Some(Self {
             version,
             exact,
             prefix: longest_first(prefix),
             suffix: longest_first(suffix),
+            verb,
             segment,
+            family: longest_first(family),
         }))
     }
 
     /// The model that the program carries. A test holds that it has no fault.
     pub fn builtin() -> Result<Self, ModelError> {
-        Self::parse(BUILTIN)
+        Self::parse(BUILTIN_TEXT)
     }
 
     /// The model's version, stamped on alerts.
@@ -66,11 +75,32 @@ impl ScopeModel {
     /// How far one scope reaches; [`ScopeTier::Unknown`] when nothing in the model matches.
     pub fn tier(&self, scope: &str) -> ScopeTier {
         let name = scope.to_lowercase();
-        let starts = || self.prefix.iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, tier)| *tier);
+        let starts = |known: &[(String, ScopeTier)]| {
+            known.iter().find(|(prefix, _)| name.starts_with(prefix.as_str())).map(|(_, tier)| *tier)
+        };
         let ends = || self.suffix.iter().find(|(suffix, _)| name.ends_with(suffix)).map(|(_, tier)| *tier);
-        let segments = || name.rsplit(['.', ':', '/', '_', '-', ' ']).find_map(|part| self.segment.get(part).copied());
-        self.exact.get(&name).copied().or_else(starts).or_else(ends).or_else(segments).unwrap_or(ScopeTier::Unknown)
+        let verbs = || action_words(scope).find_map(|word| self.verb.get(&word.to_lowercase()).copied());
+        let segments =
+            || name.rsplit(['.', ':', '/', '=', '_', '-', ' ']).find_map(|part| self.segment.get(part).copied());
+        let known = self.exact.get(&name).copied().or_else(|| starts(&self.prefix)).or_else(ends);
+        known.or_else(verbs).or_else(segments).or_else(|| starts(&self.family)).unwrap_or(ScopeTier::Unknown)
     }
+}
+
+/// The words of the action of an AWS-like name: `Get`, `Object` of `s3:GetObject`; none where the name is not of that
+/// form (a service in small letters, one colon, an action that starts with a capital).
+fn action_words(scope: &str) -> impl Iterator<Item = &str> {
+    let is_service = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    let action = scope.split_once(':').filter(|(service, action)| is_service(service) && !action.contains(':'));
+    let action = action.map_or("", |(_, action)| action);
+    let action = if action.starts_with(|c: char| c.is_ascii_uppercase()) { action } else { "" };
+    let mut rest = action;
+    std::iter::from_fn(move || {
+        let end = rest.char_indices().skip(1).find(|(_, c)| !c.is_ascii_lowercase()).map_or(rest.len(), |(at, _)| at);
+        let (word, behind) = rest.split_at_checked(end).filter(|(word, _)| !word.is_empty())?;
+        rest = behind;
+        Some(word)
+    })
 }
 
 fn add(
@@ -94,3 +124,6 @@ fn longest_first(patterns: HashMap<String, ScopeTier>) -> Vec<(String, ScopeTier
     patterns.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
     patterns
 }
+
+#[cfg(test)]
+mod tests;

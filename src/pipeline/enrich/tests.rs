@@ -114,64 +114,6 @@ fn neighbours_share_a_prefix_and_strangers_do_not() {
 
 static BUILTIN: std::sync::LazyLock<ScopeModel> = std::sync::LazyLock::new(|| ScopeModel::builtin().unwrap());
 
-fn check_tier(scope: &str, expected: ScopeTier) {
-    assert_eq!(BUILTIN.tier(scope), expected, "{scope}");
-}
-
-#[test]
-fn scopes_of_the_known_issuers_have_their_tier() {
-    for read in [
-        "openid",
-        "orders:read",
-        "read:orders",
-        "orders.read",
-        "User.Read",
-        "User.Read.All",
-        "okta.users.read",
-        "okta.users.read.self",
-        "read:org",
-        "repo:status",
-        "Zone Read",
-        "admin:read",
-        "Directory.Read.All",
-        "read_api",
-        "https://graph.microsoft.com/Mail.Read",
-    ] {
-        check_tier(read, ScopeTier::Read);
-    }
-    for write in [
-        "repo",
-        "orders:write",
-        "write:packages",
-        "orders.delete",
-        "Files.ReadWrite.All",
-        "Mail.Send",
-        "Logs Edit",
-        "Workers Scripts Write",
-        "okta.users.manage.self",
-        "delete:packages",
-    ] {
-        check_tier(write, ScopeTier::Write);
-    }
-    for admin in [
-        "admin",
-        "admin:org",
-        "orders:admin",
-        "okta.users.manage",
-        "RoleManagement.ReadWrite.Directory",
-        "Account API Tokens Write",
-        "site_admin",
-        "*",
-        "orders:*",
-        "admin:write",
-    ] {
-        check_tier(admin, ScopeTier::Admin);
-    }
-    for unknown in ["", "orders", "administer-not", "readme", "überall", "\u{0}"] {
-        check_tier(unknown, ScopeTier::Unknown);
-    }
-}
-
 fn use_of(scopes: &[&str]) -> TokenUse {
     let facts = TokenFacts {
         id_hash: Some(Cow::Borrowed("3c9e35f612df94a6")),
@@ -187,8 +129,17 @@ fn scopes_are_a_sorted_set_and_the_highest_tier_counts() {
     assert_eq!((used.tier, used.scopes.as_ref()), (ScopeTier::Write, "openid orders:write zebra"));
     assert_eq!(used.scopes, use_of(&["zebra", "openid", "orders:write"]).scopes);
     assert_eq!(use_of(&[]).tier, ScopeTier::None);
-    assert_eq!(use_of(&["zebra"]).tier, ScopeTier::Unknown);
+    assert_eq!((use_of(&["zebra"]).tier, use_of(&["zebra"]).scopes.as_ref()), (ScopeTier::Unknown, "zebra"));
+    assert_eq!(use_of(&["zebra", "openid"]).tier, ScopeTier::Read, "what is known counts");
     assert!(!format!("{used:?}").contains("3c9e35f612df94a6"), "the producer's hash is not kept");
+}
+
+#[test]
+fn a_name_with_spaces_is_one_name() {
+    let used =
+        use_of(&["Workers Scripts Write", "Access: Organizations, Identity Providers, and Groups Read", "DNS Read"]);
+    let names = "Access: Organizations, Identity Providers, and Groups Read; DNS Read; Workers Scripts Write";
+    assert_eq!((used.tier, used.scopes.as_ref()), (ScopeTier::Write, names));
 }
 
 #[test]

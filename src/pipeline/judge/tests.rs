@@ -7,10 +7,10 @@ use super::normal::{Crowd, Item, Normal, Trust};
 use super::*;
 use crate::pipeline::alert::Verdict;
 use crate::pipeline::classify::{Bucket, Classified, Surface};
-use crate::pipeline::enrich::{AddressKind, Network};
+use crate::pipeline::enrich::{AddressKind, Network, ScopeTier};
 use crate::pipeline::event::{Position, RecoveryOutcome, ShapeId};
 use crate::pipeline::fingerprint::{FieldTrait, Format, Parse, Sketch, Traits, ValueKind, chars, marks};
-use crate::pipeline::observation::Source;
+use crate::pipeline::observation::{Source, TokenUse};
 
 fn keyed(n: u64) -> Id {
     let x = n.wrapping_add(0x9E37_79B9_7F4A_7C15).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -169,8 +169,72 @@ fn secondary_panics_bear_no_evidence() {
     }
     record.close_epoch(&model, Millis((AFTER + 20) * 1_000));
     let actor = mutated(999, 0, 0).actor;
-    let bits = record.actors().find(|(id, _)| **id == actor).map(|(_, conduct)| conduct.centibits());
-    assert_eq!((bits, record.current_suspects().len()), (Some(0), 0));
+    let known = record.actors().any(|(id, _)| *id == actor);
+    assert_eq!((known, record.current_suspects().len()), (false, 0));
+}
+
+/// What 50 addresses send into a poisoned lock: odd payloads over many routes and sites, with refused tokens.
+fn storm(second: i64) -> Vec<Observation<'static>> {
+    let mut storm = Vec::new();
+    for n in 0..1_000 {
+        let who = 2_000 + n % 50;
+        let mut o = mutated(who, n, second + i64::try_from(n / 10).unwrap());
+        o.cell.route = keyed(70_000 + n % 23);
+        o.cell.site = keyed(80_000 + n % 7);
+        o.source.network.asn = Some(u32::try_from(n).unwrap());
+        o.token =
+            Some(TokenUse { id: Some(keyed(n)), valid: Some(false), tier: ScopeTier::Admin, scopes: Arc::from("*") });
+        o.panic = Arc::new(Classified {
+            class: "mutex_poison".to_owned(),
+            secondary: true,
+            surface: Surface::StateInvariant,
+            ..(*o.panic).clone()
+        });
+        storm.push(o);
+    }
+    storm
+}
+
+#[test]
+fn a_storm_of_consequences_makes_nobody_a_suspect_and_teaches_nothing() {
+    let (mut record, model) = (Record::default(), model());
+    ordinary_day(&mut record, &model);
+    let mut cause = honest(1, 900_000, AFTER);
+    cause.isolate = Some(keyed(1));
+    record.observe(&cause);
+    record.close_epoch(&model, Millis(AFTER * 1_000));
+    let told = |record: &Record| format!("{:?}", record.actors().collect::<Vec<_>>());
+    let before = told(&record);
+    for (n, o) in storm(AFTER + 1).iter().enumerate() {
+        record.observe(o);
+        if n % 100 == 99 {
+            record.close_epoch(&model, o.time);
+            assert!(record.current_suspects().is_empty(), "after {n}");
+        }
+    }
+    assert!(told(&record) == before, "somebody is told of, or told of otherwise");
+}
+
+#[test]
+fn a_suspects_consequences_add_nothing_to_its_share() {
+    let (mut record, model) = (Record::default(), model());
+    ordinary_day(&mut record, &model);
+    for n in 0..40 {
+        record.observe(&mutated(2_000 + u64::try_from(n % 4).unwrap(), u64::try_from(n).unwrap(), AFTER + n));
+    }
+    record.close_epoch(&model, Millis((AFTER + 40) * 1_000));
+    let suspects: Vec<Actor> = record.current_suspects().keys().copied().collect();
+    assert!(!suspects.is_empty());
+    let told = |record: &Record| {
+        let ledgers = suspects.iter().map(|actor| record.ledger(actor).map(|(cell, _)| *cell).collect::<Vec<_>>());
+        (ledgers.collect::<Vec<_>>(), format!("{:?}", record.current_suspects()))
+    };
+    let before = told(&record);
+    for o in &storm(AFTER + 41) {
+        record.observe(o);
+    }
+    record.close_epoch(&model, Millis((AFTER + 150) * 1_000));
+    assert!(told(&record) == before, "a share or the points changed");
 }
 
 #[test]
