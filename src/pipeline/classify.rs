@@ -8,10 +8,11 @@
 //! Free text is `custom` and never guessed. No recursion: nested errors are found by searching the printed error once.
 //!
 //! Limits: [`EXAMINED_BYTES_MAX`] bytes of a message are looked at, [`MASKED_BYTES_MAX`] are kept. Cost: two passes of a
-//! lazy DFA, some 2 µs; a remembered message costs one lookup, some 50 ns.
+//! lazy DFA, 1 to 3 µs, 10 µs where no message is like another; a remembered message costs one lookup, some 50 ns.
 //!
 //! What cannot be told: a program that puts input at the start of a message (`panic!("{input}")`) lets its sender choose
 //! the class, and one that ends a free text with raw input lets it claim to be a consequence (`: PoisonError { .. }`).
+//! A consequence that anyhow prints below `Caused by:` is not told: raw input with line feeds could say the same.
 
 mod hollow;
 mod mask;

@@ -350,9 +350,9 @@ fn of_the_labelled_messages_at_least_99_in_100_get_their_class() {
 
 #[test]
 fn only_consequences_are_secondary() {
-    let model = builtin();
     const CONSEQUENCES: [&str; 5] =
         ["mutex_poison", "once_poison", "poll_after_panic", "child_panic", "module_terminated"];
+    let model = builtin();
     for row in labelled(FIXTURES).iter().chain(&labelled(WORDINGS)) {
         let found = classify(model, &row.message);
         assert_eq!(found.secondary, CONSEQUENCES.contains(&row.class), "{}: {}", row.name, row.message);
@@ -406,9 +406,7 @@ proptest! {
 #[test]
 fn a_chain_of_causes_is_found_to_its_root() {
     let mut chain = "called `Result::unwrap()` on an `Err` value: handle request\n\nCaused by:\n".to_owned();
-    for n in 0..40 {
-        chain.push_str(&format!("{n:>5}: step number {n}\n"));
-    }
+    chain.extend((0..40).map(|n| format!("{n:>5}: step number {n}\n")));
     assert_eq!(classify(builtin(), &chain).class, "result_err");
     chain.push_str("   40: invalid digit found in string");
     assert!(chain.len() < EXAMINED_BYTES_MAX);

@@ -14,7 +14,7 @@ fn check(read: &[&str], write: &[&str], admin: &[&str], unknown: &[&str]) {
     }
 }
 
-/// RFC 6749 §3.3 names nothing; OpenID Connect Core §5.4 and §11 do.
+/// RFC 6749 §3.3 names nothing; `OpenID` Connect Core §5.4 and §11 do.
 #[test]
 fn plain_oauth_scopes() {
     check(
