@@ -189,6 +189,7 @@ fn observe<'a>(keys: &Keys, position: Position<'a>, event: PanicEvent<'a>, found
         expected: None,
         route,
         site: site_text,
+        line: event.panic.line,
         release: event.release.clone().map(|release| shown(release, NAME_BYTES_MAX)),
         panic,
         recovery: event.recovery,

@@ -97,6 +97,8 @@ pub struct Observation<'a> {
     pub route: Cow<'a, str>,
     /// Site in words: `function (file)`, neutralised.
     pub site: Arc<str>,
+    /// Line of the panic in its file, from 1; no part of the site, since it moves with each release.
+    pub line: Option<u32>,
     /// Release.
     pub release: Option<Cow<'a, str>>,
 

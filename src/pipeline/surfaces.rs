@@ -115,6 +115,8 @@ pub struct SurfaceCounts {
     pub status_classes: [u64; 9],
     /// Routes.
     pub routes: KeyedSet<ROUTES_KEPT>,
+    /// The line that the latest event with one names, and when that was: lines move with each release.
+    pub line: Option<(Millis, u32)>,
 }
 
 impl Default for SurfaceCounts {
@@ -127,6 +129,7 @@ impl Default for SurfaceCounts {
             statuses: KeyedCounts::default(),
             status_classes: [0; 9],
             routes: KeyedSet::default(),
+            line: None,
         }
     }
 }
@@ -147,6 +150,7 @@ impl SurfaceCounts {
             }
         }
         self.routes.insert(o.cell.route);
+        self.line = self.line.max(o.line.map(|line| (o.time, line)));
     }
 
     /// Adds all of another row.
@@ -160,6 +164,7 @@ impl SurfaceCounts {
         }
         self.statuses.merge(&other.statuses);
         self.routes.merge(&other.routes);
+        self.line = self.line.max(other.line);
     }
 
     /// Events with an outcome.

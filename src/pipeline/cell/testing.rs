@@ -75,6 +75,7 @@ pub(crate) fn event(n: u64, cell: CellKey) -> Observation<'static> {
         retry_succeeded: Some(n.is_multiple_of(7)),
         latency_ms: Some(u32::try_from(n * n % 5000).unwrap()),
         isolate: None,
+        line: u32::try_from(n % 900).ok(),
         format: Format::Json,
         coarse: u16::try_from(n % 100).unwrap(),
         sketch: Sketch([u8::try_from(n % 256).unwrap(); 64]),

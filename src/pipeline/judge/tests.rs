@@ -70,6 +70,7 @@ fn honest(who: u64, n: u64, second: i64) -> Observation<'static> {
         retry_succeeded: None,
         latency_ms: None,
         isolate: None,
+        line: None,
         format: Format::Json,
         coarse: 0,
         sketch: Sketch([0; 64]),

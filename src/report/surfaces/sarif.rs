@@ -1,8 +1,7 @@
 //! The inventory as SARIF 2.1.0 (OASIS Standard, 27 March 2020), for code hosts.
 //!
 //! One rule for each class of panic, whose help is the replacement in two phases; one result for each site and class,
-//! over all releases, with `occurrenceCount`. A site carries no line by design (lines move with each release), so a
-//! result has a file, and no region. What comes from producers stands in property bags, in a percent-encoded URI and in
+//! over all releases, with `occurrenceCount`. Its line is that of the latest panic: lines move with each release. What comes from producers stands in property bags, in a percent-encoded URI and in
 //! a logical location; messages are made of numbers and the model's own words, with the characters that SARIF gives a
 //! meaning (§3.11.5, §3.11.6) escaped.
 
@@ -14,6 +13,7 @@ use super::place::SitePlace;
 use super::row::{Contradictions, Releases, Row};
 use super::{Explained, Knowledge, became, explained};
 use crate::pipeline::classify::Surface;
+use crate::pipeline::event::Millis;
 use crate::pipeline::surfaces::SurfaceCounts;
 use crate::pipeline::surfaces::replacements::surface_name;
 use crate::report::sheet::printable;
@@ -173,18 +173,21 @@ fn result(finding: &Finding<'_>, said: &Explained, rule: usize) -> Value {
         "occurrenceCount": finding.counts.n,
         "properties": properties,
     });
-    if let (Some(location), Value::Object(result)) = (location(&place), &mut result) {
+    if let (Some(location), Value::Object(result)) = (location(&place, finding.counts.line), &mut result) {
         result.insert("locations".to_owned(), json!([location]));
     }
     result
 }
 
 /// Where it is, as far as that is known.
-fn location(place: &SitePlace) -> Option<Value> {
+fn location(place: &SitePlace, line: Option<(Millis, u32)>) -> Option<Value> {
     let mut location = Map::new();
     if let Some(uri) = &place.uri {
-        let artifact = json!({"artifactLocation": {"uri": uri, "uriBaseId": "%SRCROOT%"}});
-        location.insert("physicalLocation".to_owned(), artifact);
+        let mut physical = json!({"artifactLocation": {"uri": uri, "uriBaseId": "%SRCROOT%"}});
+        if let (Some((_, line)), Value::Object(physical)) = (line.filter(|(_, line)| *line > 0), &mut physical) {
+            physical.insert("region".to_owned(), json!({"startLine": line}));
+        }
+        location.insert("physicalLocation".to_owned(), physical);
     }
     if let Some(function) = &place.function {
         let function = json!([{"fullyQualifiedName": printable(function), "kind": "function"}]);
