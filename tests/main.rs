@@ -67,6 +67,9 @@ mod hec_client_live;
 /// The Kafka edge on Apache Kafka itself, where one is told of: see `tests/servers`.
 #[cfg(test)]
 mod kafka_live;
+/// The producers of `deploy/producers` on a real broker: real panics of theirs as clusters and alerts.
+#[cfg(test)]
+mod producers_live;
 /// Every way in which OpenSearch and Elasticsearch refuse, provoked on the servers themselves.
 #[cfg(test)]
 mod refusals_live;

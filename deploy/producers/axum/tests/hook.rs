@@ -1,5 +1,7 @@
 //! The hook beside others: in a program of its own, since a hook belongs to the whole process.
 
+#![expect(clippy::panic, reason = "its handler panics to be caught")]
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::Router;

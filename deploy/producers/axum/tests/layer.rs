@@ -1,5 +1,7 @@
 //! The layer as a service meets it: requests in, answers and events out, each event valid against the contract.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;

@@ -16,7 +16,7 @@ const QUEUE_WAIT: Duration = Duration::from_millis(100);
 const FLUSH_WAIT: Duration = Duration::from_secs(10);
 
 /// A producer that neither loses nor doubles a record while the brokers are away for some minutes.
-pub fn producer(brokers: &str) -> Result<FutureProducer, KafkaError> {
+pub(crate) fn producer(brokers: &str) -> Result<FutureProducer, KafkaError> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers).set("enable.idempotence", "true").set("compression.type", "zstd");
     // Events are small and rare: what is full first is this bound, not the memory.
@@ -25,7 +25,7 @@ pub fn producer(brokers: &str) -> Result<FutureProducer, KafkaError> {
 }
 
 /// Sends until the last layer is gone; how many records the brokers took over.
-pub async fn send(producer: FutureProducer, topic: String, mut events: Receiver<Event>) -> usize {
+pub(crate) async fn send(producer: FutureProducer, topic: String, mut events: Receiver<Event>) -> usize {
     let mut n_sent = 0;
     while let Some(Event { key, json }) = events.recv().await {
         let headers = OwnedHeaders::new()

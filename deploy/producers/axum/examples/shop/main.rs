@@ -17,16 +17,21 @@
 
 mod kafka;
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Path, Query, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use http_body::Frame;
 use panic_events::{Facts, PanicLayer, Settings, TokenKey};
 use serde_json::{Value, json};
 
@@ -86,19 +91,23 @@ async fn told_to_stop() {
 
 /// Stands for whatever checks tokens in your service: it alone knows who they belong to and what they may do.
 async fn identify(State(shop): State<Shop>, request: Request, next: Next) -> Response {
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     if let Some(facts) = Facts::current() {
-        if let Some(token) = header("authorization").and_then(|value| value.strip_prefix("Bearer ")) {
-            let scopes =
-                if token.starts_with("admin") { vec!["orders:admin"] } else { vec!["orders:read", "orders:write"] };
-            let scopes = scopes.into_iter().map(str::to_owned).collect();
-            facts.token(shop.token_key.name("https://login.example", token), scopes, true);
-        }
-        if let Some(attempt) = header("x-attempt").and_then(|attempt| attempt.parse().ok()) {
-            facts.attempt(attempt);
-        }
+        note(&shop, request.headers(), &facts);
     }
     next.run(request).await
+}
+
+fn note(shop: &Shop, headers: &HeaderMap, facts: &Facts) {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(token) = header("authorization").and_then(|value| value.strip_prefix("Bearer ")) {
+        let scopes: &[&str] =
+            if token.starts_with("admin") { &["orders:admin"] } else { &["orders:read", "orders:write"] };
+        let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+        facts.token(shop.token_key.name("https://login.example", token), scopes, true);
+    }
+    if let Some(attempt) = header("x-attempt").and_then(|attempt| attempt.parse().ok()) {
+        facts.attempt(attempt);
+    }
 }
 
 /// Trusts that a body is JSON and has what it should.
@@ -123,7 +132,7 @@ async fn product(Path(number): Path<usize>) -> &'static str {
 }
 
 /// Trusts that eight bytes end between two letters.
-async fn search(Query(query): Query<std::collections::BTreeMap<String, String>>) -> String {
+async fn search(Query(query): Query<BTreeMap<String, String>>) -> String {
     let words = query.get("q").map_or("", String::as_str);
     format!("nothing like {}", if words.len() > 8 { &words[..8] } else { words })
 }
@@ -137,7 +146,7 @@ async fn coupon(State(shop): State<Shop>, body: String) -> StatusCode {
 }
 
 /// Trusts a task of its own.
-async fn report(Query(query): Query<std::collections::BTreeMap<String, String>>) -> String {
+async fn report(Query(query): Query<BTreeMap<String, String>>) -> String {
     let days = query.get("days").cloned().unwrap_or_default();
     let work = async move { 365 / days.parse::<u32>().unwrap_or_default() };
     let task = match Facts::current() {
@@ -149,22 +158,30 @@ async fn report(Query(query): Query<std::collections::BTreeMap<String, String>>)
 
 /// Panics when half of the answer is with the client.
 async fn export() -> Response {
-    let lines = [Some("chair"), Some("table"), None];
-    let mut lines = lines.into_iter();
-    Body::new(Lines(move || lines.next().map(|line| Bytes::from(line.unwrap())))).into_response()
+    let mut lines = [Some("chair"), Some("table"), None].into_iter();
+    let next = move || lines.next().map(|line| Bytes::from(line.unwrap()));
+    Body::new(Lines { next, is_due: false }).into_response()
 }
 
-/// A body of lines.
-struct Lines<F>(F);
+/// A body of lines, each of which has to be waited for.
+struct Lines<F> {
+    next: F,
+    is_due: bool,
+}
 
-impl<F: FnMut() -> Option<Bytes> + Unpin> axum::body::HttpBody for Lines<F> {
+impl<F: FnMut() -> Option<Bytes> + Unpin> HttpBody for Lines<F> {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Infallible;
 
     fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
-        std::task::Poll::Ready((self.0)().map(|line| Ok(http_body::Frame::data(line))))
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.is_due = !self.is_due;
+        if self.is_due {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready((self.next)().map(|line| Ok(Frame::data(line))))
     }
 }
