@@ -2,3 +2,4 @@
 //! out of the service as clusters and alerts. `PANICSIFT_TEST_KAFKA=host:port` names a broker.
 
 mod axum;
+mod collector;

@@ -1,5 +1,5 @@
 // Tail Worker: forwards the trace items that tell of a panic to Kafka, through an HTTP bridge (Workers cannot speak
-// Kafka's protocol). panicsift reads the items as they are: carrier `cloudflare-tail`.
+// Kafka's protocol). panicsift reads the items as they are: carrier `cloudflare_tail`.
 //
 // A filter on `outcome` alone is not enough: a panic in `ctx.waitUntil` or `spawn_local` has outcome `ok`, and outcome
 // `exception` is also an ordinary JavaScript error. So each sign of a panic is looked for.
