@@ -42,6 +42,9 @@ mod mock_broker;
 /// Alerts that wait or were refused, and what an operator does to them beside a lane that runs.
 #[cfg(test)]
 mod outbox;
+/// What the example producers wrote when they ran, held against the contract.
+#[cfg(test)]
+mod producers;
 /// The cluster report over a store and after a replay: its forms, its sums, what a sender chose in it.
 #[cfg(test)]
 mod report;
