@@ -42,6 +42,9 @@ mod mock_broker;
 /// Alerts that wait or were refused, and what an operator does to them beside a lane that runs.
 #[cfg(test)]
 mod outbox;
+/// What the example producers wrote when they ran, held against the contract.
+#[cfg(test)]
+mod producers;
 /// The cluster report over a store and after a replay: its forms, its sums, what a sender chose in it.
 #[cfg(test)]
 mod report;
@@ -70,6 +73,9 @@ mod hec_client_live;
 /// The Kafka edge on Apache Kafka itself, where one is told of: see `tests/servers`.
 #[cfg(test)]
 mod kafka_live;
+/// The producers of `deploy/producers` on a real broker: real panics of theirs as clusters and alerts.
+#[cfg(test)]
+mod producers_live;
 /// Every way in which OpenSearch and Elasticsearch refuse, provoked on the servers themselves.
 #[cfg(test)]
 mod refusals_live;

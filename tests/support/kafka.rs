@@ -204,7 +204,8 @@ pub(crate) fn read_back(brokers: &str, topic: &str) -> Vec<Stored> {
             headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect()
         });
         stored.push(Stored {
-            key: String::from_utf8(message.key().unwrap_or_default().to_vec()).unwrap(),
+            // Some producers key by a hash, which is no text.
+            key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
             value: message.payload().unwrap_or_default().to_vec(),
             headers,
         });
