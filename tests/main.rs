@@ -9,6 +9,9 @@ mod support;
 /// Every kind of bad input beside good records: named with its place, and the good ones are processed.
 #[cfg(test)]
 mod bad_input;
+/// Every carrier by its captures: told apart, and through the whole service to a cluster.
+#[cfg(test)]
+mod carriers;
 /// The binary as a user meets it: help, exit codes, faults, schemas, completions, manual pages, closed pipes.
 #[cfg(test)]
 mod cli;

@@ -25,19 +25,25 @@ pub(crate) struct Solo {
 impl Solo {
     /// `dead_letters` is TOML for that table.
     pub(crate) fn new(dead_letters: &str) -> Self {
+        Self::over(&["panics"], "", dead_letters)
+    }
+
+    /// The same over other topics; `feeds` is TOML for `[source]`.
+    pub(crate) fn over(topics: &[&str], feeds: &str, dead_letters: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let broker = EmbeddedBroker::start().unwrap();
-        broker.create_topic("panics", N_PARTITIONS).unwrap();
+        topics.iter().for_each(|topic| broker.create_topic(topic, N_PARTITIONS).unwrap());
         // Free now; nobody else takes it within the moment until the service does.
         let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let toml = format!(
             r#"
 [source]
 brokers = ["{}"]
-topics = ["panics"]
+topics = {topics:?}
 group = "solo"
 offset_reset = "earliest"
 batch_wait_ms = 50
+{feeds}
 [source.librdkafka]
 "group.protocol" = "consumer"
 "fetch.wait.max.ms" = "10"
@@ -71,6 +77,12 @@ path = "alerts.jsonl"
     pub(crate) fn send(&self, records: &[Vec<u8>]) {
         let values = records.iter().map(Vec::as_slice);
         self.broker.produce_all(("panics", N_PARTITIONS), values, |_| 0, |_| {}).unwrap();
+    }
+
+    /// Puts records into the first partition of a topic, in their order.
+    pub(crate) fn send_in_order(&self, topic: &str, records: &[Vec<u8>]) {
+        let values = records.iter().map(Vec::as_slice);
+        self.broker.produce_all((topic, 1), values, |_| 0, |_| {}).unwrap();
     }
 
     fn start(&self) -> Child {
