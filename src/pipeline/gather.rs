@@ -97,7 +97,7 @@ impl Gather {
                 self.requests.event(place, ray, event, until, desk);
                 true
             }
-            Piece::Line(line) => self.lines.line(place, line, (&mut self.now, policy.lines_wait_millis), desk),
+            Piece::Line(line) => self.lines.line(&place, line, (&mut self.now, policy.lines_wait_millis), desk),
             Piece::Request { ray, facts } => {
                 self.now = self.now.max(facts.time);
                 let until = self.now.plus(policy.join_wait_millis);

@@ -131,9 +131,8 @@ impl LogText<'_> {
 pub(super) fn read<'a>(payload: &'a [u8], find: &mut Find<'_, 'a>) -> Result<(), Refusal> {
     let broker_time = find.record().broker_time;
     if !WORDS.iter().any(|word| word.find(payload).is_some()) {
-        if !payload.trim_ascii().is_empty() {
-            find.piece(Piece::Line(LogLine::Unread { payload, broker_time }));
-        }
+        // An empty line may be one of a message.
+        find.piece(Piece::Line(LogLine::Unread { payload, broker_time }));
         return Ok(());
     }
     let mut texts = envelope::open(payload)?;

@@ -68,10 +68,9 @@ struct Process {
     n_bytes: usize,
 }
 
-/// The time, and until when waits what came now.
+/// Until when waits what came now.
 #[derive(Debug, Clone, Copy)]
 struct When {
-    now: Millis,
     until: Millis,
 }
 
@@ -82,6 +81,8 @@ struct Origin<'l> {
     seed: Option<&'l PanicEvent<'static>>,
     when: When,
     n_events: u32,
+    /// Whether the envelope names the service, which no line may change then.
+    is_named: bool,
 }
 
 impl Origin<'_> {
@@ -100,7 +101,7 @@ impl Lines {
     /// Takes a record's lines; whether they were of use. Event time passes to theirs.
     pub(super) fn line(
         &mut self,
-        place: Place,
+        place: &Place,
         line: LogLine<'_>,
         (now, wait): (&mut Millis, i64),
         desk: &mut Desk<'_>,
@@ -110,11 +111,11 @@ impl Lines {
             LogLine::Unread { payload, broker_time } => {
                 let mut is_used = false;
                 for text in text::open(payload, broker_time) {
-                    is_used |= self.text(&place, text, (now, wait), desk);
+                    is_used |= self.text(place, text, (now, wait), desk);
                 }
                 is_used
             }
-            LogLine::Read(text) => self.text(&place, *text, (now, wait), desk),
+            LogLine::Read(text) => self.text(place, *text, (now, wait), desk),
         }
     }
 
@@ -135,7 +136,7 @@ impl Lines {
             return false;
         }
         self.n_taken += 1;
-        let when = When { now: *now, until: now.plus(wait) };
+        let when = When { until: now.plus(wait) };
         let process = self.processes.entry(self.key.as_str().into()).or_default();
         process.touched = self.n_taken;
         process.expire(*now, desk);
@@ -216,7 +217,7 @@ impl Process {
         let at = self.stream(&text.stream, desk);
         let Some((_, stream)) = self.streams.get_mut(at) else { return false };
         let mut seed = text.seed.map(|seed| seed.into_owned());
-        let mut words = text.text;
+        let (mut words, is_named) = (text.text, text.service.is_some());
         let mut first = place.clone();
         if text.is_partial || stream.is_partial() {
             match stream.join(&words, (place, seed.take(), when), text.is_partial, desk) {
@@ -224,10 +225,10 @@ impl Process {
                 None => return true,
             }
         }
-        let mut origin = Origin { place: &first, seed: seed.as_ref(), when, n_events: 0 };
+        let mut origin = Origin { place: &first, seed: seed.as_ref(), when, n_events: 0, is_named };
         let mut is_used = false;
-        let n_lines = if words.ends_with('\n') { words.lines().count() } else { usize::MAX };
-        for line in words.lines().take(n_lines.min(LINES_MAX)) {
+        let empty = words.is_empty().then_some("");
+        for line in words.lines().chain(empty).take(LINES_MAX) {
             is_used |= self.line(at, line, &mut origin, desk);
         }
         while self.told.len() > TOLD_MAX {
@@ -305,7 +306,7 @@ impl Process {
         let done = self.streams.get_mut(at).map(|(_, stream)| stream.end_written()).unwrap_or_default();
         self.settle_all(done, desk);
         let Some(event) = origin.event() else { return false };
-        if let Some(telling) = Telling::json(event, told, origin.place, origin.when.until) {
+        if let Some(telling) = Telling::json((event, origin.is_named), told, origin.place, origin.when.until) {
             self.tell(telling, desk);
         }
         true
@@ -358,12 +359,11 @@ impl Process {
 
     /// Joins what is told to what was told of the same panic, or keeps it.
     fn tell(&mut self, telling: Telling, desk: &mut Desk<'_>) {
-        match self.told.iter_mut().find(|known| known.is_of(&telling)) {
-            Some(known) => known.join(telling),
-            None => {
-                desk.held.hold(telling.place());
-                self.told.push(telling);
-            }
+        if let Some(known) = self.told.iter_mut().find(|known| known.is_of(&telling)) {
+            known.join(telling);
+        } else {
+            desk.held.hold(telling.place());
+            self.told.push(telling);
         }
     }
 }

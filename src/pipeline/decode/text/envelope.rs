@@ -19,7 +19,7 @@ use crate::pipeline::decode::Refusal;
 use crate::pipeline::event::{Millis, Reason};
 
 /// Most objects of one record: agents send some hundreds at once.
-pub const ITEMS_MAX: usize = 4_096;
+const ITEMS_MAX: usize = 4_096;
 
 /// Most bytes of a name of pod, unit, host or file.
 const NAME_BYTES_MAX: usize = 256;
@@ -35,9 +35,8 @@ const LINE_KEYS: [&str; 6] = ["fields", "panic.payload", "panic_event", "panic",
 /// Errors: JSON that breaks.
 pub(super) fn open(payload: &[u8]) -> Result<Vec<LogText<'_>>, Refusal> {
     let body = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
-    let text = match std::str::from_utf8(body) {
-        Ok(text) => text,
-        Err(_) => return Ok(vec![LogText { text: String::from_utf8_lossy(body), ..LogText::default() }]),
+    let Ok(text) = std::str::from_utf8(body) else {
+        return Ok(lines(String::from_utf8_lossy(body), &LogText::default()));
     };
     let start = text.trim_start();
     if start.starts_with("[{") || start.starts_with("[ {") || start.starts_with("[\n") {
@@ -174,6 +173,8 @@ impl<'a> Wire<'a> {
         ]
         .map(|part| part.as_deref().unwrap_or_default())
         .join("\0");
+        // A line without an envelope and a JSON line that the same program logs are of one process.
+        let key = if key.trim_matches('\0').is_empty() { String::new() } else { key };
         let unit = self.unit.map(|unit| match unit {
             Cow::Borrowed(unit) => Cow::Borrowed(unit.strip_suffix(".service").unwrap_or(unit)),
             Cow::Owned(unit) => Cow::Owned(unit.trim_end_matches(".service").to_owned()),

@@ -85,11 +85,14 @@ fn is_of_runtime(function: &str) -> bool {
     ];
     let bare = function.trim_start_matches(['<', '&', '(']);
     let bare = bare.strip_prefix("dyn ").unwrap_or(bare).trim_start_matches("impl ");
-    let krate = bare.split("::").next().unwrap_or(bare);
+    let first = bare.split("::").next().unwrap_or(bare);
+    // `<usize as core::…>`: a type without a crate has its trait's.
+    let krate = first.rsplit_once(" as ").map_or(first, |(_, krate)| krate);
     FUNCTIONS.contains(&function)
         || function.starts_with("__rust")
         || function.starts_with("__libc_start")
-        || (bare.len() > krate.len() && CRATES.contains(&krate))
+        || function.starts_with("__GI_")
+        || (bare.len() > first.len() && CRATES.contains(&krate))
 }
 
 #[cfg(test)]
@@ -118,6 +121,7 @@ mod tests {
     fn frames_of_the_runtime_are_left_out() {
         for function in [
             "core::panicking::panic_fmt",
+            "<usize as core::slice::index::SliceIndex<[T]>>::index",
             "std[e28293b1aa0f68bd]::panicking::default_hook",
             "__rust_try",
             "<alloc::vec::Vec<T,A> as core::ops::index::Index<I>>::index",

@@ -186,9 +186,8 @@ fn logged<'a>(wire: &Wire<'a>) -> Told<'a> {
     }
     let Some(message) = wire.message.and_then(words) else { return Told::Nothing };
     let is_catcher = wire.target.and_then(words).is_some_and(|target| target == "tower_http::catch_panic");
-    let caught = line::caught(&message).map(|message| message.map(bounded)).filter(|_| is_catcher);
-    if let Some(caught) = caught {
-        return Told::Caught(caught.map(Cow::Owned), facts, at);
+    if is_catcher && let Some(line::Line::Caught(caught)) = line::caught(&message) {
+        return Told::Caught(caught.map(bounded).map(Cow::Owned), facts, at);
     }
     let is_error = wire.level.and_then(words).is_none_or(|level| level.eq_ignore_ascii_case("error"));
     let first = message.lines().next().unwrap_or_default();

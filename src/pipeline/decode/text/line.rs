@@ -103,6 +103,11 @@ pub(in crate::pipeline) fn read(line: &str) -> Line<'_> {
 
 /// The lines that only the runtime writes, from their beginning.
 fn of_runtime(line: &str) -> Option<Line<'_>> {
+    const ABORTING: [&str; 3] = [
+        "thread caused non-unwinding panic. aborting.",
+        "thread panicked while panicking. aborting.",
+        "thread panicked while processing panic. aborting.",
+    ];
     if line.starts_with("note: run with `RUST_BACKTRACE=")
         || line.starts_with("note: Run with `RUST_BACKTRACE=")
         || line.starts_with("note: Some details are omitted, run with `RUST_BACKTRACE=")
@@ -112,11 +117,6 @@ fn of_runtime(line: &str) -> Option<Line<'_>> {
     if line.trim_end() == "stack backtrace:" {
         return Some(Line::Backtrace);
     }
-    const ABORTING: [&str; 3] = [
-        "thread caused non-unwinding panic. aborting.",
-        "thread panicked while panicking. aborting.",
-        "thread panicked while processing panic. aborting.",
-    ];
     if ABORTING.contains(&line.trim_end()) {
         return Some(Line::Aborting);
     }
@@ -144,20 +144,20 @@ fn logged(words: &str) -> Line<'_> {
     if words.contains("panic.payload=\"") && words.contains("A panic occurred") {
         return Line::Fields(words);
     }
-    caught(words).map_or(Line::Log, Line::Caught)
+    caught(words).unwrap_or(Line::Log)
 }
 
-/// The words of tower-http's `CatchPanic` layer: whether they are there, and the message where it was a text.
-pub(super) fn caught(words: &str) -> Option<Option<&str>> {
+/// The words of tower-http's `CatchPanic` layer, as a [`Line::Caught`].
+pub(super) fn caught(words: &str) -> Option<Line<'_>> {
     let at = words.find("Service panicked")?;
     let (before, words) = words.split_at_checked(at)?;
     if !(before.is_empty() || before.ends_with("catch_panic: ")) {
         return None;
     }
     if let Some(message) = words.strip_prefix("Service panicked: ") {
-        return Some(Some(message));
+        return Some(Line::Caught(Some(message)));
     }
-    words.starts_with("Service panicked but `CatchPanic` was unable to downcast").then_some(None)
+    words.starts_with("Service panicked but `CatchPanic` was unable to downcast").then_some(Line::Caught(None))
 }
 
 /// A panic's first line: `[thread 'NAME' [(ID) ]]panicked at …`, as standard error or `PanicHookInfo` writes it.

@@ -108,9 +108,13 @@ impl Block {
         self.n_lines > 0
     }
 
+    fn is_told(&self) -> bool {
+        self.is_written() && self.phase != Phase::Quotes
+    }
+
     /// What was told of the panic.
     pub(super) fn telling(mut self) -> Telling {
-        if self.n_lines == 0 {
+        if self.message.is_empty() {
             self.message = self.spare.take().unwrap_or_default();
         }
         let message = self.message.trim_end_matches(['\n', '\r', ' ']);
@@ -189,9 +193,9 @@ impl Stream {
         done
     }
 
-    /// Ends the panics that have a message.
+    /// Ends the panics that have a message; one whose quotes are open goes on beside the next.
     pub(super) fn end_written(&mut self) -> Vec<Block> {
-        let (done, open) = std::mem::take(&mut self.open).into_iter().partition(Block::is_written);
+        let (done, open) = std::mem::take(&mut self.open).into_iter().partition(Block::is_told);
         self.open = open;
         Vec::from(std::convert::identity::<VecDeque<Block>>(done))
     }
@@ -227,25 +231,25 @@ impl Stream {
         false
     }
 
+    /// The panic that a line belongs to: the one whose quotes it ends, the oldest that has no message, the newest.
+    fn addressee(&self, line: &Line<'_>, raw: &str) -> Option<usize> {
+        let newest = self.open.len().checked_sub(1);
+        if *line != Line::Plain {
+            return newest;
+        }
+        let quoted = self.open.iter().position(|block| block.phase == Phase::Quotes);
+        let ended = quoted.filter(|_| line::end_of_quotes(raw).is_some());
+        let unwritten = || self.open.iter().position(|block| !block.is_written() && block.phase == Phase::Message);
+        ended.or_else(unwritten).or(newest)
+    }
+
     /// A line that may belong to a panic: whether it does, and the panic that it ends.
     pub(super) fn go_on(&mut self, line: &Line<'_>, raw: &str, when: When) -> (bool, Option<Block>) {
-        let unwritten = self.open.iter().position(|block| !block.is_written() && block.phase == Phase::Message);
-        let newest = self.open.len().checked_sub(1);
-        let at = if *line == Line::Plain { unwritten.or(newest) } else { newest };
-        let Some((at, block)) = at.and_then(|at| Some((at, self.open.get_mut(at)?))) else { return (false, None) };
+        let Some(at) = self.addressee(line, raw) else { return (false, None) };
+        let Some(block) = self.open.get_mut(at) else { return (false, None) };
         block.until = when.until;
         let is_over = match (line, block.phase) {
-            (Line::Backtrace, _) => {
-                block.phase = Phase::Frames;
-                block.n_lines = block.n_lines.max(1);
-                false
-            }
-            (Line::Plain, Phase::Message) if ends_stack(block, raw) => true,
-            (Line::Plain, Phase::Message) => {
-                block.add(raw.strip_suffix('\r').unwrap_or(raw));
-                false
-            }
-            (Line::Plain, Phase::Quotes) => {
+            (_, Phase::Quotes) => {
                 match line::end_of_quotes(raw) {
                     Some((rest, at)) => {
                         block.add(rest);
@@ -254,6 +258,16 @@ impl Stream {
                     }
                     None => block.add(raw),
                 }
+                false
+            }
+            (Line::Backtrace, _) => {
+                block.phase = Phase::Frames;
+                block.n_lines = block.n_lines.max(1);
+                false
+            }
+            (Line::Plain, Phase::Message) if ends_stack(block, raw) => true,
+            (Line::Plain, Phase::Message) => {
+                block.add(raw.strip_suffix('\r').unwrap_or(raw));
                 false
             }
             (Line::Plain, Phase::Over) => !raw.trim().is_empty(),

@@ -72,8 +72,13 @@ impl Telling {
         Self { tellers: LOGGED, event: Box::new(event), place: place.clone(), until, thread: (None, None) }
     }
 
-    /// A panic that a log line in JSON tells; `None` where it tells of none.
-    pub(super) fn json(seed: PanicEvent<'static>, told: json::Told<'_>, place: &Place, until: Millis) -> Option<Self> {
+    /// A panic that a log line in JSON tells, with whether its envelope names the service; `None` where it tells of none.
+    pub(super) fn json(
+        (seed, is_named): (PanicEvent<'static>, bool),
+        told: json::Told<'_>,
+        place: &Place,
+        until: Millis,
+    ) -> Option<Self> {
         let telling = |tellers, event| Self {
             tellers,
             event: Box::new(event),
@@ -83,7 +88,9 @@ impl Telling {
         };
         match told {
             json::Told::Nothing => None,
-            json::Told::Structured(event, _) => Some(telling(STRUCTURED, structured(event.into_owned(), seed))),
+            json::Told::Structured(event, _) => {
+                Some(telling(STRUCTURED, structured(event.into_owned(), seed, is_named)))
+            }
             json::Told::Panic(event, _) => Some(telling(LOGGED, seeded(event.into_owned(), seed))),
             json::Told::Caught(message, event, _) => {
                 Some(Self::caught(seeded(event.into_owned(), seed), message.as_deref(), place, until))
@@ -234,15 +241,15 @@ fn seeded(facts: PanicEvent<'static>, seed: PanicEvent<'static>) -> PanicEvent<'
     }
 }
 
-/// The producer's event. Its time and its service are the seed's: the clock rule was applied to that time, and an
-/// envelope's word on the service is above the text's.
-fn structured(event: PanicEvent<'static>, seed: PanicEvent<'static>) -> PanicEvent<'static> {
+/// The producer's event. Its time is the seed's, to which the clock rule was applied; the words of the envelope and of
+/// the configuration on service and tenant are above the text's.
+fn structured(event: PanicEvent<'static>, seed: PanicEvent<'static>, is_named: bool) -> PanicEvent<'static> {
     PanicEvent {
         time: seed.time,
         clock_replaced: seed.clock_replaced,
         carrier: seed.carrier,
-        tenant: seed.tenant,
-        service: seed.service,
+        tenant: if seed.tenant.is_empty() { event.tenant } else { seed.tenant },
+        service: if is_named { seed.service } else { event.service },
         host: event.host.or(seed.host),
         release: event.release.or(seed.release),
         isolate: event.isolate.or(seed.isolate),
