@@ -231,10 +231,6 @@ impl Process {
         for line in words.lines().chain(empty).take(LINES_MAX) {
             is_used |= self.line(at, line, &mut origin, desk);
         }
-        while self.told.len() > TOLD_MAX {
-            self.told.remove(0).go(desk);
-            desk.counts.crowded_out += 1;
-        }
         is_used
     }
 
@@ -364,6 +360,10 @@ impl Process {
         } else {
             desk.held.hold(telling.place());
             self.told.push(telling);
+        }
+        if self.told.len() > TOLD_MAX {
+            self.told.remove(0).go(desk);
+            desk.counts.crowded_out += 1;
         }
     }
 }

@@ -116,7 +116,7 @@ fn really_panicking_programs_of_four_releases_are_read_alike() {
                 "stack_overflow" => told(&["aborted main -:-:- \"thread 'main'"]),
                 "out_of_memory" => told(&["aborted - -:-:- \"memory allocation of 9223372036854775807 bytes failed\""]),
                 "fake_block" if is_quoted => {
-                    told(&["main src/forged.rs:1:1", "main cases.rs:30:23 \"x\\nnote: run with"])
+                    told(&["main src/forged.rs:1:1", "main cases.rs:30:23 \"x\\nnote: run with"]);
                 }
                 "fake_block" => told(&["main cases.rs:30:23 \"x\"", "main src/forged.rs:1:1 \"forged\""]),
                 name => panic!("{name} is not known"),
@@ -361,6 +361,9 @@ fn a_flood_is_bounded_and_loses_no_panic() {
     }
     assert!(gather.lines.n_bytes < 1 << 20, "{}", gather.lines.n_bytes);
     assert_eq!(finish(gather).len(), 3_000);
+
+    let record = "thread 'main' panicked at src/a.rs:1:2:\nx\n".repeat(LINES_MAX / 2);
+    assert_eq!(gathered(&[(0, record.as_bytes())]).len(), LINES_MAX / 2);
 }
 
 #[test]

@@ -142,11 +142,8 @@ impl Telling {
             return false;
         }
         let (ours, theirs) = (&self.event.panic, &other.event.panic);
-        let place = |panic: &crate::pipeline::event::PanicFacts<'_>| {
-            panic.file.as_deref().map(|file| (file.to_owned(), panic.line))
-        };
-        let agree = match (place(ours), place(theirs)) {
-            (Some(ours), Some(theirs)) => ours == theirs,
+        let agree = match (ours.file.as_deref(), theirs.file.as_deref()) {
+            (Some(our_file), Some(their_file)) => (our_file, ours.line) == (their_file, theirs.line),
             _ => true,
         };
         agree && compared(&ours.message) == compared(&theirs.message)

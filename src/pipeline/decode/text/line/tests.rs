@@ -2,6 +2,7 @@
 
 use super::*;
 
+#[expect(clippy::unnecessary_wraps, reason = "headers have it so")]
 fn at(file: &'static str, line: u32, column: Option<u32>) -> Option<Location<'static>> {
     Some(Location { file, line, column })
 }
