@@ -229,6 +229,8 @@ mod tests {
         check(r#"{"resourceLogs":[]}"#, Carrier::Otlp);
         check(r#"{"log":"thread 'main' panicked at src/main.rs:1:1:"}"#, Carrier::Text);
         check("thread 'main' panicked at src/main.rs:1:1:\nboom", Carrier::Text);
+        check(r#"{"panic_event":{"ts":1,"event_id":"x"}}"#, Carrier::Text);
+        check("2026-11-21T05:20:00Z stderr F memory allocation of 12 bytes failed", Carrier::Text);
     }
 
     #[test]
