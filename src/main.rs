@@ -88,7 +88,7 @@ fn replay(args: ReplayArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
 
 fn inspect(args: InspectArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
     start_log(output, LogSettings::default());
-    let counts = runtime()?.block_on(app::inspect(&args.inspection(), out))?;
+    let counts = runtime()?.block_on(app::inspect(&args.inspection(app::wall_clock()), out))?;
     let n_of = |fate| counts.get(fate).copied().unwrap_or(0);
     tracing::info!(
         events = n_of("events"),

@@ -51,6 +51,9 @@ mod producers;
 /// The cluster report over a store and after a replay: its forms, its sums, what a sender chose in it.
 #[cfg(test)]
 mod report;
+/// Standard error of a program that really panics, compiled by the `rustc` at hand.
+#[cfg(test)]
+mod stderr_text;
 /// The whole path on the demo's events: exactness over order, restart and crash, alerts' lives, secrets, the demo.
 #[cfg(test)]
 mod story;

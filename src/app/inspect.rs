@@ -17,12 +17,9 @@ use crate::edge::{Pull, Source};
 use crate::pipeline::classify::{PanicModel, classify};
 use crate::pipeline::decode::written::written;
 use crate::pipeline::decode::{Decoded, Feed, Piece, decode};
-use crate::pipeline::event::{Batch, Millis, PanicEvent, Position};
+use crate::pipeline::event::{Batch, PanicEvent, Position};
 use crate::pipeline::gather::{Gather, GatherPolicy, Gathered};
 use crate::pipeline::neutral;
-
-/// How long pieces wait for each other, in event time: files end, and with them the wait.
-const POLICY: GatherPolicy = GatherPolicy { join_wait_millis: Millis::MINUTE };
 
 /// Most bytes of a path in a line.
 const PLACE_BYTES_MAX: usize = 512;
@@ -80,7 +77,7 @@ impl<W: Write> Look<'_, W> {
                     n_events += 1;
                     self.tell(position, &event)?;
                 } else {
-                    n_parts += usize::from(self.gather.take(&POLICY, position, piece));
+                    n_parts += usize::from(self.gather.take(&GatherPolicy::FILES, position, piece));
                 }
             }
             let fate = match (&refusal, n_events, n_parts) {

@@ -21,7 +21,7 @@ use crate::edge::tables::Tables;
 use crate::edge::{Pull, Source};
 use crate::pipeline::alert::Verdict;
 use crate::pipeline::decode::{Feed, Feeds};
-use crate::pipeline::event::{Batch, Millis};
+use crate::pipeline::event::Batch;
 use crate::pipeline::gather::GatherPolicy;
 use crate::pipeline::keys::Keys;
 use crate::pipeline::observation::{Actor, CellKey, Observation};
@@ -33,9 +33,6 @@ use crate::secret::Secret;
 /// The secret of a replay without a key file. Files have no service whose names must stay secret, and a replay must
 /// give the same names wherever it is run.
 const REPLAY_SECRET: &[u8] = b"panicsift replay";
-
-/// How long panics wait for the log of their request. Files that have none end, and with them the wait.
-const JOIN_WAIT_MILLIS: i64 = Millis::MINUTE;
 
 /// Refused records that are told of in full.
 const REFUSALS_TOLD_MAX: u64 = 10;
@@ -72,8 +69,8 @@ pub async fn replay(options: ReplayOptions) -> Result<State> {
     for fault in faults {
         tracing::warn!(error = %fault, "an address table is absent");
     }
-    let gathering = GatherPolicy { join_wait_millis: JOIN_WAIT_MILLIS };
     let feeds = Feeds::new(BTreeMap::new(), options.feed.clone());
+    let gathering = GatherPolicy::FILES;
     let rhythm = Rhythm { feeds, gathering, clustering: options.clustering.clone(), retention: None };
     let keys = Keys::derive(options.privacy_key.as_ref().map_or(REPLAY_SECRET, |key| key.expose().as_bytes()));
     let context = judgement::context(keys, tables, &options.models, &rhythm, &options.alerts)?;

@@ -13,7 +13,7 @@ use std::collections::BinaryHeap;
 use serde::Deserialize;
 
 use crate::edge::{Pull, Source, SourceError};
-use crate::pipeline::decode::{Feed, Piece, decode};
+use crate::pipeline::decode::{Feed, LogLine, Piece, decode};
 use crate::pipeline::event::{Batch, Carrier, Checkpoint, Millis, Position, RawRecord};
 
 /// Records that each file is read ahead: some 10 MB at 1.2 kB a record.
@@ -108,6 +108,8 @@ fn time_of(feed: &Feed, record: RawRecord<'_>) -> Option<Millis> {
     event_time(record.payload).filter(|_| is_canonical).or_else(|| match decode(feed, record).pieces.first()? {
         Piece::Event(event) | Piece::Awaiting { event, .. } => Some(event.time),
         Piece::Request { facts, .. } => Some(facts.time),
+        Piece::Line(LogLine::Read(text)) => text.time,
+        Piece::Line(LogLine::Unread { .. }) => None,
     })
 }
 

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::app::Inspection;
 use crate::pipeline::decode::Feed;
-use crate::pipeline::event::Carrier;
+use crate::pipeline::event::{Carrier, Millis};
 
 /// Options of `inspect`.
 #[derive(Debug, Args)]
@@ -26,9 +26,10 @@ pub struct InspectArgs {
 }
 
 impl InspectArgs {
-    /// What was typed.
-    pub fn inspection(self) -> Inspection {
-        Inspection { inputs: self.inputs, feed: self.feed.feed(), all: self.all, values: self.with_values }
+    /// What was typed; events that nobody dates happened `now`.
+    pub fn inspection(self, now: Millis) -> Inspection {
+        let feed = Feed { time: Some(now), ..self.feed.feed() };
+        Inspection { inputs: self.inputs, feed, all: self.all, values: self.with_values }
     }
 }
 

@@ -302,7 +302,8 @@ fn feeds(file: &SourceFile, at: &KeyPath, scene: &mut Scene<'_>) -> Feeds {
             scene.faults.push(at.key("feed").key(name), found, "name it in source.topics, or remove its table");
         }
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let feed = Feed { carrier: topic.carrier, service: text(&topic.service), tenant: text(&topic.tenant) };
+        let feed =
+            Feed { carrier: topic.carrier, service: text(&topic.service), tenant: text(&topic.tenant), time: None };
         (name.clone(), feed)
     };
     Feeds::new(file.feed.iter().map(feed).collect(), Feed::default())

@@ -1,7 +1,7 @@
 //! What belongs together and comes apart: the pieces of one panic that stand in several records.
 //!
 //! Reads [`Piece`]s with the position of their record; gives whole events. A panic that a request log may know more
-//! of waits here for it ([`requests`]). Time is that of the events: nothing waits by a clock, so that a replay gathers
+//! of waits here for it ([`requests`]), and the lines of a log become panics ([`lines`]). Time is that of the events: nothing waits by a clock, so that a replay gathers
 //! as the service did.
 //!
 //! **Nothing of it is stored.** What waits holds values of payloads, and these never reach the state. Instead the
@@ -10,11 +10,13 @@
 //!
 //! Limits: those of each kind of piece. What has no room goes on as it is, and is counted. Cost: a map entry a piece.
 
+pub mod lines;
 pub mod requests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::lines::Lines;
 use self::requests::Requests;
 use super::decode::Piece;
 use super::event::{Checkpoint, Millis, PanicEvent, Position};
@@ -24,6 +26,14 @@ use super::event::{Checkpoint, Millis, PanicEvent, Position};
 pub struct GatherPolicy {
     /// How long a panic waits for the log of its request, and that log for it. 0: nobody waits.
     pub join_wait_millis: i64,
+    /// How long the lines of one panic, and the lines that tell of it once more, wait for each other. 0: a panic's
+    /// lines stand in one record.
+    pub lines_wait_millis: i64,
+}
+
+impl GatherPolicy {
+    /// For files: any carrier may be among them, and they end, and with them the wait.
+    pub const FILES: Self = Self { join_wait_millis: Millis::MINUTE, lines_wait_millis: lines::LINES_WAIT_MILLIS };
 }
 
 /// Where a piece came from: a position that owns its words.
@@ -69,6 +79,7 @@ pub struct GatherCounts {
 pub struct Gather {
     topics: Vec<Arc<str>>,
     requests: Requests,
+    lines: Lines,
     held: Held,
     whole: Vec<Gathered>,
     counts: GatherCounts,
@@ -91,6 +102,7 @@ impl Gather {
                 self.requests.event(place, ray, event, until, desk);
                 true
             }
+            Piece::Line(line) => self.lines.line(&place, line, (&mut self.now, policy.lines_wait_millis), desk),
             Piece::Request { ray, facts } => {
                 self.now = self.now.max(facts.time);
                 let until = self.now.plus(policy.join_wait_millis);
@@ -104,6 +116,7 @@ impl Gather {
         self.now = self.now.max(until.unwrap_or(self.now));
         let desk = &mut Desk { held: &mut self.held, whole: &mut self.whole, counts: &mut self.counts };
         self.requests.expire(self.now, desk);
+        self.lines.expire(self.now, desk);
         std::mem::take(&mut self.whole)
     }
 

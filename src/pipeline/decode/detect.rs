@@ -51,7 +51,8 @@ const RULES: [Rule; 20] = [
 ];
 
 /// Keys that any JSON may have: they decide when no rule above was whole after all keys.
-const WEAK_RULES: [Rule; 6] = [
+const WEAK_RULES: [Rule; 7] = [
+    rule(Carrier::Text, &["panic_event"]),
     rule(Carrier::Text, &["log"]),
     rule(Carrier::Text, &["message"]),
     rule(Carrier::Text, &["MESSAGE"]),
@@ -99,7 +100,14 @@ fn by_content(payload: &[u8]) -> Carrier {
 /// Protobuf and plain text have no keys. All requests of OTLP begin with field 1, which has a length.
 fn by_text(payload: &[u8]) -> Carrier {
     const HEAD_BYTES: usize = 4 << 10;
-    const WORDS: [&[u8]; 3] = [b"panicked at ", b"fatal runtime error: ", b" has overflowed its stack"];
+    const WORDS: [&[u8]; 6] = [
+        b"panicked at ",
+        b"fatal runtime error: ",
+        b" has overflowed its stack",
+        b"memory allocation of ",
+        b"non-unwinding panic. aborting.",
+        b"Service panicked",
+    ];
     let head = payload.get(..HEAD_BYTES).unwrap_or(payload);
     let is_binary = head.iter().take(64).any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace());
     if payload.first() == Some(&0x0a) && is_binary {
@@ -221,6 +229,8 @@ mod tests {
         check(r#"{"resourceLogs":[]}"#, Carrier::Otlp);
         check(r#"{"log":"thread 'main' panicked at src/main.rs:1:1:"}"#, Carrier::Text);
         check("thread 'main' panicked at src/main.rs:1:1:\nboom", Carrier::Text);
+        check(r#"{"panic_event":{"ts":1,"event_id":"x"}}"#, Carrier::Text);
+        check("2026-11-21T05:20:00Z stderr F memory allocation of 12 bytes failed", Carrier::Text);
     }
 
     #[test]

@@ -80,9 +80,16 @@ impl<'r, 'a> Find<'r, 'a> {
         (pieces, fault.map(told))
     }
 
-    fn complete(&self, mut event: PanicEvent<'a>, sent_at: Option<Millis>) -> Result<PanicEvent<'a>, Refusal> {
+    /// An event with what the record and its topic know, not yet added.
+    ///
+    /// Errors: no service, no time.
+    pub(super) fn complete(
+        &self,
+        mut event: PanicEvent<'a>,
+        sent_at: Option<Millis>,
+    ) -> Result<PanicEvent<'a>, Refusal> {
         let missing = |detail: &str| Refusal { reason: Reason::MissingKey, detail: detail.to_owned() };
-        let sent_at = sent_at.or(self.record.broker_time);
+        let sent_at = sent_at.or(self.record.broker_time).or(self.feed.time);
         let sent_at = sent_at.ok_or_else(|| missing("the event: neither it nor its record has a time"))?;
         (event.time, event.clock_replaced) = event_time(sent_at, self.record.broker_time);
         if event.service.is_empty() {

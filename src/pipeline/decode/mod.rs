@@ -31,6 +31,8 @@ mod list;
 mod reader;
 mod trace;
 
+pub(in crate::pipeline) mod text;
+
 pub mod contract;
 pub mod written;
 
@@ -41,6 +43,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use self::found::Find;
+pub use self::text::{LogLine, LogText};
 use super::event::owned::owned;
 use super::event::{Carrier, Client, Millis, PanicEvent, RawRecord, Reason, RecoveryOutcome};
 
@@ -89,6 +92,9 @@ pub struct Feed {
     pub service: String,
     /// The tenant of events whose carrier names none.
     pub tenant: String,
+    /// When events happened that neither they nor their records date, as in a file of standard error; `None`: such an
+    /// event is refused.
+    pub time: Option<Millis>,
 }
 
 /// What the configuration says of all topics.
@@ -134,6 +140,8 @@ pub enum Piece<'a> {
         /// What it tells.
         facts: RequestFacts<'a>,
     },
+    /// Lines of a log, of which events are made.
+    Line(LogLine<'a>),
 }
 
 /// What a request log tells of one request.
@@ -205,6 +213,7 @@ pub fn decode<'a>(feed: &Feed, record: RawRecord<'a>) -> Decoded<'a> {
     let mut find = Find::new(record, feed, carrier);
     let read = match carrier {
         Carrier::Canonical => canonical::read(record.payload, &mut find),
+        Carrier::Text => text::read(record.payload, &mut find),
         other => Err(Refusal {
             reason: Reason::UnsupportedEncoding,
             detail: format!("the record: it looks like {}, which this version does not read", other.name()),
