@@ -166,7 +166,7 @@ async fn every_capture_goes_from_its_topic_to_clusters() {
     // The last block of a text is whole when time has passed after it, and an epoch ends when its time is over.
     solo.run_until(|metrics| {
         sum(metrics, "panicsift_records_total{") == n_records
-            && found().values().sum::<usize>() == expected.values().sum()
+            && found().values().sum::<usize>() == expected.values().sum::<usize>()
     })
     .await;
     assert_eq!(found(), expected);

@@ -50,7 +50,7 @@ fn what_a_program_of_this_release_writes_is_read() {
 }
 
 fn read(stderr: &[u8]) -> Vec<panicsift::pipeline::event::PanicEvent<'static>> {
-    let feed = Feed { carrier: Some(Carrier::Text), service: "cases".to_owned(), tenant: String::new() };
+    let feed = Feed { carrier: Some(Carrier::Text), service: "cases".to_owned(), tenant: String::new(), time: None };
     let policy = GatherPolicy { join_wait_millis: 0, lines_wait_millis: LINES_WAIT_MILLIS };
     let mut gather = Gather::default();
     for (offset, payload) in (0..).zip(stderr.split(|byte| *byte == b'\n')) {

@@ -4,7 +4,7 @@ use crate::pipeline::decode::{Feed, LogLine, Piece, decode};
 use crate::pipeline::event::{Carrier, Millis, PanicEvent, Position, RawRecord};
 
 fn read(payload: &[u8]) -> Vec<Piece<'_>> {
-    let feed = Feed { carrier: Some(Carrier::Text), service: "topic".to_owned(), tenant: String::new() };
+    let feed = Feed { carrier: Some(Carrier::Text), service: "topic".to_owned(), tenant: String::new(), time: None };
     let position = Position { topic: "logs", partition: 0, offset: 3 };
     let record = RawRecord { position, broker_time: Some(Millis(1_795_238_400_000)), headers: &[], payload };
     decode(&feed, record).pieces

@@ -15,7 +15,7 @@ const POLICY: GatherPolicy = GatherPolicy { join_wait_millis: 0, lines_wait_mill
 const START: i64 = 1_795_238_400_000;
 
 fn feed() -> Feed {
-    Feed { carrier: Some(Carrier::Text), service: "shop".to_owned(), tenant: String::new() }
+    Feed { carrier: Some(Carrier::Text), service: "shop".to_owned(), tenant: String::new(), time: None }
 }
 
 /// Records of topic `logs` in partition 0, each with the broker's time in milliseconds after [`START`].
