@@ -91,20 +91,44 @@ fn by_media_type(record: &RawRecord<'_>) -> Option<Carrier> {
 
 /// The carrier that the content speaks for.
 fn by_content(payload: &[u8]) -> Carrier {
+    if is_protobuf_request(payload) {
+        return Carrier::Otlp;
+    }
     let body = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload).trim_ascii_start();
     let object = body.strip_prefix(b"[").map_or(body, <[u8]>::trim_ascii_start);
     if object.first() == Some(&b'{') { by_keys(object) } else { by_text(payload) }
 }
 
-/// Protobuf and plain text have no keys. All requests of OTLP begin with field 1, which has a length.
+/// All requests of OTLP begin with field 1, which has a length: a line feed, as text may begin, too. But text has no
+/// control characters near its beginning, terminal escapes aside.
+fn is_protobuf_request(payload: &[u8]) -> bool {
+    const HEAD_BYTES: usize = 64;
+    let is_binary = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace() && *byte != 0x1b;
+    payload.first() == Some(&0x0a) && payload.iter().take(HEAD_BYTES).any(is_binary)
+}
+
+/// Whether the record is an object (or an array of objects) with the key `specversion` at its top, before any key that
+/// decides for a carrier.
+pub(super) fn is_cloud_event(payload: &[u8]) -> bool {
+    let body = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload).trim_ascii_start();
+    let object = body.strip_prefix(b"[").map_or(body, <[u8]>::trim_ascii_start);
+    let mut seen = [0_u8; RULES.len()];
+    for key in TopKeys::of(object).take(KEYS_MAX) {
+        if key == b"specversion" {
+            return true;
+        }
+        if mark(&RULES, &mut seen, key).is_some() {
+            return false;
+        }
+    }
+    false
+}
+
+/// Plain text has no keys.
 fn by_text(payload: &[u8]) -> Carrier {
     const HEAD_BYTES: usize = 4 << 10;
     const WORDS: [&[u8]; 3] = [b"panicked at ", b"fatal runtime error: ", b" has overflowed its stack"];
     let head = payload.get(..HEAD_BYTES).unwrap_or(payload);
-    let is_binary = head.iter().take(64).any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace());
-    if payload.first() == Some(&0x0a) && is_binary {
-        return Carrier::Otlp;
-    }
     let holds = |words: &&[u8]| head.windows(words.len()).any(|window| window == *words);
     if WORDS.iter().any(holds) { Carrier::Text } else { Carrier::Canonical }
 }
