@@ -133,7 +133,23 @@ fn by_text(payload: &[u8]) -> Carrier {
     if WORDS.iter().any(holds) { Carrier::Text } else { Carrier::Canonical }
 }
 
+/// Whether the first line is the headers of a Sentry envelope and the second those of an item. The SDKs write no more
+/// into the first than the event's id, so that neither line alone would say it.
+fn is_envelope(object: &[u8]) -> bool {
+    const HEADERS: [&[u8]; 5] = [b"event_id", b"sent_at", b"dsn", b"sdk", b"trace"];
+    let Some(end) = object.iter().position(|byte| *byte == b'\n') else { return false };
+    let Some((head, rest)) = object.split_at_checked(end) else { return false };
+    let item = rest.trim_ascii_start();
+    head.trim_ascii().ends_with(b"}")
+        && item.first() == Some(&b'{')
+        && TopKeys::of(head).all(|key| HEADERS.contains(&key))
+        && TopKeys::of(item.split(|byte| *byte == b'\n').next().unwrap_or_default()).any(|key| key == b"type")
+}
+
 fn by_keys(object: &[u8]) -> Carrier {
+    if is_envelope(object) {
+        return Carrier::Sentry;
+    }
     let (mut seen, mut seen_weak) = ([0_u8; RULES.len()], [0_u8; WEAK_RULES.len()]);
     for key in TopKeys::of(object).take(KEYS_MAX) {
         if let Some(carrier) = mark(&RULES, &mut seen, key) {
@@ -241,10 +257,31 @@ mod tests {
         check(r#"{"EventTimestampMs":1,"Event":{}}"#, Carrier::CloudflareLogpush);
         check(r#"{"ClientIP":"203.0.113.9","RayID":"8f0a"}"#, Carrier::CloudflareHttpRequests);
         check("{\"event_id\":\"6207\",\"sent_at\":\"x\"}\n{\"type\":\"event\"}\n{}", Carrier::Sentry);
+        check("{\"event_id\":\"6207\"}\n{\"type\":\"event\"}\n{}", Carrier::Sentry);
+        check("{}\n{\"length\":2,\"type\":\"client_report\"}\n{}", Carrier::Sentry);
+        check("{\"event_id\":\"6207\"}\n{\"event_id\":\"6208\"}", Carrier::Canonical);
+        check("{\"log\":\"x\"}\n{\"type\":\"event\"}", Carrier::Text);
         check(r#"{"message":"x","event_id":"6207","platform":"native"}"#, Carrier::Sentry);
         check(r#"{"resourceLogs":[]}"#, Carrier::Otlp);
         check(r#"{"log":"thread 'main' panicked at src/main.rs:1:1:"}"#, Carrier::Text);
         check("thread 'main' panicked at src/main.rs:1:1:\nboom", Carrier::Text);
+    }
+
+    #[test]
+    fn a_request_in_protobuf_is_no_text_that_begins_with_a_line_feed() {
+        check("\n{\u{0}\u{1}", Carrier::Otlp);
+        check("\n\u{1b}[31mthread 'main' panicked at src/main.rs:1:1:\nboom", Carrier::Text);
+        check("\n{\"resourceLogs\":[]}", Carrier::Otlp);
+        check("\n{\"log\":\"x\"}", Carrier::Text);
+    }
+
+    #[test]
+    fn a_cloud_event_is_known_by_its_version_before_any_carriers_key() {
+        assert!(is_cloud_event(br#"{"id":"1","data":{"sdk":1,"ts":1},"specversion":"1.0"}"#));
+        assert!(is_cloud_event(br#" [{"specversion":"1.0"}]"#));
+        assert!(!is_cloud_event(br#"{"event_id":"1","ts":"x","specversion":"1.0"}"#));
+        assert!(!is_cloud_event(br#"{"data":{"specversion":"1.0"}}"#));
+        assert!(!is_cloud_event(b"\n\x01specversion"));
     }
 
     #[test]
