@@ -37,6 +37,7 @@ fn event(payload: &[u8]) -> PanicEvent<'_> {
     events.remove(0)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the fields that it fills are optional")]
 fn text(text: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(text))
 }
