@@ -66,9 +66,9 @@ fn a_list_keeps_what_says_something_and_no_more_than_its_limit() {
         let items = sample(&text).items;
         (items.items.len(), items.is_cut)
     };
-    assert_eq!(read(&"{},".repeat(KEPT_MAX * 4).trim_end_matches(',').to_owned()), (0, false));
-    assert_eq!(read(&"{\"name\":1},".repeat(KEPT_MAX).trim_end_matches(',').to_owned()), (KEPT_MAX, false));
-    assert_eq!(read(&"{\"name\":1},".repeat(KEPT_MAX + 9).trim_end_matches(',').to_owned()), (KEPT_MAX, true));
+    assert_eq!(read("{},".repeat(KEPT_MAX * 4).trim_end_matches(',')), (0, false));
+    assert_eq!(read("{\"name\":1},".repeat(KEPT_MAX).trim_end_matches(',')), (KEPT_MAX, false));
+    assert_eq!(read("{\"name\":1},".repeat(KEPT_MAX + 9).trim_end_matches(',')), (KEPT_MAX, true));
 }
 
 #[test]
@@ -115,8 +115,8 @@ fn halves_of_surrogate_pairs_are_mended_and_nothing_else() {
 proptest! {
     #[test]
     fn any_text_of_utf_16_units_is_read_once_it_is_mended(units in prop::collection::vec(any::<u16>(), 0..20)) {
-        let escapes: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
-        let text = format!("\"{escapes}\"");
+        let escapes: Vec<String> = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+        let text = format!("\"{}\"", escapes.concat());
         let read: String = serde_json::from_str(&mended(&text)).unwrap();
         prop_assert_eq!(read, String::from_utf16_lossy(&units));
     }
