@@ -92,12 +92,40 @@ fn by_media_type(record: &RawRecord<'_>) -> Option<Carrier> {
 
 /// The carrier that the content speaks for.
 fn by_content(payload: &[u8]) -> Carrier {
+    if is_protobuf_request(payload) {
+        return Carrier::Otlp;
+    }
     let body = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload).trim_ascii_start();
     let object = body.strip_prefix(b"[").map_or(body, <[u8]>::trim_ascii_start);
     if object.first() == Some(&b'{') { by_keys(object) } else { by_text(payload) }
 }
 
-/// Protobuf and plain text have no keys. All requests of OTLP begin with field 1, which has a length.
+/// All requests of OTLP begin with field 1, which has a length: a line feed, as text may begin, too. But text has no
+/// control characters near its beginning, terminal escapes aside.
+fn is_protobuf_request(payload: &[u8]) -> bool {
+    const HEAD_BYTES: usize = 64;
+    let is_binary = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace() && *byte != 0x1b;
+    payload.first() == Some(&0x0a) && payload.iter().take(HEAD_BYTES).any(is_binary)
+}
+
+/// Whether the record is an object (or an array of objects) with the key `specversion` at its top, before any key that
+/// decides for a carrier.
+pub(super) fn is_cloud_event(payload: &[u8]) -> bool {
+    let body = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload).trim_ascii_start();
+    let object = body.strip_prefix(b"[").map_or(body, <[u8]>::trim_ascii_start);
+    let mut seen = [0_u8; RULES.len()];
+    for key in TopKeys::of(object).take(KEYS_MAX) {
+        if key == b"specversion" {
+            return true;
+        }
+        if mark(&RULES, &mut seen, key).is_some() {
+            return false;
+        }
+    }
+    false
+}
+
+/// Plain text has no keys.
 fn by_text(payload: &[u8]) -> Carrier {
     const HEAD_BYTES: usize = 4 << 10;
     const WORDS: [&[u8]; 6] = [
@@ -109,15 +137,27 @@ fn by_text(payload: &[u8]) -> Carrier {
         b"Service panicked",
     ];
     let head = payload.get(..HEAD_BYTES).unwrap_or(payload);
-    let is_binary = head.iter().take(64).any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace());
-    if payload.first() == Some(&0x0a) && is_binary {
-        return Carrier::Otlp;
-    }
     let holds = |words: &&[u8]| head.windows(words.len()).any(|window| window == *words);
     if WORDS.iter().any(holds) { Carrier::Text } else { Carrier::Canonical }
 }
 
+/// Whether the first line is the headers of a Sentry envelope and the second those of an item. The SDKs write no more
+/// into the first than the event's id, so that neither line alone would say it.
+fn is_envelope(object: &[u8]) -> bool {
+    const HEADERS: [&[u8]; 5] = [b"event_id", b"sent_at", b"dsn", b"sdk", b"trace"];
+    let Some(end) = object.iter().position(|byte| *byte == b'\n') else { return false };
+    let Some((head, rest)) = object.split_at_checked(end) else { return false };
+    let item = rest.trim_ascii_start();
+    head.trim_ascii().ends_with(b"}")
+        && item.first() == Some(&b'{')
+        && TopKeys::of(head).all(|key| HEADERS.contains(&key))
+        && TopKeys::of(item.split(|byte| *byte == b'\n').next().unwrap_or_default()).any(|key| key == b"type")
+}
+
 fn by_keys(object: &[u8]) -> Carrier {
+    if is_envelope(object) {
+        return Carrier::Sentry;
+    }
     let (mut seen, mut seen_weak) = ([0_u8; RULES.len()], [0_u8; WEAK_RULES.len()]);
     for key in TopKeys::of(object).take(KEYS_MAX) {
         if let Some(carrier) = mark(&RULES, &mut seen, key) {
@@ -225,12 +265,33 @@ mod tests {
         check(r#"{"EventTimestampMs":1,"Event":{}}"#, Carrier::CloudflareLogpush);
         check(r#"{"ClientIP":"203.0.113.9","RayID":"8f0a"}"#, Carrier::CloudflareHttpRequests);
         check("{\"event_id\":\"6207\",\"sent_at\":\"x\"}\n{\"type\":\"event\"}\n{}", Carrier::Sentry);
+        check("{\"event_id\":\"6207\"}\n{\"type\":\"event\"}\n{}", Carrier::Sentry);
+        check("{}\n{\"length\":2,\"type\":\"client_report\"}\n{}", Carrier::Sentry);
+        check("{\"event_id\":\"6207\"}\n{\"event_id\":\"6208\"}", Carrier::Canonical);
+        check("{\"log\":\"x\"}\n{\"type\":\"event\"}", Carrier::Text);
         check(r#"{"message":"x","event_id":"6207","platform":"native"}"#, Carrier::Sentry);
         check(r#"{"resourceLogs":[]}"#, Carrier::Otlp);
         check(r#"{"log":"thread 'main' panicked at src/main.rs:1:1:"}"#, Carrier::Text);
         check("thread 'main' panicked at src/main.rs:1:1:\nboom", Carrier::Text);
         check(r#"{"panic_event":{"ts":1,"event_id":"x"}}"#, Carrier::Text);
         check("2026-11-21T05:20:00Z stderr F memory allocation of 12 bytes failed", Carrier::Text);
+    }
+
+    #[test]
+    fn a_request_in_protobuf_is_no_text_that_begins_with_a_line_feed() {
+        check("\n{\u{0}\u{1}", Carrier::Otlp);
+        check("\n\u{1b}[31mthread 'main' panicked at src/main.rs:1:1:\nboom", Carrier::Text);
+        check("\n{\"resourceLogs\":[]}", Carrier::Otlp);
+        check("\n{\"log\":\"x\"}", Carrier::Text);
+    }
+
+    #[test]
+    fn a_cloud_event_is_known_by_its_version_before_any_carriers_key() {
+        assert!(is_cloud_event(br#"{"id":"1","data":{"sdk":1,"ts":1},"specversion":"1.0"}"#));
+        assert!(is_cloud_event(br#" [{"specversion":"1.0"}]"#));
+        assert!(!is_cloud_event(br#"{"event_id":"1","ts":"x","specversion":"1.0"}"#));
+        assert!(!is_cloud_event(br#"{"data":{"specversion":"1.0"}}"#));
+        assert!(!is_cloud_event(b"\n\x01specversion"));
     }
 
     #[test]

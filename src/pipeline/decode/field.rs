@@ -64,7 +64,7 @@ impl<'de> Leaf<'de> for FreeText {
 }
 
 /// The longest beginning of `text` of at most `bytes_max` bytes that ends between two characters.
-fn cut(text: Cow<'_, str>, bytes_max: usize) -> Cow<'_, str> {
+pub(super) fn cut(text: Cow<'_, str>, bytes_max: usize) -> Cow<'_, str> {
     let end = text.floor_char_boundary(bytes_max);
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.get(..end).unwrap_or_default()),

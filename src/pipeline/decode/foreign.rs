@@ -101,7 +101,7 @@ fn json_type(text: &str) -> &'static str {
 
 /// Whether the bytes walk to their end as Protobuf fields, one of which has a length. Text hardly ever does: its
 /// letters are tags of groups or of field types that do not exist, or lengths beyond its end.
-fn is_protobuf(mut bytes: &[u8]) -> bool {
+pub(super) fn is_protobuf(mut bytes: &[u8]) -> bool {
     let mut has_length = false;
     while !bytes.is_empty() {
         let Some((tag, rest)) = varint(bytes) else { return false };
@@ -125,7 +125,7 @@ fn is_protobuf(mut bytes: &[u8]) -> bool {
 }
 
 /// A variable-length number of at most ten bytes, and what follows it.
-fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+pub(super) fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let end = bytes.iter().take(10).position(|byte| byte & 0x80 == 0)?;
     let (number, rest) = bytes.split_at_checked(end + 1)?;
     let value = number.iter().rev().fold(0_u64, |value, byte| (value << 7) | u64::from(byte & 0x7f));

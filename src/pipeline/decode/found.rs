@@ -14,15 +14,52 @@ pub(super) struct Find<'r, 'a> {
     record: RawRecord<'r>,
     feed: &'r Feed,
     carrier: Carrier,
+    around: Around,
+    n_before: usize,
     pieces: Vec<Piece<'a>>,
     fault: Option<Refusal>,
     n_faults: usize,
 }
 
+/// What stands around the carrier's own form, for events that do not say it themselves.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Around {
+    /// Names the events.
+    pub(super) name: Option<String>,
+    /// When they were sent.
+    pub(super) time: Option<Millis>,
+}
+
 impl<'r, 'a> Find<'r, 'a> {
     /// Nothing was found yet.
     pub(super) fn new(record: RawRecord<'r>, feed: &'r Feed, carrier: Carrier) -> Self {
-        Self { record, feed, carrier, pieces: Vec::new(), fault: None, n_faults: 0 }
+        let around = Around::default();
+        Self { record, feed, carrier, around, n_before: 0, pieces: Vec::new(), fault: None, n_faults: 0 }
+    }
+
+    /// The same for what stands within an envelope.
+    pub(super) fn within(self, around: Around) -> Self {
+        Self { around, ..self }
+    }
+
+    /// Takes this time for events without one, where it is known.
+    pub(super) fn set_time_around(&mut self, time: Option<Millis>) {
+        self.around.time = time.or(self.around.time);
+    }
+
+    /// An empty one for the same record, whose finds may borrow from elsewhere until they are absorbed.
+    pub(super) fn inner<'x>(&self) -> Find<'r, 'x> {
+        let n_before = self.n_before + self.pieces.len();
+        Find { around: self.around.clone(), n_before, ..Find::new(self.record, self.feed, self.carrier) }
+    }
+
+    /// Takes over what an inner one found.
+    pub(super) fn absorb(&mut self, inner: Find<'_, '_>) {
+        self.pieces.extend(inner.pieces.into_iter().map(|piece| -> Piece<'a> { piece.into_owned() }));
+        self.n_faults += inner.n_faults;
+        if let Some(fault) = inner.fault {
+            self.fault.get_or_insert(fault);
+        }
     }
 
     /// What the topic's configuration says.
@@ -67,7 +104,8 @@ impl<'r, 'a> Find<'r, 'a> {
     /// Notes that one item of several is refused; the others are read all the same.
     pub(super) fn refuse_item(&mut self, item: usize, refusal: Refusal) {
         self.n_faults += 1;
-        self.fault.get_or_insert_with(|| Refusal { detail: format!("item {item}: {}", refusal.detail), ..refusal });
+        let Refusal { reason, detail } = refusal;
+        self.fault.get_or_insert_with(|| Refusal { reason, detail: format!("item {item}: {detail}") });
     }
 
     /// The end of the record: its pieces, and the refusal where an item of it has one.
@@ -89,7 +127,7 @@ impl<'r, 'a> Find<'r, 'a> {
         sent_at: Option<Millis>,
     ) -> Result<PanicEvent<'a>, Refusal> {
         let missing = |detail: &str| Refusal { reason: Reason::MissingKey, detail: detail.to_owned() };
-        let sent_at = sent_at.or(self.record.broker_time).or(self.feed.time);
+        let sent_at = sent_at.or(self.around.time).or(self.record.broker_time).or(self.feed.time);
         let sent_at = sent_at.ok_or_else(|| missing("the event: neither it nor its record has a time"))?;
         (event.time, event.clock_replaced) = event_time(sent_at, self.record.broker_time);
         if event.service.is_empty() {
@@ -104,7 +142,12 @@ impl<'r, 'a> Find<'r, 'a> {
             event.tenant = Cow::Owned(self.feed.tenant.clone());
         }
         if event.event_id.is_empty() {
-            event.event_id = Cow::Owned(format!("{}#{}", self.record.position, self.pieces.len()));
+            let number = self.n_before + self.pieces.len();
+            event.event_id = Cow::Owned(match (&self.around.name, number) {
+                (Some(name), 0) => name.clone(),
+                (Some(name), number) => format!("{name}#{number}"),
+                (None, number) => format!("{}#{number}", self.record.position),
+            });
         }
         event.carrier = self.carrier;
         Ok(event)

@@ -22,14 +22,21 @@
 mod detect;
 
 mod canonical;
+mod cloud_events;
+mod otlp;
+mod sentry;
 
 mod found;
 
+mod convention;
 mod field;
 mod foreign;
 mod list;
+mod loose;
 mod reader;
+mod site;
 mod trace;
+mod url;
 
 pub(in crate::pipeline) mod text;
 
@@ -42,7 +49,7 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use self::found::Find;
+use self::found::{Around, Find};
 pub use self::text::{LogLine, LogText};
 use super::event::owned::owned;
 use super::event::{Carrier, Client, Millis, PanicEvent, RawRecord, Reason, RecoveryOutcome};
@@ -144,6 +151,18 @@ pub enum Piece<'a> {
     Line(LogLine<'a>),
 }
 
+impl Piece<'_> {
+    /// The same with texts of its own.
+    pub fn into_owned(self) -> Piece<'static> {
+        match self {
+            Self::Event(event) => Piece::Event(event.into_owned()),
+            Self::Awaiting { ray, event } => Piece::Awaiting { ray: owned(ray), event: event.into_owned() },
+            Self::Request { ray, facts } => Piece::Request { ray: owned(ray), facts: facts.into_owned() },
+            Self::Line(line) => Piece::Line(line.into_owned()),
+        }
+    }
+}
+
 /// What a request log tells of one request.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RequestFacts<'a> {
@@ -206,14 +225,26 @@ pub fn decode<'a>(feed: &Feed, record: RawRecord<'a>) -> Decoded<'a> {
         let refusal = Some(Refusal { reason: Reason::TooLarge, detail });
         return Decoded { carrier: feed.carrier.unwrap_or_default(), pieces: Vec::new(), refusal };
     }
+    if let Some(decoded) = cloud_events::unwrapped(feed, record) {
+        return decoded;
+    }
+    decode_carrier(feed, record, record.payload, Around::default())
+}
+
+/// Decodes what is in no envelope, or was taken out of one: `payload`, told from `record` because it may borrow from
+/// elsewhere than the record's headers.
+fn decode_carrier<'a>(feed: &Feed, record: RawRecord<'_>, payload: &'a [u8], around: Around) -> Decoded<'a> {
+    let record = RawRecord { payload, ..record };
     let carrier = match detect::carrier(feed, &record) {
         Ok(carrier) => carrier,
         Err(refusal) => return Decoded { carrier: Carrier::default(), pieces: Vec::new(), refusal: Some(refusal) },
     };
-    let mut find = Find::new(record, feed, carrier);
+    let mut find = Find::new(record, feed, carrier).within(around);
     let read = match carrier {
-        Carrier::Canonical => canonical::read(record.payload, &mut find),
-        Carrier::Text => text::read(record.payload, &mut find),
+        Carrier::Canonical => canonical::read(payload, &mut find),
+        Carrier::Otlp => otlp::read(payload, &mut find),
+        Carrier::Sentry => sentry::read(payload, &mut find),
+        Carrier::Text => text::read(payload, &mut find),
         other => Err(Refusal {
             reason: Reason::UnsupportedEncoding,
             detail: format!("the record: it looks like {}, which this version does not read", other.name()),

@@ -67,7 +67,7 @@ pub enum LogLine<'a> {
     /// It tells nothing by itself, but may go on with what another record began.
     Unread {
         /// The record's bytes.
-        payload: &'a [u8],
+        payload: Cow<'a, [u8]>,
         /// The broker's time.
         broker_time: Option<Millis>,
     },
@@ -102,6 +102,18 @@ pub struct LogText<'a> {
     pub seed: Option<Box<PanicEvent<'a>>>,
 }
 
+impl LogLine<'_> {
+    /// The same with bytes of its own.
+    pub fn into_owned(self) -> LogLine<'static> {
+        match self {
+            Self::Unread { payload, broker_time } => {
+                LogLine::Unread { payload: Cow::Owned(payload.into_owned()), broker_time }
+            }
+            Self::Read(text) => LogLine::Read(Box::new(text.into_owned())),
+        }
+    }
+}
+
 impl LogText<'_> {
     /// The same with texts of its own.
     pub fn into_owned(self) -> LogText<'static> {
@@ -132,7 +144,7 @@ pub(super) fn read<'a>(payload: &'a [u8], find: &mut Find<'_, 'a>) -> Result<(),
     let broker_time = find.record().broker_time;
     if !WORDS.iter().any(|word| word.find(payload).is_some()) {
         // An empty line may be one of a message.
-        find.piece(Piece::Line(LogLine::Unread { payload, broker_time }));
+        find.piece(Piece::Line(LogLine::Unread { payload: Cow::Borrowed(payload), broker_time }));
         return Ok(());
     }
     let mut texts = envelope::open(payload)?;

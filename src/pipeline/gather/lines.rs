@@ -110,7 +110,7 @@ impl Lines {
             LogLine::Unread { .. } if self.processes.is_empty() => false,
             LogLine::Unread { payload, broker_time } => {
                 let mut is_used = false;
-                for text in text::open(payload, broker_time) {
+                for text in text::open(&payload, broker_time) {
                     is_used |= self.text(place, text, (now, wait), desk);
                 }
                 is_used

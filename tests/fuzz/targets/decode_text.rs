@@ -8,7 +8,7 @@ use panicsift_fuzz::pipeline::gather::lines::LINES_WAIT_MILLIS;
 use panicsift_fuzz::pipeline::gather::{Gather, GatherPolicy};
 
 fuzz_target!(|bytes: &[u8]| {
-    let feed = Feed { carrier: Some(Carrier::Text), service: "fuzz".to_owned(), tenant: String::new() };
+    let feed = Feed { carrier: Some(Carrier::Text), service: "fuzz".to_owned(), tenant: String::new(), time: None };
     let policy = GatherPolicy { join_wait_millis: 0, lines_wait_millis: LINES_WAIT_MILLIS };
     let mut gather = Gather::default();
     // The whole as one record, and its lines as one record each; a second passes with each.
