@@ -18,7 +18,7 @@ use crate::pipeline::decode::Feeds;
 use crate::pipeline::enrich::ScopeModel;
 use crate::pipeline::event::Millis;
 use crate::pipeline::expected::{Announcement, Expected};
-use crate::pipeline::gather::GatherPolicy;
+use crate::pipeline::gather::{GatherPolicy, invocations};
 use crate::pipeline::judge::HostilityModel;
 use crate::pipeline::keys::Keys;
 use crate::pipeline::life::AlertPolicy;
@@ -44,7 +44,7 @@ impl Rhythm {
         let join_wait_millis = i64::try_from(settings.source.join_wait.as_millis()).unwrap_or(Millis::HOUR);
         Self {
             feeds: settings.source.feeds.clone(),
-            gathering: GatherPolicy { join_wait_millis },
+            gathering: GatherPolicy { join_wait_millis, invocation_wait_millis: invocations::WAIT_MILLIS },
             clustering: settings.clustering.clone(),
             retention: Some(settings.state.retention),
         }

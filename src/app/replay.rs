@@ -21,7 +21,7 @@ use crate::edge::tables::Tables;
 use crate::edge::{Pull, Source};
 use crate::pipeline::alert::Verdict;
 use crate::pipeline::event::{Batch, Millis};
-use crate::pipeline::gather::GatherPolicy;
+use crate::pipeline::gather::{GatherPolicy, invocations};
 use crate::pipeline::keys::Keys;
 use crate::pipeline::observation::{Actor, CellKey, Observation};
 use crate::pipeline::sift::{Sift, Sifted, Whole};
@@ -69,7 +69,7 @@ pub async fn replay(options: ReplayOptions) -> Result<State> {
     for fault in faults {
         tracing::warn!(error = %fault, "an address table is absent");
     }
-    let gathering = GatherPolicy { join_wait_millis: JOIN_WAIT_MILLIS };
+    let gathering = GatherPolicy { join_wait_millis: JOIN_WAIT_MILLIS, invocation_wait_millis: invocations::WAIT_MILLIS };
     let rhythm = Rhythm { clustering: options.clustering.clone(), gathering, ..Rhythm::default() };
     let keys = Keys::derive(options.privacy_key.as_ref().map_or(REPLAY_SECRET, |key| key.expose().as_bytes()));
     let context = judgement::context(keys, tables, &options.models, &rhythm, &options.alerts)?;

@@ -10,11 +10,13 @@
 //!
 //! Limits: those of each kind of piece. What has no room goes on as it is, and is counted. Cost: a map entry a piece.
 
+pub mod invocations;
 pub mod requests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::invocations::Invocations;
 use self::requests::Requests;
 use super::decode::Piece;
 use super::event::{Checkpoint, Millis, PanicEvent, Position};
@@ -24,6 +26,8 @@ use super::event::{Checkpoint, Millis, PanicEvent, Position};
 pub struct GatherPolicy {
     /// How long a panic waits for the log of its request, and that log for it. 0: nobody waits.
     pub join_wait_millis: i64,
+    /// How long an invocation of a streaming tail waits for its next part.
+    pub invocation_wait_millis: i64,
 }
 
 /// Where a piece came from: a position that owns its words.
@@ -69,6 +73,7 @@ pub struct GatherCounts {
 pub struct Gather {
     topics: Vec<Arc<str>>,
     requests: Requests,
+    invocations: Invocations,
     held: Held,
     whole: Vec<Gathered>,
     counts: GatherCounts,
@@ -96,6 +101,12 @@ impl Gather {
                 let until = self.now.plus(policy.join_wait_millis);
                 policy.join_wait_millis > 0 && self.requests.request(place, ray, facts, until, desk)
             }
+            Piece::Invocation { id, part } => {
+                self.now = self.now.max(part.time);
+                let until = self.now.plus(policy.invocation_wait_millis);
+                self.invocations.take(place, id, part, until, desk);
+                true
+            }
         }
     }
 
@@ -104,6 +115,7 @@ impl Gather {
         self.now = self.now.max(until.unwrap_or(self.now));
         let desk = &mut Desk { held: &mut self.held, whole: &mut self.whole, counts: &mut self.counts };
         self.requests.expire(self.now, desk);
+        self.invocations.expire(self.now, desk);
         std::mem::take(&mut self.whole)
     }
 

@@ -23,7 +23,12 @@ mod detect;
 
 mod canonical;
 
+mod http_requests;
+mod logpush;
+mod tail;
+
 mod found;
+mod items;
 
 mod field;
 mod foreign;
@@ -40,6 +45,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use self::found::Find;
+pub use self::tail::{Ending, Invocation, Part, Tells, events};
 use super::event::owned::owned;
 use super::event::{Carrier, Client, Millis, PanicEvent, RawRecord, Reason, RecoveryOutcome};
 
@@ -133,6 +139,13 @@ pub enum Piece<'a> {
         /// What it tells.
         facts: RequestFacts<'a>,
     },
+    /// What a streaming tail tells of one invocation of a Worker.
+    Invocation {
+        /// The invocation's id.
+        id: Cow<'a, str>,
+        /// What is told.
+        part: Part<'a>,
+    },
 }
 
 /// What a request log tells of one request.
@@ -204,6 +217,9 @@ pub fn decode<'a>(feed: &Feed, record: RawRecord<'a>) -> Decoded<'a> {
     let mut find = Find::new(record, feed, carrier);
     let read = match carrier {
         Carrier::Canonical => canonical::read(record.payload, &mut find),
+        Carrier::CloudflareTail => tail::read(record.payload, &mut find),
+        Carrier::CloudflareLogpush => logpush::read(record.payload, &mut find),
+        Carrier::CloudflareHttpRequests => http_requests::read(record.payload, &mut find),
         other => Err(Refusal {
             reason: Reason::UnsupportedEncoding,
             detail: format!("the record: it looks like {}, which this version does not read", other.name()),
