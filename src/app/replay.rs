@@ -69,7 +69,8 @@ pub async fn replay(options: ReplayOptions) -> Result<State> {
     for fault in faults {
         tracing::warn!(error = %fault, "an address table is absent");
     }
-    let gathering = GatherPolicy { join_wait_millis: JOIN_WAIT_MILLIS, invocation_wait_millis: invocations::WAIT_MILLIS };
+    let gathering =
+        GatherPolicy { join_wait_millis: JOIN_WAIT_MILLIS, invocation_wait_millis: invocations::WAIT_MILLIS };
     let rhythm = Rhythm { clustering: options.clustering.clone(), gathering, ..Rhythm::default() };
     let keys = Keys::derive(options.privacy_key.as_ref().map_or(REPLAY_SECRET, |key| key.expose().as_bytes()));
     let context = judgement::context(keys, tables, &options.models, &rhythm, &options.alerts)?;

@@ -93,18 +93,18 @@ impl Gather {
             Piece::Awaiting { ray, event } => {
                 self.now = self.now.max(event.time);
                 let until = self.now.plus(policy.join_wait_millis);
-                self.requests.event(place, ray, event, until, desk);
+                self.requests.event(place, (&ray, event), until, desk);
                 true
             }
             Piece::Request { ray, facts } => {
                 self.now = self.now.max(facts.time);
                 let until = self.now.plus(policy.join_wait_millis);
-                policy.join_wait_millis > 0 && self.requests.request(place, ray, facts, until, desk)
+                policy.join_wait_millis > 0 && self.requests.request(place, (&ray, facts), until, desk)
             }
             Piece::Invocation { id, part } => {
                 self.now = self.now.max(part.time);
                 let until = self.now.plus(policy.invocation_wait_millis);
-                self.invocations.take(place, id, part, until, desk);
+                self.invocations.take(place, (id, part), until, desk);
                 true
             }
         }

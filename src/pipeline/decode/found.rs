@@ -67,7 +67,8 @@ impl<'r, 'a> Find<'r, 'a> {
     /// Notes that one item of several is refused; the others are read all the same.
     pub(super) fn refuse_item(&mut self, item: usize, refusal: Refusal) {
         self.n_faults += 1;
-        self.fault.get_or_insert_with(|| Refusal { detail: format!("item {item}: {}", refusal.detail), ..refusal });
+        let Refusal { reason, detail } = refusal;
+        self.fault.get_or_insert_with(|| Refusal { reason, detail: format!("item {item}: {detail}") });
     }
 
     /// The end of the record: its pieces, and the refusal where an item of it has one.

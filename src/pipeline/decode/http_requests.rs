@@ -40,17 +40,17 @@ struct RequestWire<'a> {
 }
 
 keys!(RequestWire<'de>, "", |wire, value| {
-    "rayid" => wire.ray = value.leaf(Name)?,
-    "clientip" => wire.address = value.raw()?,
-    "clientasn" => wire.asn = value.raw()?,
-    "clientcountry" => wire.country = value.raw()?,
-    "clientrequestmethod" => wire.method = value.leaf(FreeText)?,
-    "clientrequestpath" => wire.path = value.leaf(FreeText)?,
-    "clientrequesturi" => wire.target = value.leaf(FreeText)?,
-    "clientrequestuseragent" => wire.agent = value.leaf(FreeText)?,
-    "edgeresponsestatus" => wire.status = value.raw()?,
-    "edgestarttimestamp" => wire.start = value.leaf(Stamp)?.flatten(),
-    "edgeendtimestamp" => wire.end = value.leaf(Stamp)?.flatten(),
+    "RayID" => wire.ray = value.leaf(Name)?,
+    "ClientIP" => wire.address = value.raw()?,
+    "ClientASN" => wire.asn = value.raw()?,
+    "ClientCountry" => wire.country = value.raw()?,
+    "ClientRequestMethod" => wire.method = value.leaf(FreeText)?,
+    "ClientRequestPath" => wire.path = value.leaf(FreeText)?,
+    "ClientRequestURI" => wire.target = value.leaf(FreeText)?,
+    "ClientRequestUserAgent" => wire.agent = value.leaf(FreeText)?,
+    "EdgeResponseStatus" => wire.status = value.raw()?,
+    "EdgeStartTimestamp" => wire.start = value.leaf(Stamp)?.flatten(),
+    "EdgeEndTimestamp" => wire.end = value.leaf(Stamp)?.flatten(),
 });
 
 /// Reads one record.

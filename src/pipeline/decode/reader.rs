@@ -260,7 +260,9 @@ impl<'de, T: Object<'de>> Visitor<'de> for ObjectSeed<'_, '_, T> {
         loop {
             trace.object.set(T::AT);
             trace.key.set("");
-            let Some(key) = map.next_key_seed(KeySeed { keys: T::KEYS, guess, is_folded: trace.is_folded })? else { break };
+            let Some(key) = map.next_key_seed(KeySeed { keys: T::KEYS, guess, is_folded: trace.is_folded })? else {
+                break;
+            };
             trace.spend(2)?;
             let mut value = Entry { trace, map: &mut map };
             let Some((at, name)) = key else {

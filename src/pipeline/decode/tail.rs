@@ -132,19 +132,19 @@ pub(super) struct ItemWire<'a> {
 keys!(ItemWire<'de>, "", |wire, value| {
     "truncated" => wire.is_truncated = value.raw()? == Some("true"),
     "outcome" => wire.outcome = value.leaf(FreeText)?,
-    "scriptname" => wire.script = value.leaf(Name)?,
+    "scriptName" => wire.script = value.leaf(Name)?,
     "exceptions" => wire.exceptions = value.list(Exceptions, SIGNS_MAX)?,
     "logs" => wire.logs = value.list(Logs, SIGNS_MAX)?,
-    "eventtimestamp" => wire.time = value.leaf(Stamp)?.flatten(),
-    "eventtimestampms" => wire.time = value.leaf(Stamp)?.flatten().or(wire.time),
+    "eventTimestamp" => wire.time = value.leaf(Stamp)?.flatten(),
+    "eventTimestampMs" => wire.time = value.leaf(Stamp)?.flatten().or(wire.time),
     "event" => wire.event = value.raw()?,
-    "scriptversion" => wire.version = value.raw()?,
-    "dispatchnamespace" => wire.namespace = value.leaf(Name)?,
+    "scriptVersion" => wire.version = value.raw()?,
+    "dispatchNamespace" => wire.namespace = value.leaf(Name)?,
     "entrypoint" => wire.entrypoint = value.leaf(Name)?,
-    "invocationid" => wire.invocation_id = value.raw()?,
+    "invocationId" => wire.invocation_id = value.raw()?,
     // Anything that the service hands over, of any depth.
-    "diagnosticschannelevents" => value.raw()?,
-    "tailattributes" => value.raw()?,
+    "diagnosticsChannelEvents" => value.raw()?,
+    "tailAttributes" => value.raw()?,
 });
 
 impl<'a> ItemWire<'a> {

@@ -62,7 +62,13 @@ struct Open {
 
 impl Invocations {
     /// Takes a part, which waits for the others `until` then.
-    pub(super) fn take(&mut self, place: Place, id: Cow<'_, str>, part: Part<'_>, until: Millis, desk: &mut Desk<'_>) {
+    pub(super) fn take(
+        &mut self,
+        place: Place,
+        (id, part): (Cow<'_, str>, Part<'_>),
+        until: Millis,
+        desk: &mut Desk<'_>,
+    ) {
         let id: Box<str> = id.into();
         let number = self.n_taken;
         self.n_taken += 1;
@@ -217,3 +223,6 @@ fn n_event_bytes(event: &PanicEvent<'_>) -> usize {
     let query: usize = event.query.iter().map(|(name, value)| name.len() + value.len()).sum();
     size_of::<PanicEvent<'_>>() + text(&event.path) + text(&event.client.user_agent) + query
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,6 +122,20 @@ fn a_flood_of_panics_and_logs_is_bounded_and_loses_no_panic() {
 }
 
 #[test]
+fn panics_that_found_their_log_take_no_room_from_those_that_wait() {
+    let mut gather = Gather::default();
+    gather.take(&POLICY, at("panics", 0), panic("waits", 10));
+    for offset in 1..20_000 {
+        let ray = format!("p{offset}");
+        gather.take(&POLICY, at("panics", offset), panic(&ray, 10));
+        gather.take(&POLICY, at("requests", offset), request(&ray, 10, "192.0.2.1"));
+    }
+    assert_eq!(gather.whole(None).len(), 19_999);
+    assert_eq!((gather.counts().crowded_out, gather.counts().missed), (0, 0));
+    assert_eq!(told(&gather.flush()), [(0, "none".to_owned())]);
+}
+
+#[test]
 fn large_bodies_do_not_wait_in_any_number() {
     let mut gather = Gather::default();
     let body = "x".repeat(1 << 20);

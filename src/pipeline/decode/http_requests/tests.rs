@@ -34,7 +34,10 @@ fn the_client_and_the_request_are_taken() {
     assert_eq!((ray.as_str(), facts.time), ("8f0aaaaaaaaaaaaa", Millis(1_795_330_796_612)));
     assert_eq!(facts.client.ip, Some("203.0.113.9".parse().unwrap()));
     assert_eq!((facts.client.asn, facts.client.country), (Some(64_500), Some(*b"NL")));
-    assert_eq!((facts.method.as_deref(), facts.path.as_deref(), facts.status), (Some("POST"), Some("/v1/x"), Some(500)));
+    assert_eq!(
+        (facts.method.as_deref(), facts.path.as_deref(), facts.status),
+        (Some("POST"), Some("/v1/x"), Some(500))
+    );
     assert_eq!(facts.client.user_agent.as_deref(), Some("ua/1"));
 }
 
@@ -71,8 +74,13 @@ fn without_a_ray_or_a_time_a_log_is_refused() {
     for (key, value, reason, detail) in [
         ("RayID", json!(null), Reason::MissingKey, "RayID: a text is needed"),
         ("RayID", json!("a b"), Reason::BadValue, "RayID: letters and digits are needed, at most 64"),
-        ("RayID", json!(7), Reason::WrongType, "rayid: a text is needed, found a number"),
-        ("EdgeStartTimestamp", json!(0), Reason::MissingKey, "EdgeStartTimestamp: neither it nor its record has a time"),
+        ("RayID", json!(7), Reason::WrongType, "RayID: a text is needed, found a number"),
+        (
+            "EdgeStartTimestamp",
+            json!(0),
+            Reason::MissingKey,
+            "EdgeStartTimestamp: neither it nor its record has a time",
+        ),
     ] {
         let mut record = record();
         record[key] = value;

@@ -161,8 +161,8 @@ mod tests {
         assert_eq!(read(&long).frames[0].len(), FRAME_BYTES_MAX);
         let nested = format!("at a.wasm.{WRAPPER}{} (wasm://wasm/1)", "<".repeat(50_000));
         assert_eq!(read(&nested).frames.len(), 1);
-        let many: String = (0..1_000).map(|n| format!("at a.wasm.f{n} (wasm://wasm/1)\n")).collect();
-        assert_eq!(read(&many).frames.len(), FRAMES_MAX);
+        let many: Vec<String> = (0..1_000).map(|n| format!("at a.wasm.f{n} (wasm://wasm/1)")).collect();
+        assert_eq!(read(&many.join("\n")).frames.len(), FRAMES_MAX);
         check("at (wasm://\nat  (wasm://)\nat .wasm. (wasm://", &[""]);
     }
 }

@@ -16,7 +16,7 @@
 use std::borrow::Cow;
 
 use super::Ending;
-use super::signs::{NO_MESSAGE, Panic, Sign, without_cut_mark};
+use super::signs::{NO_MESSAGE, Panic, Sign, Trap, without_cut_mark};
 use crate::pipeline::event::{Client, Millis, PanicEvent, RecoveryOutcome};
 
 /// What is known of one invocation of a Worker.
@@ -106,34 +106,32 @@ fn gathered(signs: Vec<Sign<'_>>, ending: Ending) -> Vec<Found<'_>> {
             Sign::Panic(panic) if is_backed || !panic.needs_backing => {
                 found.push(Found { panic, ..Found::default() });
             }
-            Sign::Trap { message, frames, of_panic, at } => trap(&mut found, (message, frames, of_panic, at)),
+            Sign::Trap(trap) => trapped(&mut found, trap),
             Sign::Told { event, at } => told.push((event, at)),
             _ => {}
         }
     }
     pair(&mut found, told);
     let mut hang = None;
+    let alone = |kind, message, at| {
+        let panic = Panic { message, at, ..Panic::default() };
+        Found { kind, panic, ..Found::default() }
+    };
     for sign in exceptions {
         match sign {
             Sign::Uncaught { message, is_panic, at } => uncaught(&mut found, message, is_panic, at),
-            Sign::Dead { message, at } => {
-                if !found.iter().any(|found| found.kind == Kind::Dead) {
-                    found.push(Found { kind: Kind::Dead, panic: Panic { message, at, ..Panic::default() }, ..Found::default() });
-                }
+            Sign::Dead { message, at } if found.iter().all(|found| found.kind != Kind::Dead) => {
+                found.push(alone(Kind::Dead, message, at));
             }
-            Sign::Hang { message, at } => hang = hang.or(Some(Panic { message, at, ..Panic::default() })),
-            // An exception that is a trap is the trap that the log told, if it told one.
-            Sign::Trap { message, frames, of_panic, at } => {
-                if !found.iter().any(|found| found.is_trapped) {
-                    trap(&mut found, (message, frames, of_panic, at));
-                }
-            }
+            Sign::Hang { message, at } => hang = hang.or(Some((message, at))),
+            // Else it is the trap that the log told.
+            Sign::Trap(trap) if found.iter().all(|found| !found.is_trapped) => trapped(&mut found, trap),
             _ => {}
         }
     }
-    if let Some(panic) = hang {
+    if let Some((message, at)) = hang {
         if found.is_empty() {
-            found.push(Found { kind: Kind::Hang, panic, ..Found::default() });
+            found.push(alone(Kind::Hang, message, at));
         } else {
             found.iter_mut().filter(|found| !found.is_caught).for_each(|found| found.is_hung = true);
         }
@@ -144,20 +142,20 @@ fn gathered(signs: Vec<Sign<'_>>, ending: Ending) -> Vec<Found<'_>> {
 fn is_exception(sign: &Sign<'_>) -> bool {
     match sign {
         Sign::Uncaught { .. } | Sign::Hang { .. } | Sign::Dead { .. } => true,
-        Sign::Panic(_) | Sign::Trap { .. } | Sign::Told { .. } => false,
+        Sign::Trap(trap) => trap.is_thrown,
+        Sign::Panic(_) | Sign::Told { .. } => false,
     }
 }
 
-type Trap<'a> = (Cow<'a, str>, Vec<Cow<'a, str>>, Option<bool>, Option<Millis>);
-
 /// A trap ends the panic before it, or is a fault of its own.
-fn trap<'a>(found: &mut Vec<Found<'a>>, (message, frames, of_panic, at): Trap<'a>) {
-    if of_panic != Some(false)
+fn trapped<'a>(found: &mut Vec<Found<'a>>, trap: Trap<'a>) {
+    if trap.of_panic != Some(false)
         && let Some(last) = found.last_mut().filter(|last| last.kind == Kind::Panic && !last.is_trapped)
     {
         last.is_trapped = true;
         return;
     }
+    let Trap { message, frames, at, .. } = trap;
     let panic = Panic { message, frames, at, ..Panic::default() };
     found.push(Found { kind: Kind::Trap, panic, is_trapped: true, ..Found::default() });
 }
@@ -201,13 +199,12 @@ fn pair<'a>(found: &mut Vec<Found<'a>>, told: Vec<(Box<PanicEvent<'a>>, Millis)>
             });
             found.told.is_none() && (is_only_one || is_there || event.panic.message == found.panic.message)
         };
-        match found.iter_mut().find(is_same) {
-            Some(found) => found.told = Some((event, at)),
-            None => {
-                // Its message finds the exception of the same panic.
-                let panic = Panic { message: event.panic.message.clone(), ..Panic::default() };
-                found.push(Found { kind: Kind::Told, panic, told: Some((event, at)), ..Found::default() });
-            }
+        if let Some(found) = found.iter_mut().find(is_same) {
+            found.told = Some((event, at));
+        } else {
+            // Its message finds the exception of the same panic.
+            let panic = Panic { message: event.panic.message.clone(), ..Panic::default() };
+            found.push(Found { kind: Kind::Told, panic, told: Some((event, at)), ..Found::default() });
         }
     }
 }

@@ -46,21 +46,21 @@ pub(in super::super) struct EventWire<'a> {
 keys!(EventWire<'de>, "event", |wire, value| {
     "request" => value.object(&mut wire.request)?,
     "response" => value.object(&mut wire.response)?,
-    "rayid" => wire.ray = value.raw()?,
+    "rayId" => wire.ray = value.raw()?,
     "type" => wire.kind = value.raw()?,
     "method" => wire.request.method = value.raw()?,
     "url" => wire.request.url = value.raw()?,
     "headers" => wire.request.headers = value.raw()?,
     "cf" => wire.request.cf = value.raw()?,
-    "cfjson" => wire.request.cf = value.raw()?.or(wire.request.cf),
+    "cfJson" => wire.request.cf = value.raw()?.or(wire.request.cf),
     "queue" => wire.queue = value.raw()?,
-    "queuename" => wire.queue = value.raw()?.or(wire.queue),
-    "rpcmethod" => wire.rpc_method = value.raw()?,
-    "methodname" => wire.rpc_method = value.raw()?.or(wire.rpc_method),
+    "queueName" => wire.queue = value.raw()?.or(wire.queue),
+    "rpcMethod" => wire.rpc_method = value.raw()?,
+    "methodName" => wire.rpc_method = value.raw()?.or(wire.rpc_method),
     "cron" => wire.cron = value.raw()?,
-    "scheduledtime" => wire.scheduled = value.raw()?.is_some(),
-    "mailfrom" => wire.mail = value.raw()?.is_some(),
-    "getwebsocketevent" => wire.socket = value.raw()?.is_some(),
+    "scheduledTime" => wire.scheduled = value.raw()?.is_some(),
+    "mailFrom" => wire.mail = value.raw()?.is_some(),
+    "getWebSocketEvent" => wire.socket = value.raw()?.is_some(),
     "info" => value.raw()?,
     "traces" => value.raw()?,
 });
@@ -181,7 +181,9 @@ pub(in super::super) fn split_url(url: Cow<'_, str>) -> Target<'_> {
 }
 
 fn split(url: &str) -> Target<'_> {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest.find(['/', '?', '#']).map_or("/", |at| rest.get(at..).unwrap_or("/")));
+    let rest = url
+        .split_once("://")
+        .map_or(url, |(_, rest)| rest.find(['/', '?', '#']).map_or("/", |at| rest.get(at..).unwrap_or("/")));
     let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     let path = if path.is_empty() { "/" } else { path };
@@ -296,7 +298,11 @@ fn fill_network<'a>(cf: &'a str, event: &mut PanicEvent<'a>) {
     }
     event.client.asn = wire.asn.and_then(asn);
     event.client.country = wire.country.and_then(text_of_raw).and_then(|country| self::country(&country));
-    event.region = wire.colo.and_then(text_of_raw).filter(|colo| colo.len() <= NAME_BYTES_MAX).map(|colo| Cow::Owned(colo.into_owned()));
+    event.region = wire
+        .colo
+        .and_then(text_of_raw)
+        .filter(|colo| colo.len() <= NAME_BYTES_MAX)
+        .map(|colo| Cow::Owned(colo.into_owned()));
 }
 
 /// The number of an autonomous system; 0 is none.

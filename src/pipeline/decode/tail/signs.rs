@@ -63,16 +63,7 @@ pub enum Sign<'a> {
     /// The panic hook's line.
     Panic(Panic<'a>),
     /// WebAssembly stopped.
-    Trap {
-        /// The engine's words.
-        message: Cow<'a, str>,
-        /// Function names, innermost first.
-        frames: Vec<Cow<'a, str>>,
-        /// Whether the panic machinery stopped it; `None`: not told.
-        of_panic: Option<bool>,
-        /// When.
-        at: Option<Millis>,
-    },
+    Trap(Trap<'a>),
     /// The producer's own event.
     Told {
         /// The event.
@@ -105,6 +96,21 @@ pub enum Sign<'a> {
     },
 }
 
+/// WebAssembly stopped, by a log of the shim or an exception.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trap<'a> {
+    /// The engine's words.
+    pub(super) message: Cow<'a, str>,
+    /// Function names, innermost first.
+    pub(super) frames: Vec<Cow<'a, str>>,
+    /// Whether the panic machinery stopped it; `None`: not told.
+    pub(super) of_panic: Option<bool>,
+    /// When.
+    pub(super) at: Option<Millis>,
+    /// An exception tells of it.
+    pub(super) is_thrown: bool,
+}
+
 /// A panic as the hook tells it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Panic<'a> {
@@ -128,7 +134,7 @@ impl Sign<'_> {
         let all = |texts: &[Cow<'_, str>]| texts.iter().map(|text| text.len()).sum::<usize>();
         match self {
             Self::Panic(panic) => panic.message.len() + all(&panic.frames),
-            Self::Trap { message, frames, .. } => message.len() + all(frames),
+            Self::Trap(trap) => trap.message.len() + all(&trap.frames),
             Self::Told { event, .. } => {
                 event.request.payload.bytes().len() + event.panic.message.len() + all(&event.panic.backtrace)
             }
@@ -146,9 +152,7 @@ impl Sign<'_> {
                 frames: own_all(panic.frames),
                 ..panic
             }),
-            Self::Trap { message, frames, of_panic, at } => {
-                Sign::Trap { message: owned(message), frames: own_all(frames), of_panic, at }
-            }
+            Self::Trap(trap) => Sign::Trap(Trap { message: owned(trap.message), frames: own_all(trap.frames), ..trap }),
             Self::Told { event, at } => Sign::Told { event: Box::new(event.into_owned()), at },
             Self::Uncaught { message, is_panic, at } => Sign::Uncaught { message: owned(message), is_panic, at },
             Self::Hang { message, at } => Sign::Hang { message: owned(message), at },
@@ -168,10 +172,10 @@ pub(super) struct LogWire<'a> {
 
 keys!(LogWire<'de>, "logs[]", |log, value| {
     "timestamp" => log.at = value.leaf(Stamp)?.flatten(),
-    "timestampms" => log.at = value.leaf(Stamp)?.flatten().or(log.at),
+    "timestampMs" => log.at = value.leaf(Stamp)?.flatten().or(log.at),
     "level" => log.level = value.leaf(FreeText)?,
     "message" => log.message = value.raw()?,
-    "errorinfo" => log.errors = value.raw()?,
+    "errorInfo" => log.errors = value.raw()?,
 });
 
 /// An exception as it stands on the wire.
@@ -185,7 +189,7 @@ pub(super) struct ExceptionWire<'a> {
 
 keys!(ExceptionWire<'de>, "exceptions[]", |exception, value| {
     "timestamp" => exception.at = value.leaf(Stamp)?.flatten(),
-    "timestampms" => exception.at = value.leaf(Stamp)?.flatten().or(exception.at),
+    "timestampMs" => exception.at = value.leaf(Stamp)?.flatten().or(exception.at),
     "name" => exception.name = value.raw()?,
     "message" => exception.message = value.raw()?,
     "stack" => exception.stack = value.raw()?,
@@ -262,7 +266,7 @@ pub(super) fn of_log<'a>(log: &LogWire<'a>) -> Option<Result<Sign<'a>, Refusal>>
     is_trap.then(|| {
         let message = if stack.is_out_of_memory { Cow::Owned(format!("{text} (rust_oom)")) } else { text };
         let of_panic = is_object.then_some(stack.is_panic);
-        Ok(Sign::Trap { message, frames: stack.frames, of_panic, at: log.at })
+        Ok(Sign::Trap(Trap { message, frames: stack.frames, of_panic, at: log.at, is_thrown: false }))
     })
 }
 
@@ -296,7 +300,8 @@ pub(super) fn of_exception<'a>(exception: &ExceptionWire<'a>) -> Option<Sign<'a>
             let name = if is_overflow { "" } else { "RuntimeError: " };
             let oom = if stack.is_out_of_memory { " (rust_oom)" } else { "" };
             let message = Cow::Owned(format!("{name}{bare}{oom}"));
-            return Some(Sign::Trap { message, frames: stack.frames, of_panic: Some(stack.is_panic), at });
+            let of_panic = Some(stack.is_panic);
+            return Some(Sign::Trap(Trap { message, frames: stack.frames, of_panic, at, is_thrown: true }));
         }
     }
     Some(Sign::Uncaught { message, is_panic: false, at })

@@ -23,10 +23,10 @@ const NANOS_MIN: u64 = 1_000 * MICROS_MIN;
 fn time(number: u64) -> Option<Millis> {
     let millis = match number {
         0 => return None,
-        ..MILLIS_MIN => number.checked_mul(1_000)?,
-        ..MICROS_MIN => number,
-        ..NANOS_MIN => number / 1_000,
-        _ => number / 1_000_000,
+        1..MILLIS_MIN => number.checked_mul(1_000)?,
+        MILLIS_MIN..MICROS_MIN => number,
+        MICROS_MIN..NANOS_MIN => number / 1_000,
+        NANOS_MIN.. => number / 1_000_000,
     };
     i64::try_from(millis).ok().map(Millis)
 }
@@ -49,7 +49,7 @@ impl<'de> Leaf<'de> for Stamp {
 
     fn number(self, number: f64) -> Result<Self::Out, Fault> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be within u64's range")]
-        let whole = (1.0..1.0e19).contains(&number).then(|| number as u64);
+        let whole = (1.0..1.0e19).contains(&number).then_some(number as u64);
         Ok(whole.and_then(time))
     }
 }
@@ -68,7 +68,8 @@ mod tests {
     #[test]
     fn every_unit_is_told_by_its_size() {
         let expected = Some(Millis(1_795_330_796_612));
-        for value in ["1795330796612", "1795330796612345", "1795330796612345678", "1795330796612.5", "\"1795330796612\""]
+        for value in
+            ["1795330796612", "1795330796612345", "1795330796612345678", "1795330796612.5", "\"1795330796612\""]
         {
             assert_eq!(read(value), expected, "{value}");
         }

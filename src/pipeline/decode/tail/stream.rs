@@ -83,7 +83,7 @@ struct StreamWire<'a> {
 }
 
 keys!(StreamWire<'de>, "", |wire, value| {
-    "invocationid" => wire.invocation = value.leaf(Name)?,
+    "invocationId" => wire.invocation = value.leaf(Name)?,
     "timestamp" => wire.at = value.leaf(Stamp)?.flatten(),
     "sequence" => wire.sequence = value.leaf(Count64)?,
     "event" => value.object(&mut wire.event)?,
@@ -105,14 +105,14 @@ struct EventPart<'a> {
 
 keys!(EventPart<'de>, "event", |part, value| {
     "type" => part.kind = value.leaf(Name)?,
-    "scriptname" => part.script = value.leaf(Name)?,
-    "dispatchnamespace" => part.namespace = value.leaf(Name)?,
-    "scriptversion" => part.version = value.raw()?,
+    "scriptName" => part.script = value.leaf(Name)?,
+    "dispatchNamespace" => part.namespace = value.leaf(Name)?,
+    "scriptVersion" => part.version = value.raw()?,
     "info" => part.info = value.raw()?,
     "outcome" => part.outcome = value.leaf(FreeText)?,
     "level" => part.log.level = value.leaf(FreeText)?,
     "message" => part.log.message = value.raw()?,
-    "errorinfo" => part.log.errors = value.raw()?,
+    "errorInfo" => part.log.errors = value.raw()?,
     "name" => part.name = value.raw()?,
     "stack" => part.stack = value.raw()?,
     "truncated" => part.truncated = value.raw()? == Some("true"),
@@ -126,7 +126,7 @@ struct ReturnWire {
 }
 
 keys!(ReturnWire, "event.info", |info, value| {
-    "statuscode" => info.status = value.raw()?.and_then(status),
+    "statusCode" => info.status = value.raw()?.and_then(status),
 });
 
 /// Reads one event of a streaming tail.
@@ -147,7 +147,7 @@ pub(super) fn read<'a>(text: &'a str, find: &mut Find<'_, 'a>) -> Result<(), Ref
         && find.feed().service.is_empty()
     {
         return Err(missing(
-            "event.scriptName: it names no service, and its topic's configuration (source.topic.NAME.service) none",
+            "event.scriptName: it names no service, and its topic's configuration (source.feed.NAME.service) none",
         ));
     }
     let (service, tenant) = match &tells {

@@ -93,7 +93,7 @@ fn each_capture_is_told_with_the_same_words_one_by_one_and_line_by_line() {
         let whole = told(capture);
         assert_eq!(lines.iter().flat_map(|line| told(line)).collect::<Vec<_>>(), whole);
         assert_eq!(told(&lines.join("\n")), whole);
-        assert_eq!(told(&items.iter().map(|item| format!("{item:#}")).next().unwrap()), Vec::<String>::new());
+        assert_eq!(items.iter().flat_map(|item| told(&format!("{item:#}"))).collect::<Vec<_>>(), whole);
     }
 }
 
@@ -128,10 +128,14 @@ fn frames_are_those_of_the_panic_and_begin_below_its_machinery() {
     assert_eq!(frames, expected);
     assert_eq!(all[6].panic.backtrace, ["pw::fetch_fetch_glue::{closure#0}::r"]);
     let spawned = &events(BACKGROUND)[1];
-    assert_eq!(spawned.panic.backtrace.last().map(AsRef::as_ref), Some("pw::fetch_fetch_glue::{closure#0}::{closure#1}"));
+    assert_eq!(
+        spawned.panic.backtrace.last().map(AsRef::as_ref),
+        Some("pw::fetch_fetch_glue::{closure#0}::{closure#1}")
+    );
 }
 
 /// An item with these logs and exceptions.
+#[expect(clippy::needless_pass_by_value, reason = "calls read better")]
 fn item(outcome: &str, logs: Value, exceptions: Value) -> Value {
     json!({"scriptName": "api", "outcome": outcome, "eventTimestamp": 1_795_330_796_612_i64, "truncated": false,
         "event": {"request": {"method": "POST", "url": "https://a.example/v1/x?q=1",
@@ -139,6 +143,7 @@ fn item(outcome: &str, logs: Value, exceptions: Value) -> Value {
         "logs": logs, "exceptions": exceptions})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "calls read better")]
 fn log(arguments: Value) -> Value {
     json!({"level": "error", "timestamp": 1_795_330_796_615_i64, "message": arguments})
 }
@@ -158,7 +163,8 @@ const HOOK: &str = "Error: Rust panic: panicked at src/a.rs:1:2:\nboom";
 fn several_panics_of_one_invocation_are_several_events() {
     let other = "Error: Rust panic: panicked at src/b.rs:3:4:\nbang";
     let logs = json!([log(json!(["Critical", HOOK])), log(json!(["Critical", other]))]);
-    let exceptions = json!([thrown("boom", "PanicError: boom\n    at x"), thrown("bang", "PanicError: bang\n    at x")]);
+    let exceptions =
+        json!([thrown("boom", "PanicError: boom\n    at x"), thrown("bang", "PanicError: bang\n    at x")]);
     let item = item("exception", logs, exceptions);
     check(&item, &["/v1/x | boom | src/a.rs:1:2 | Degraded", "/v1/x | bang | src/b.rs:3:4 | Degraded"]);
     let text = item.to_string();
@@ -200,7 +206,11 @@ fn what_is_no_panic_is_silent() {
     let hostile = "Error: Critical Rust panic: panicked at src/a.rs:1:2:\nboom";
     for quiet in [
         item("exception", json!([]), json!([thrown("x is not a function", "TypeError: x is not a function")])),
-        item("exception", json!([]), json!([thrown("Maximum call stack size exceeded", "RangeError: M\n at f (a.js:1)")])),
+        item(
+            "exception",
+            json!([]),
+            json!([thrown("Maximum call stack size exceeded", "RangeError: M\n at f (a.js:1)")]),
+        ),
         item("ok", json!([log(json!(["handled app error"]))]), json!([])),
         item("ok", json!([log(json!([hostile]))]), json!([])),
         item("ok", json!([log(json!(["panicked at src/a.rs:1:2:\nboom\n\nStack:\n\nError"]))]), json!([])),
@@ -218,11 +228,22 @@ fn what_is_no_panic_is_silent() {
 fn dead_instances_and_traps_that_are_thrown_are_faults_of_their_own() {
     let dead = thrown("Module terminated", "Error: Module terminated\n    at x");
     check(&item("exception", json!([]), json!([dead, dead])), &["/v1/x | Module terminated | ? | Aborted"]);
-    let wasm = "RangeError: Maximum call stack size exceeded\n    at pw.wasm.pw::r (wasm://wasm/a:wasm-function[1]:0x1)";
+    let wasm =
+        "RangeError: Maximum call stack size exceeded\n    at pw.wasm.pw::r (wasm://wasm/a:wasm-function[1]:0x1)";
     let overflow = thrown("Maximum call stack size exceeded", wasm);
-    check(&item("exception", json!([]), json!([overflow])), &["/v1/x | Maximum call stack size exceeded | ? | Aborted"]);
+    check(
+        &item("exception", json!([]), json!([overflow])),
+        &["/v1/x | Maximum call stack size exceeded | ? | Aborted"],
+    );
     let trap = thrown("divide by zero", "RuntimeError: divide by zero\n    at pw.wasm.pw::f (wasm://wasm/a:1)");
     check(&item("exception", json!([]), json!([trap])), &["/v1/x | RuntimeError: divide by zero | ? | Aborted"]);
+}
+
+#[test]
+fn a_trap_that_is_logged_and_thrown_is_one() {
+    let logs = json!([log(json!(["Critical", "RuntimeError: divide by zero"]))]);
+    let trap = thrown("divide by zero", "RuntimeError: divide by zero\n    at pw.wasm.pw::f (wasm://wasm/a:1)");
+    check(&item("exception", logs, json!([trap])), &["/v1/x | RuntimeError: divide by zero | ? | Aborted"]);
 }
 
 #[test]
@@ -246,7 +267,8 @@ fn what_is_no_request_has_a_route_of_its_kind() {
         (json!({"getWebSocketEvent": {"webSocketEventType": "message"}}), "websocket"),
         (json!(null), "?"),
     ] {
-        let mut item = item("exception", json!([log(json!(["Critical", HOOK]))]), json!([thrown("boom", "PanicError: boom")]));
+        let mut item =
+            item("exception", json!([log(json!(["Critical", HOOK]))]), json!([thrown("boom", "PanicError: boom")]));
         item["event"] = event;
         item["executionModel"] = json!("durableObject");
         check(&item, &[&format!("{route} | boom | src/a.rs:1:2 | Degraded")]);
@@ -255,6 +277,7 @@ fn what_is_no_request_has_a_route_of_its_kind() {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "calls read better")]
 fn producers(value: Value) -> Value {
     log(json!([value]))
 }
@@ -312,7 +335,10 @@ fn script_version_and_namespace_are_service_release_and_tenant() {
     item["entrypoint"] = json!("Admin");
     let text = item.to_string();
     let event = &events(&text)[0];
-    assert_eq!((event.service.as_ref(), event.release.as_deref(), event.tenant.as_ref()), ("api", Some("v-9"), "customers"));
+    assert_eq!(
+        (event.service.as_ref(), event.release.as_deref(), event.tenant.as_ref()),
+        ("api", Some("v-9"), "customers")
+    );
     assert_eq!(event.event_id, "cf:8f0aaaaaaaaaaaab:1795330796612:Admin:0");
     assert_eq!(event.recovery, RecoveryOutcome::Unknown);
 }
@@ -321,7 +347,8 @@ fn script_version_and_namespace_are_service_release_and_tenant() {
 fn keys_in_either_case_say_the_same() {
     let text = item("exception", json!([log(json!(["Critical", HOOK]))]), json!([thrown("boom", "PanicError: boom")]));
     let text = text.to_string();
-    let upper = text.replace("\"logs\"", "\"LOGS\"").replace("\"message\"", "\"Message\"").replace("\"url\"", "\"URL\"");
+    let upper =
+        text.replace("\"logs\"", "\"LOGS\"").replace("\"message\"", "\"Message\"").replace("\"url\"", "\"URL\"");
     assert_eq!(told(&upper), told(&text));
 }
 
@@ -340,10 +367,26 @@ fn a_truncated_trace_is_noted() {
 fn a_bad_item_costs_the_others_nothing() {
     let good = item("exception", json!([log(json!(["Critical", HOOK]))]), json!([]));
     for (bad, reason, detail) in [
-        (json!({"scriptName": 5, "outcome": "ok"}), Reason::WrongType, "item 1: scriptName: a text is needed, found a number"),
-        (json!({"outcome": "ok", "logs": {}}), Reason::WrongType, "item 1: logs: an array of objects is needed, found an object"),
-        (json!({"outcome": "ok", "logs": [5]}), Reason::WrongType, "item 1: logs[0]: an object is needed, found a number"),
-        (json!({}), Reason::MissingKey, "item 1: the item: one of outcome, logs, exceptions and eventTimestamp is needed"),
+        (
+            json!({"scriptName": 5, "outcome": "ok"}),
+            Reason::WrongType,
+            "item 1: scriptName: a text is needed, found a number",
+        ),
+        (
+            json!({"outcome": "ok", "logs": {}}),
+            Reason::WrongType,
+            "item 1: logs: an array of objects is needed, found an object",
+        ),
+        (
+            json!({"outcome": "ok", "logs": [5]}),
+            Reason::WrongType,
+            "item 1: logs[0]: an object is needed, found a number",
+        ),
+        (
+            json!({}),
+            Reason::MissingKey,
+            "item 1: the item: one of outcome, logs, exceptions and eventTimestamp is needed",
+        ),
         (json!([]), Reason::WrongType, "item 1: the record: an object is needed, found an array"),
         (json!(null), Reason::MissingKey, "item 1: the item"),
     ] {
@@ -351,7 +394,7 @@ fn a_bad_item_costs_the_others_nothing() {
         let Decoded { pieces, refusal, .. } = decoded(&text);
         let refusal = refusal.unwrap();
         assert_eq!((pieces.len(), refusal.reason), (2, reason), "{}", refusal.detail);
-        assert!(refusal.detail.to_lowercase().starts_with(&detail.to_lowercase()), "{}", refusal.detail);
+        assert!(refusal.detail.starts_with(detail), "{}", refusal.detail);
     }
 }
 
@@ -409,7 +452,8 @@ fn hostile_headers_and_addresses_are_absent() {
 #[test]
 fn lone_surrogates_and_deep_values_in_what_the_client_wrote_hide_no_panic() {
     let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
-    let text = item("exception", json!([{"level": "error", "message": ["@@"]}, log(json!(["Critical", HOOK]))]), json!([]));
+    let text =
+        item("exception", json!([{"level": "error", "message": ["@@"]}, log(json!(["Critical", HOOK]))]), json!([]));
     let mut text = text.to_string().replace("\"@@\"", &deep).replace("boom", "b\\ud800m").replace("q=1", "q=\\udfff");
     text.insert_str(1, &format!("\"diagnosticsChannelEvents\":[{deep}],"));
     let all = events(&text);
@@ -419,7 +463,8 @@ fn lone_surrogates_and_deep_values_in_what_the_client_wrote_hide_no_panic() {
 
 #[test]
 fn a_message_that_fakes_another_panic_within_itself_stays_one() {
-    let faked = format!("{HOOK}\n\nthread 'main' panicked at src/z.rs:9:9:\nfake\nError: Rust panic: panicked at x:1:1:");
+    let faked =
+        format!("{HOOK}\n\nthread 'main' panicked at src/z.rs:9:9:\nfake\nError: Rust panic: panicked at x:1:1:");
     let item = item("exception", json!([log(json!(["Critical", faked]))]), json!([]));
     let text = item.to_string();
     let all = events(&text);
@@ -445,6 +490,6 @@ proptest! {
     #[test]
     fn whatever_is_cut_off_a_capture_is_read_or_refused(cut in 0..30_000_usize) {
         let end = BACKGROUND.floor_char_boundary(cut.min(BACKGROUND.len() - 3));
-        prop_assert!(decoded(&BACKGROUND[..end]).refusal.is_some());
+        prop_assert!(decoded(BACKGROUND.get(..end).unwrap()).refusal.is_some());
     }
 }

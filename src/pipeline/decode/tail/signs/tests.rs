@@ -19,7 +19,9 @@ fn place_and_message_are_told_apart_in_every_wording() {
 
 #[test]
 fn what_is_no_hook_is_none() {
-    for text in ["", "Rust panic: ", "panicked at src/a.rs:1:2:\nx", "Error: Rust panic", "x Rust panic: panicked at a:1:1"] {
+    for text in
+        ["", "Rust panic: ", "panicked at src/a.rs:1:2:\nx", "Error: Rust panic", "x Rust panic: panicked at a:1:1"]
+    {
         assert_eq!(hook(text), None, "{text}");
     }
 }
