@@ -1,12 +1,12 @@
 //! Cloudflare Logpush, data set `http_requests`: it tells of no panic, but of who sent the request that met one.
 //!
-//! Reads a record, an array or a line each; gives a [`Piece::Request`] under the request's ray id. Times come in the units
-//! that Logpush can be asked for (RFC 3339, seconds, milliseconds, nanoseconds) and are told by their size. JA3, JA4, bot
-//! and firewall scores are not used.
+//! Reads a record, an array or a line each; gives a [`Piece::Request`] under the request's ray id. Times come in the
+//! units that Logpush can be asked for (RFC 3339, seconds, milliseconds, nanoseconds) and are told by their size.
+//! JA3, JA4, bot and firewall scores are not used.
 //!
-//! A subrequest that a Worker makes has a ray id of its own, and its parent's in `ParentRayID`. The parent's is no key: the
-//! log tells of another request than the one that panicked, with another path and status, and its client may be the
-//! Worker. The parent has a log of its own. A panic within the subrequest's Worker finds the subrequest's log.
+//! A subrequest that a Worker makes has a ray id of its own, and its parent's in `ParentRayID`. The parent's is no
+//! key: the log tells of another request than the one that panicked, with another path and status, and its client may
+//! be the Worker. The parent has a log of its own. A panic within the subrequest's Worker finds the subrequest's log.
 //!
 //! Never: a refusal for a fact that makes no sense; it is absent. Limits: those of [`items`]. Cost: one pass.
 

@@ -1,7 +1,7 @@
 //! The items of a record: one object, an array of them, or one a line.
 //!
-//! Reads a record's bytes and hands each object's text to a carrier's reader. Forwarders batch as they like, so that all
-//! three forms are taken wherever one is. One bad item among several is noted and costs the others nothing; a
+//! Reads a record's bytes and hands each object's text to a carrier's reader. Forwarders batch as they like, so that
+//! all three forms are taken wherever one is. One bad item among several is noted and costs the others nothing; a
 //! record of one item is refused as a whole. Never: a look into an item.
 //!
 //! Limits: [`ITEMS_MAX`] items a record. Cost: nothing for one object, one pass over the bytes for an array or lines.

@@ -1,14 +1,17 @@
 //! Cloudflare Logpush, data set `workers_trace_events`: the items of [`super::tail`] with other capitals.
 //!
-//! Reads a record, an array or a line each. Keys are read in either letter case at every level, since Cloudflare's own pages
-//! show both. What marks a cut (`<<<Logpush: exception messages truncated>>>`) is taken off and counted. There is no stack: an
-//! exception is a panic only where a log says so, and a panic that only an exception tells of stays unseen.
+//! Reads a record, an array or a line each. Keys are read in either letter case at every level, since Cloudflare's
+//! own pages show both. What marks a cut (`<<<Logpush: exception messages truncated>>>`) is taken off and counted.
+//! There is no stack: an exception is a panic only where a log says so, and a panic that only an exception tells of
+//! stays unseen.
 //!
-//! What the carrier can know: message, file, line, column, the script, its version, ray id, method, path, query, status.
-//! What it cannot: the client (an event waits for the log of its request, which the data set `http_requests` has
-//! under the same ray id: see `gather/requests.rs`), body, token, frames, isolate. Recovery: the table of [`super::tail`].
+//! What the carrier can know: message, file, line, column, the script, its version, ray id, method, path, query,
+//! status. What it cannot: the client (an event waits for the log of its request, which the data set `http_requests`
+//! has under the same ray id: see `gather/requests.rs`), body, token, frames, isolate. Recovery: the table of
+//! [`super::tail`].
 //!
-//! Source: cloudflare-docs, `workers_trace_events.md` and `logpush.mdx`; Elastic's fixture of the integration. Not seen in production.
+//! Source: cloudflare-docs, `workers_trace_events.md` and `logpush.mdx`; Elastic's fixture of the integration. Not
+//! seen in production.
 //!
 //! Limits and cost: as [`super::tail`].
 

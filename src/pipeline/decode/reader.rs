@@ -201,8 +201,8 @@ impl<'de, A: MapAccess<'de>> Entry<'_, '_, A> {
     }
 }
 
-/// The text of a JSON value that was taken as it stands; `None` where it is no text. Lone surrogates become U+FFFD. Borrows
-/// where the text has no escapes.
+/// The text of a JSON value that was taken as it stands; `None` where it is no text. Lone surrogates become U+FFFD.
+/// Borrows where the text has no escapes.
 pub(super) fn text_of_raw(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.trim_ascii().strip_prefix('"')?.strip_suffix('"')?;
     if !inner.as_bytes().contains(&b'\\') {

@@ -1,19 +1,21 @@
 //! Cloudflare's trace items, as a Tail Worker gets them: what a Worker's invocation was, logged and threw.
 //!
-//! Reads a `TraceItem`, an array of them or one a line, and the events of a streaming tail ([`stream`]). Gives one event
-//! a panic, however many logs and exceptions tell of it ([`panics`]); several panics of one invocation are several events.
-//! Keys are read in either letter case, since Logpush has the same items with other capitals ([`super::logpush`]).
+//! Reads a `TraceItem`, an array of them or one a line, and the events of a streaming tail ([`stream`]). Gives one
+//! event a panic, however many logs and exceptions tell of it ([`panics`]); several panics of one invocation are
+//! several events. Keys are read in either letter case, since Logpush has the same items with other capitals
+//! ([`super::logpush`]).
 //!
-//! What the carrier can know: message, file, line and column (from the hook's line in the log, never from an exception),
-//! frames (from `errorInfo`, where workerd is new enough), the script, its version, the client's address and agent, the
-//! network and country that Cloudflare saw, ray id, method, path, query, status. What it cannot: the body, the token (its header is
-//! `REDACTED`, which is no value), the idempotency key, the attempt, the isolate. A Durable Object, a queue, an alarm and an RPC call have no
-//! client. The namespace of a dispatched script is taken for its tenant: it is the only group that Cloudflare names.
+//! What the carrier can know: message, file, line and column (from the hook's line in the log, never from an
+//! exception), frames (from `errorInfo`, where workerd is new enough), the script, its version, the client's address
+//! and agent, the network and country that Cloudflare saw, ray id, method, path, query, status. What it cannot: the
+//! body, the token (its header is `REDACTED`, which is no value), the idempotency key, the attempt, the isolate. A
+//! Durable Object, a queue, an alarm and an RPC call have no client. The namespace of a dispatched script is taken
+//! for its tenant: it is the only group that Cloudflare names.
 //!
-//! What cannot be told: `queue` and `email` handlers of worker-rs turn an `Err` into a panic, which looks like any other. A
-//! hang looks like an abort in a build with unwinding, and is told as `suspected_abort` even where the Worker is not
-//! written in Rust. A service that prints input as `console.error("Critical", …)` lets its sender fake a panic, and
-//! one that prints input as a JSON object lets him fake a producer's line.
+//! What cannot be told: `queue` and `email` handlers of worker-rs turn an `Err` into a panic, which looks like any
+//! other. A hang looks like an abort in a build with unwinding, and is told as `suspected_abort` even where the
+//! Worker is not written in Rust. A service that prints input as `console.error("Critical", …)` lets its sender fake
+//! a panic, and one that prints input as a JSON object lets him fake a producer's line.
 //!
 //! What became of the fault:
 //!
@@ -28,10 +30,11 @@
 //! | the hook's line alone, invocation ok, answered 500 and above | `degraded` |
 //! | anything else | `unknown` |
 //!
-//! Source: workers-rs 0.6.5 to 0.8.5, wasm-bindgen 0.2.127 and workerd's `trace.c++`, run in workerd 2026-04-26 and 2026-11-17.
+//! Source: workers-rs 0.6.5 to 0.8.5, wasm-bindgen 0.2.127 and workerd's `trace.c++`; captures of workerd
+//! 2026-11-17 (`tests/data/carriers`).
 //!
-//! Limits: [`SIGNS_MAX`] logs and exceptions that say something an item. Cost: one pass over the bytes, and a second one over what
-//! says something.
+//! Limits: [`SIGNS_MAX`] logs and exceptions that say something an item. Cost: one pass over the bytes, and a second
+//! one over what says something.
 
 mod frames;
 mod panics;

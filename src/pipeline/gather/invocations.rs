@@ -1,12 +1,12 @@
 //! Invocations of Workers, told piece by piece by a streaming tail, put together by their id.
 //!
-//! Parts may come in any order and more than once: they are put in the order of their sequence, and of two with one number
-//! the first counts. An invocation is whole when its outcome and all parts before it are there; else when nothing was heard of it for the time of the
-//! policy. One without a panic goes without a trace. Parts that come after the end begin anew, and give panics under the same ids, which are known by
-//! then.
+//! Parts may come in any order and more than once: they are put in the order of their sequence, and of two with one
+//! number the first counts. An invocation is whole when its outcome and all parts before it are there; else when
+//! nothing was heard of it for the time of the policy. One without a panic goes without a trace. Parts that come
+//! after the end begin anew, and give panics under the same ids, which are known by then.
 //!
-//! Limits: [`INVOCATIONS_MAX`] invocations, [`PARTS_MAX`] parts and [`BYTES_MAX`] of text wait; of more the oldest invocations go on as they are, and are
-//! counted. Cost: two map entries an invocation, one a part.
+//! Limits: [`INVOCATIONS_MAX`] invocations, [`PARTS_MAX`] parts and [`BYTES_MAX`] of text wait; of more the oldest
+//! invocations go on as they are, and are counted. Cost: two map entries an invocation, one a part.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};

@@ -1,8 +1,8 @@
 //! Panics and the log of the requests that met them, joined by ray id.
 //!
 //! Logpush tells of a Worker's panic without the client's address; the data set `http_requests` has it, on another
-//! topic, earlier or later. Both wait for each other; a log serves every panic of its request. A join only fills in what
-//! the panic's carrier left out.
+//! topic, earlier or later. Both wait for each other; a log serves every panic of its request. A join only fills in
+//! what the panic's carrier left out.
 //!
 //! Limits: [`EVENTS_MAX`] panics of [`EVENT_BYTES_MAX`] bytes of body together and [`REQUESTS_MAX`] logs wait; of more
 //! the oldest go: a panic goes on without its log, a log is forgotten. Cost: two map entries a piece.
@@ -130,8 +130,8 @@ impl Requests {
         self.n_taken
     }
 
-    /// Takes the oldest entry; the panic of it goes on without its log. `None`: there was no entry; else whether its panic
-    /// still waited.
+    /// Takes the oldest entry; the panic of it goes on without its log. `None`: there was no entry; else whether its
+    /// panic still waited.
     fn let_event_go(&mut self, desk: &mut Desk<'_>) -> Option<bool> {
         let due = self.events_due.pop_front()?;
         let Some(waiting) = self.events.get_mut(&due.ray) else { return Some(false) };

@@ -1,4 +1,5 @@
-//! Any bytes of a Cloudflare Tail Worker are read or refused with a reason; what waits for its parts comes out in the end.
+//! Any bytes of a Cloudflare Tail Worker are read or refused with a reason; what waits for its parts comes out in the
+//! end.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -2,8 +2,8 @@
 //!
 //! Reads the text of `Error.stack` (of `logs[].errorInfo`, the only one that has the panic's own frames); gives
 //! names, innermost first: without the module's name, the hashes of the crates, the address. Frames of the panic
-//! machinery, of JavaScript and of wasm-bindgen's glue are left out, and what `AssertUnwindSafe` wraps stands for it, so that
-//! the first frames are the service's own.
+//! machinery, of JavaScript and of wasm-bindgen's glue are left out, and what `AssertUnwindSafe` wraps stands for it,
+//! so that the first frames are the service's own.
 //!
 //! ```text
 //!     at pw.wasm.pw[5ac17d578e756de4]::module::function (wasm://wasm/pw.wasm-0025cb5a:wasm-function[410]:0x286b7)
@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Never: a frame without a name (a module without a name section has only numbers, which each build changes).
-//! Limits: [`FRAMES_MAX`] frames of [`FRAME_BYTES_MAX`] bytes, [`LINES_MAX`] lines. Cost: linear, an allocation a frame.
+//! Limits: [`FRAMES_MAX`] frames of [`FRAME_BYTES_MAX`] bytes, [`LINES_MAX`] lines. Cost: linear, an allocation a
+//! frame.
 
 use std::borrow::Cow;
 

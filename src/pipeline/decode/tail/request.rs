@@ -1,8 +1,9 @@
 //! What woke a Worker: a request, or something else, in the words of a trace, of Logpush and of a streaming tail.
 //!
-//! Reads the `event` of an item or the `info` of an onset; fills an event's request, client and route. A header that reads
-//! `REDACTED` is absent. Values that make no sense (an address that is none) are absent: Cloudflare wrote them, nobody would mend the
-//! record. What has no request gets a route of its own kind: `queue orders`, `scheduled`, `alarm`, `email`, `rpc method`.
+//! Reads the `event` of an item or the `info` of an onset; fills an event's request, client and route. A header that
+//! reads `REDACTED` is absent. Values that make no sense (an address that is none) are absent: Cloudflare wrote them,
+//! nobody would mend the record. What has no request gets a route of its own kind: `queue orders`, `scheduled`,
+//! `alarm`, `email`, `rpc method`.
 //!
 //! Cost: one pass over the request, a second one over its headers and facts of the network.
 

@@ -1,7 +1,7 @@
 //! What one log line or one exception of a Worker says of a panic.
 //!
-//! Reads `logs[]` and `exceptions[]` of a trace item; gives [`Sign`]s. The texts are those that worker-rs's panic hook and
-//! shims, wasm-bindgen and workerd write, in all their releases:
+//! Reads `logs[]` and `exceptions[]` of a trace item; gives [`Sign`]s. The texts are those that worker-rs's panic
+//! hook and shims, wasm-bindgen and workerd write, in all their releases:
 //!
 //! | text | written by | sign |
 //! |---|---|---|
@@ -14,9 +14,10 @@
 //! | exception `Module terminated` and its like | wasm-bindgen | use of a dead instance |
 //! | exception of the runtime that code hung | workerd | hang, or an abort |
 //!
-//! A text of one argument may be a line of input that the service printed, so that it counts only where the error object
-//! is told beside it, or where the invocation failed. `Reinitializing Wasm application` tells of the invocation before, which told it
-//! itself. Never: a guess from the exception's name, which is `Error` for all of them.
+//! A text of one argument may be a line of input that the service printed, so that it counts only where the error
+//! object is told beside it, or where the invocation failed. `Reinitializing Wasm application` tells of the
+//! invocation before, which told it itself. Never: a guess from the exception's name, which is `Error` for all of
+//! them.
 //!
 //! Limits: [`super::SIGNS_MAX`]. Cost: a comparison for what is no sign; some allocations for what is one.
 

@@ -1,7 +1,8 @@
 //! Times of Cloudflare's records: numbers of several units, or texts.
 //!
-//! Reads a number by its size (seconds, milliseconds, microseconds, nanoseconds since the epoch: what Logpush can be asked for,
-//! and what traces have) or RFC 3339. Never refuses: a time that makes no sense is no time, and the broker's counts.
+//! Reads a number by its size (seconds, milliseconds, microseconds, nanoseconds since the epoch: what Logpush can be
+//! asked for, and what traces have) or RFC 3339. Never refuses: a time that makes no sense is no time, and the
+//! broker's counts.
 
 use std::borrow::Cow;
 

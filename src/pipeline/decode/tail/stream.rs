@@ -1,8 +1,9 @@
 //! The events of a streaming tail: an invocation told piece by piece.
 //!
-//! Reads one `TailEvent` (workerd's `types/defines/trace.d.ts`, in its older and newer forms); gives a [`Part`] of the
-//! invocation, which waits for the others under its id (see `gather/invocations.rs`). The parts say what a trace item says, and are put
-//! together by the same rules. Never: a part that is refused for its place in the stream; what is out of order is put in order.
+//! Reads one `TailEvent` (workerd's `types/defines/trace.d.ts`, in its older and newer forms); gives a [`Part`] of
+//! the invocation, which waits for the others under its id (see `gather/invocations.rs`). The parts say what a trace
+//! item says, and are put together by the same rules. Never: a part that is refused for its place in the stream; what
+//! is out of order is put in order.
 //!
 //! Cost: as a trace item.
 

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::pipeline::classify::{PanicModel, classify};
 use crate::pipeline::decode::{Decoded, Feed, Piece, decode};
 use crate::pipeline::event::{Carrier, Millis, PanicEvent, Position, RawRecord, Reason, RecoveryOutcome};
 
@@ -71,6 +72,16 @@ fn a_build_with_abort_tells_panic_trap_and_hang_as_one() {
         "/oom | RuntimeError: unreachable (rust_oom) | ? | Aborted",
     ];
     assert_eq!(told(ABORT), expected);
+}
+
+#[test]
+fn traps_and_hangs_have_classes_of_their_own() {
+    let model = PanicModel::builtin().unwrap();
+    let classes = |capture| -> Vec<String> {
+        events(capture).iter().skip(5).map(|event| classify(&model, &event.panic.message).class).collect()
+    };
+    assert_eq!(classes(ABORT), ["wasm_trap_unreachable", "wasm_trap_memory", "alloc"]);
+    assert_eq!(classes(UNWIND), ["runtime_hang"; 3]);
 }
 
 #[test]
