@@ -108,7 +108,7 @@ fn no_record_of_one_carrier_is_taken_for_another_s() {
 fn events(capture: &Capture) -> BTreeMap<String, usize> {
     let mut context = context();
     context.feeds = Feeds::new(BTreeMap::new(), capture.feed());
-    context.gathering = GatherPolicy { join_wait_millis: Millis::MINUTE, ..context.gathering };
+    context.gathering = GatherPolicy::FILES;
     let (mut sift, mut seen, topic) = (Sift::default(), Vec::new(), capture.topic());
     for (offset, record) in capture.records.iter().enumerate() {
         let told = sift.take(&context, Capture::raw(&topic, offset, record), &mut seen);

@@ -7,7 +7,6 @@ use std::process::Command;
 
 use panicsift::pipeline::decode::{Feed, decode};
 use panicsift::pipeline::event::{Carrier, Millis, Position, RawRecord, RecoveryOutcome};
-use panicsift::pipeline::gather::lines::LINES_WAIT_MILLIS;
 use panicsift::pipeline::gather::{Gather, GatherPolicy};
 
 /// What the cases print as their last panic's message, and what became of it. `None`: the wording is std's own.
@@ -51,7 +50,7 @@ fn what_a_program_of_this_release_writes_is_read() {
 
 fn read(stderr: &[u8]) -> Vec<panicsift::pipeline::event::PanicEvent<'static>> {
     let feed = Feed { carrier: Some(Carrier::Text), service: "cases".to_owned(), tenant: String::new(), time: None };
-    let policy = GatherPolicy { join_wait_millis: 0, lines_wait_millis: LINES_WAIT_MILLIS };
+    let policy = GatherPolicy { join_wait_millis: 0, ..GatherPolicy::FILES };
     let mut gather = Gather::default();
     for (offset, payload) in (0..).zip(stderr.split(|byte| *byte == b'\n')) {
         let position = Position { topic: "stderr", partition: 0, offset };

@@ -19,7 +19,6 @@ use crate::pipeline::enrich::ScopeModel;
 use crate::pipeline::event::Millis;
 use crate::pipeline::expected::{Announcement, Expected};
 use crate::pipeline::gather::GatherPolicy;
-use crate::pipeline::gather::lines::LINES_WAIT_MILLIS;
 use crate::pipeline::judge::HostilityModel;
 use crate::pipeline::keys::Keys;
 use crate::pipeline::life::AlertPolicy;
@@ -45,7 +44,7 @@ impl Rhythm {
         let join_wait_millis = i64::try_from(settings.source.join_wait.as_millis()).unwrap_or(Millis::HOUR);
         Self {
             feeds: settings.source.feeds.clone(),
-            gathering: GatherPolicy { join_wait_millis, lines_wait_millis: LINES_WAIT_MILLIS },
+            gathering: GatherPolicy { join_wait_millis, ..GatherPolicy::FILES },
             clustering: settings.clustering.clone(),
             retention: Some(settings.state.retention),
         }

@@ -109,6 +109,7 @@ fn time_of(feed: &Feed, record: RawRecord<'_>) -> Option<Millis> {
         Piece::Event(event) | Piece::Awaiting { event, .. } => Some(event.time),
         Piece::Request { facts, .. } => Some(facts.time),
         Piece::Line(LogLine::Read(text)) => text.time,
+        Piece::Invocation { part, .. } => Some(part.time),
         Piece::Line(LogLine::Unread { .. }) => None,
     })
 }

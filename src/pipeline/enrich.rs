@@ -4,8 +4,8 @@
 //! and a [`TokenUse`]. Never looks up an address that no table can know, never keeps a token or the producer's hash of
 //! it (only a keyed hash of that hash), never guesses: an absent fact stays absent.
 //!
-//! Limits: [`SCOPES_MAX`] scopes and [`SCOPE_BYTES_MAX`] bytes of them a token. Cost: a known address or scope set is one
-//! lookup in a memo; a new address two short keyed hashes and a table lookup, a new scope set some microseconds.
+//! Limits: [`SCOPES_MAX`] scopes and [`SCOPE_BYTES_MAX`] bytes of them a token. Cost: a known address or scope set is
+//! one lookup in a memo; a new address two short keyed hashes and a table lookup, a new scope set some microseconds.
 
 mod scopes;
 
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::scopes::ScopeModel;
-use super::event::TokenFacts;
+use super::event::{Client, TokenFacts};
 use super::keys::Keys;
 use super::memo::Memo;
 use super::neutral;
@@ -107,6 +107,20 @@ pub fn source(keys: &Keys, memo: &mut Memo<IpAddr, Source>, lookup: &dyn Lookup,
         network,
     };
     memo.put(address, source)
+}
+
+/// The same with what the carrier says of the network (see [`Client`]) where our tables say nothing: no table, an
+/// address that they do not have, or no address at all. Of a Worker's own address nothing is taken: its network is
+/// Cloudflare's, whoever asked.
+///
+/// What a carrier says belongs to its event alone, so that it is put in after the memo of addresses.
+#[must_use]
+pub fn hinted(mut source: Source, client: &Client<'_>) -> Source {
+    if source.address != Some(IpAddr::V6(WORKER_SUBREQUEST)) {
+        source.network.asn = source.network.asn.or(client.asn);
+        source.network.country = source.network.country.or(client.country);
+    }
+    source
 }
 
 /// What is known about a token: keyed id, and its scopes by `scopes`. The memo is keyed by the scope texts and belongs

@@ -141,6 +141,7 @@ fn observation<'a>(
 ) -> Observation<'a> {
     let panic = classify_memoised(&context.panics, &mut memos.messages, &event.panic.message);
     let source = enrich::source(&context.keys, &mut memos.sources, &*context.lookup, event.client.ip);
+    let source = enrich::hinted(source, &event.client);
     let token =
         event.token.as_ref().map(|facts| enrich::token(&context.keys, &context.scopes, &mut memos.scopes, facts));
     let print = fingerprint(&context.keys, &mut memos.shapes, &event);

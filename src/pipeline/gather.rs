@@ -10,12 +10,14 @@
 //!
 //! Limits: those of each kind of piece. What has no room goes on as it is, and is counted. Cost: a map entry a piece.
 
+pub mod invocations;
 pub mod lines;
 pub mod requests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::invocations::Invocations;
 use self::lines::Lines;
 use self::requests::Requests;
 use super::decode::Piece;
@@ -29,11 +31,17 @@ pub struct GatherPolicy {
     /// How long the lines of one panic, and the lines that tell of it once more, wait for each other. 0: a panic's
     /// lines stand in one record.
     pub lines_wait_millis: i64,
+    /// How long an invocation of a streaming tail waits for its next part.
+    pub invocation_wait_millis: i64,
 }
 
 impl GatherPolicy {
     /// For files: any carrier may be among them, and they end, and with them the wait.
-    pub const FILES: Self = Self { join_wait_millis: Millis::MINUTE, lines_wait_millis: lines::LINES_WAIT_MILLIS };
+    pub const FILES: Self = Self {
+        join_wait_millis: Millis::MINUTE,
+        lines_wait_millis: lines::LINES_WAIT_MILLIS,
+        invocation_wait_millis: invocations::WAIT_MILLIS,
+    };
 }
 
 /// Where a piece came from: a position that owns its words.
@@ -80,6 +88,7 @@ pub struct Gather {
     topics: Vec<Arc<str>>,
     requests: Requests,
     lines: Lines,
+    invocations: Invocations,
     held: Held,
     whole: Vec<Gathered>,
     counts: GatherCounts,
@@ -99,14 +108,20 @@ impl Gather {
             Piece::Awaiting { ray, event } => {
                 self.now = self.now.max(event.time);
                 let until = self.now.plus(policy.join_wait_millis);
-                self.requests.event(place, ray, event, until, desk);
+                self.requests.event(place, (&ray, event), until, desk);
                 true
             }
             Piece::Line(line) => self.lines.line(&place, line, (&mut self.now, policy.lines_wait_millis), desk),
             Piece::Request { ray, facts } => {
                 self.now = self.now.max(facts.time);
                 let until = self.now.plus(policy.join_wait_millis);
-                policy.join_wait_millis > 0 && self.requests.request(place, ray, facts, until, desk)
+                policy.join_wait_millis > 0 && self.requests.request(place, (&ray, facts), until, desk)
+            }
+            Piece::Invocation { id, part } => {
+                self.now = self.now.max(part.time);
+                let until = self.now.plus(policy.invocation_wait_millis);
+                self.invocations.take(place, (id, part), until, desk);
+                true
             }
         }
     }
@@ -117,6 +132,7 @@ impl Gather {
         let desk = &mut Desk { held: &mut self.held, whole: &mut self.whole, counts: &mut self.counts };
         self.requests.expire(self.now, desk);
         self.lines.expire(self.now, desk);
+        self.invocations.expire(self.now, desk);
         std::mem::take(&mut self.whole)
     }
 

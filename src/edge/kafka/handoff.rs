@@ -207,12 +207,12 @@ impl Handoff {
     // ---- for the poll thread ------------------------------------------------------------------------------------
 
     /// Puts a chunk in the queue, waiting at most `wait` for room; gives it back when there is none.
-    pub(super) fn offer(&self, chunk: Chunk, wait: Duration) -> Result<(), Chunk> {
+    pub(super) fn offer(&self, chunk: Chunk, wait: Duration) -> Result<(), Box<Chunk>> {
         let is_full = |state: &mut State| state.queue.len() >= QUEUE_CHUNKS_MAX && !self.is_stopped();
         let (mut state, waited) =
             self.changed.wait_timeout_while(self.lock(), wait, is_full).unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() && state.queue.len() >= QUEUE_CHUNKS_MAX {
-            return Err(chunk);
+            return Err(Box::new(chunk));
         }
         state.note(&chunk.batch);
         state.queue.push_back(chunk);

@@ -195,7 +195,7 @@ impl Poller {
                 self.is_full_up = false;
             }
             Err(chunk) => {
-                self.chunk = chunk;
+                self.chunk = *chunk;
                 self.is_full_up = true;
             }
         }
@@ -397,7 +397,7 @@ impl Poller {
         while !chunk.batch.is_empty() && !self.handoff.is_stopped() {
             match self.handoff.offer(chunk, ROOM_WAIT_MAX) {
                 Ok(()) => break,
-                Err(back) => chunk = back,
+                Err(back) => chunk = *back,
             }
             self.is_full_up = true;
             self.pause_or_resume();

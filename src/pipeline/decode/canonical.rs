@@ -18,7 +18,7 @@ use super::field::{
     SideEffect, SideEffectWire, Status, Time, Truth,
 };
 use super::found::Find;
-use super::reader::{self, Entry, Object};
+use super::reader::{self, Entry, Object, keys};
 use super::trace::Trace;
 use super::{FRAMES_MAX, QUERY_PAIRS_MAX, Refusal, SCOPES_MAX, SIDE_EFFECTS_MAX, foreign};
 use crate::pipeline::event::{
@@ -142,30 +142,6 @@ fn payload(text: Option<Cow<'_, str>>, is_base64: bool) -> Result<Payload<'_>, R
         Ok(text) => Payload::Text(Cow::Owned(text)),
         Err(error) => Payload::Bytes(error.into_bytes()),
     })
-}
-
-/// The table of an object's keys, in the order in which producers write them.
-macro_rules! keys {
-    ($type:ty, $at:literal, |$into:ident, $value:ident| { $($key:literal => $read:expr,)* }) => {
-        impl<'de> Object<'de> for $type {
-            const AT: &'static str = $at;
-            const KEYS: &'static [&'static str] = &[$($key),*];
-
-            fn read<A: MapAccess<'de>>(&mut self, key: usize, $value: &mut Entry<'_, '_, A>) -> Result<(), A::Error> {
-                let $into = self;
-                let slot = 0_usize;
-                $(
-                    if key == slot {
-                        $read;
-                        return Ok(());
-                    }
-                    let slot = slot + 1;
-                )*
-                debug_assert_eq!(slot, Self::KEYS.len());
-                $value.skip()
-            }
-        }
-    };
 }
 
 keys!(Wire<'de>, "", |wire, value| {

@@ -25,10 +25,22 @@ const MARKS: [(&[u8], &str); 6] = [
 
 /// The text of the JSON object in a record: framing and a byte order mark taken off.
 pub(super) fn json_text(payload: &[u8]) -> Result<&str, Refusal> {
+    text_from(payload, b"{")
+}
+
+/// The same of a record that may hold an array, too.
+pub(super) fn json_items(payload: &[u8]) -> Result<&str, Refusal> {
+    text_from(payload, b"{[")
+}
+
+/// The text of JSON that begins with one of `openings`.
+fn text_from<'a>(payload: &'a [u8], openings: &[u8]) -> Result<&'a str, Refusal> {
     let (schema, body) = unframe(payload);
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     match (body.trim_ascii_start().first(), schema) {
-        (Some(b'{'), _) => std::str::from_utf8(body).map_err(|error| not_utf8(error.valid_up_to())),
+        (Some(opening), _) if openings.contains(opening) => {
+            std::str::from_utf8(body).map_err(|error| not_utf8(error.valid_up_to()))
+        }
         (None, _) => refuse(Reason::Empty, "the record: it has no bytes or white space alone"),
         (_, Some(schema)) => Err(framed(schema, body)),
         (Some(_), None) => Err(no_object(body)),

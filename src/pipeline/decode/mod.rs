@@ -26,7 +26,12 @@ mod cloud_events;
 mod otlp;
 mod sentry;
 
+mod http_requests;
+mod logpush;
+mod tail;
+
 mod found;
+mod items;
 
 mod convention;
 mod field;
@@ -50,6 +55,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use self::found::{Around, Find};
+pub use self::tail::{Ending, Invocation, Part, Tells, events};
 pub use self::text::{LogLine, LogText};
 use super::event::owned::owned;
 use super::event::{Carrier, Client, Millis, PanicEvent, RawRecord, Reason, RecoveryOutcome};
@@ -149,6 +155,13 @@ pub enum Piece<'a> {
     },
     /// Lines of a log, of which events are made.
     Line(LogLine<'a>),
+    /// What a streaming tail tells of one invocation of a Worker.
+    Invocation {
+        /// The invocation's id.
+        id: Cow<'a, str>,
+        /// What is told.
+        part: Part<'a>,
+    },
 }
 
 impl Piece<'_> {
@@ -159,6 +172,7 @@ impl Piece<'_> {
             Self::Awaiting { ray, event } => Piece::Awaiting { ray: owned(ray), event: event.into_owned() },
             Self::Request { ray, facts } => Piece::Request { ray: owned(ray), facts: facts.into_owned() },
             Self::Line(line) => Piece::Line(line.into_owned()),
+            Self::Invocation { id, part } => Piece::Invocation { id: owned(id), part: part.into_owned() },
         }
     }
 }
@@ -242,13 +256,12 @@ fn decode_carrier<'a>(feed: &Feed, record: RawRecord<'_>, payload: &'a [u8], aro
     let mut find = Find::new(record, feed, carrier).within(around);
     let read = match carrier {
         Carrier::Canonical => canonical::read(payload, &mut find),
-        Carrier::Otlp => otlp::read(payload, &mut find),
+        Carrier::CloudflareTail => tail::read(payload, &mut find),
+        Carrier::CloudflareLogpush => logpush::read(payload, &mut find),
+        Carrier::CloudflareHttpRequests => http_requests::read(payload, &mut find),
         Carrier::Sentry => sentry::read(payload, &mut find),
+        Carrier::Otlp => otlp::read(payload, &mut find),
         Carrier::Text => text::read(payload, &mut find),
-        other => Err(Refusal {
-            reason: Reason::UnsupportedEncoding,
-            detail: format!("the record: it looks like {}, which this version does not read", other.name()),
-        }),
     };
     let (pieces, fault) = find.finish();
     Decoded { carrier, pieces, refusal: read.err().or(fault) }

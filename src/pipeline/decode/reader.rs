@@ -189,10 +189,40 @@ impl<'de, A: MapAccess<'de>> Entry<'_, '_, A> {
         list
     }
 
+    /// Takes a value as it stands, of any type and depth; `None` for `null`. What is not looked into costs no budget.
+    pub(super) fn raw(&mut self) -> Result<Option<&'de str>, A::Error> {
+        Ok(self.map.next_value::<Option<&'de RawValue>>()?.map(RawValue::get))
+    }
+
     /// Measures a value and drops it.
     pub(super) fn skip(&mut self) -> Result<(), A::Error> {
         let value: &'de RawValue = self.map.next_value()?;
         measure(value, self.trace)
+    }
+}
+
+/// The text of a JSON value that was taken as it stands; `None` where it is no text. Lone surrogates become U+FFFD.
+/// Borrows where the text has no escapes.
+pub(super) fn text_of_raw(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = raw.trim_ascii().strip_prefix('"')?.strip_suffix('"')?;
+    if !inner.as_bytes().contains(&b'\\') {
+        return Some(Cow::Borrowed(inner));
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(raw);
+    deserializer.deserialize_bytes(RawText).ok().map(Cow::Owned)
+}
+
+struct RawText;
+
+impl Visitor<'_> for RawText {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<String, E> {
+        Ok(text_of(bytes))
     }
 }
 
@@ -230,7 +260,9 @@ impl<'de, T: Object<'de>> Visitor<'de> for ObjectSeed<'_, '_, T> {
         loop {
             trace.object.set(T::AT);
             trace.key.set("");
-            let Some(key) = map.next_key_seed(KeySeed { keys: T::KEYS, guess })? else { break };
+            let Some(key) = map.next_key_seed(KeySeed { keys: T::KEYS, guess, is_folded: trace.is_folded })? else {
+                break;
+            };
             trace.spend(2)?;
             let mut value = Entry { trace, map: &mut map };
             let Some((at, name)) = key else {
@@ -259,6 +291,7 @@ impl<'de, T: Object<'de>> Visitor<'de> for ObjectSeed<'_, '_, T> {
 struct KeySeed {
     keys: &'static [&'static str],
     guess: usize,
+    is_folded: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for KeySeed {
@@ -277,10 +310,11 @@ impl Visitor<'_> for KeySeed {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
-        if let Some(name) = self.keys.get(self.guess).filter(|name| **name == key) {
+        let is_key = |name: &str| if self.is_folded { name.eq_ignore_ascii_case(key) } else { name == key };
+        if let Some(name) = self.keys.get(self.guess).filter(|name| is_key(name)) {
             return Ok(Some((self.guess, name)));
         }
-        Ok(self.keys.iter().position(|name| *name == key).zip(self.keys.iter().find(|name| **name == key).copied()))
+        Ok(self.keys.iter().enumerate().find(|(_, name)| is_key(name)).map(|(at, name)| (at, *name)))
     }
 }
 
@@ -290,3 +324,28 @@ pub(super) fn read<'de, T: Object<'de>>(text: &'de str, trace: &Trace, into: &mu
     ObjectSeed { trace, into }.deserialize(&mut deserializer)?;
     deserializer.end()
 }
+
+/// The table of an object's keys, in the order in which producers write them.
+macro_rules! keys {
+    ($type:ty, $at:literal, |$into:ident, $value:ident| { $($key:literal => $read:expr,)* }) => {
+        impl<'de> Object<'de> for $type {
+            const AT: &'static str = $at;
+            const KEYS: &'static [&'static str] = &[$($key),*];
+
+            fn read<A: MapAccess<'de>>(&mut self, key: usize, $value: &mut Entry<'_, '_, A>) -> Result<(), A::Error> {
+                let $into = self;
+                let slot = 0_usize;
+                $(
+                    if key == slot {
+                        $read;
+                        return Ok(());
+                    }
+                    let slot = slot + 1;
+                )*
+                debug_assert_eq!(slot, Self::KEYS.len());
+                $value.skip()
+            }
+        }
+    };
+}
+pub(super) use keys;

@@ -22,6 +22,7 @@ pub(super) struct Trace {
     notes: Cell<DecodeNotes>,
     refusal: RefCell<Option<Refusal>>,
     pub(super) is_lenient: bool,
+    pub(super) is_folded: bool,
 }
 
 impl Trace {
@@ -29,6 +30,16 @@ impl Trace {
     /// The strict reading comes first because it is faster and nearly always enough.
     pub(super) fn lenient() -> Self {
         Self { is_lenient: true, ..Self::default() }
+    }
+
+    /// A trace for carriers whose keys come in either letter case.
+    pub(super) fn folded() -> Self {
+        Self { is_folded: true, ..Self::default() }
+    }
+
+    /// Both at once.
+    pub(super) fn folded_and_lenient() -> Self {
+        Self { is_folded: true, ..Self::lenient() }
     }
 
     /// The place being read, as a key path: `client.ip`, `panic.backtrace[3]`, `side_effects[0].kind`.

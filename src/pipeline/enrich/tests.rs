@@ -94,6 +94,25 @@ fn special_addresses_are_never_looked_up() {
 }
 
 #[test]
+fn what_a_carrier_says_of_the_network_counts_where_the_tables_are_silent() {
+    let mut lookup = Fixed::default();
+    let network = Network { asn: Some(13_335), organisation: Some("Cloudflare".into()), country: None };
+    lookup.networks.insert(ip("1.1.1.1"), network);
+    let (keys, mut memo) = (Keys::derive(b"test"), Memo::new(10));
+    let mut facts = |address: Option<&str>, asn, country| {
+        let client = Client { ip: address.map(ip), asn, country, ..Client::default() };
+        let network = hinted(source(&keys, &mut memo, &lookup, client.ip), &client).network;
+        (network.asn, network.country)
+    };
+    assert_eq!(facts(Some("1.1.1.1"), Some(64_500), Some(*b"NL")), (Some(13_335), Some(*b"NL")));
+    assert_eq!(facts(Some("1.1.1.1"), None, None), (Some(13_335), None), "a hint ends with its event");
+    assert_eq!(facts(Some("9.9.9.9"), Some(64_500), None), (Some(64_500), None));
+    assert_eq!(facts(Some("9.9.9.9"), None, Some(*b"DE")), (None, Some(*b"DE")));
+    assert_eq!(facts(None, Some(64_500), Some(*b"NL")), (Some(64_500), Some(*b"NL")));
+    assert_eq!(facts(Some("2a06:98c0:3600::103"), Some(13_335), Some(*b"US")), (None, None));
+}
+
+#[test]
 fn an_absent_address_has_no_ids() {
     let nobody = source(&Keys::derive(b"test"), &mut Memo::new(10), &Fixed::default(), None);
     assert_eq!((nobody.kind, nobody.address_id, nobody.prefix_id), (AddressKind::Absent, None, None));

@@ -1,8 +1,8 @@
 //! Panics and the log of the requests that met them, joined by ray id.
 //!
 //! Logpush tells of a Worker's panic without the client's address; the data set `http_requests` has it, on another
-//! topic, earlier or later. Both wait for each other; a log serves every panic of its request. A join only fills in what
-//! the panic's carrier left out.
+//! topic, earlier or later. Both wait for each other; a log serves every panic of its request. A join only fills in
+//! what the panic's carrier left out.
 //!
 //! Limits: [`EVENTS_MAX`] panics of [`EVENT_BYTES_MAX`] bytes of body together and [`REQUESTS_MAX`] logs wait; of more
 //! the oldest go: a panic goes on without its log, a log is forgotten. Cost: two map entries a piece.
@@ -31,9 +31,10 @@ const RAY_BYTES_MAX: usize = 64;
 pub(super) struct Requests {
     events: HashMap<Box<str>, Vec<(u64, Gathered)>>,
     events_due: VecDeque<Due>,
+    n_events: usize,
     n_event_bytes: usize,
-    requests: HashMap<Box<str>, (u64, Place, RequestFacts<'static>)>,
-    requests_due: VecDeque<Due>,
+    logs: HashMap<Box<str>, (u64, Place, RequestFacts<'static>)>,
+    logs_due: VecDeque<Due>,
     n_taken: u64,
 }
 
@@ -50,28 +51,35 @@ impl Requests {
     pub(super) fn event(
         &mut self,
         place: Place,
-        ray: Cow<'_, str>,
-        event: PanicEvent<'_>,
+        (ray, event): (&str, PanicEvent<'_>),
         until: Millis,
         desk: &mut Desk<'_>,
     ) {
         let mut gathered = Gathered { place, event: event.into_owned() };
-        if let Some((_, _, facts)) = self.requests.get(ray.as_ref()) {
+        if let Some((_, _, facts)) = self.logs.get(ray) {
             join(&mut gathered.event, facts);
             desk.counts.joined += 1;
             desk.whole.push(gathered);
             return;
         }
         desk.held.hold(&gathered.place);
+        self.n_events += 1;
         self.n_event_bytes += gathered.event.request.payload.bytes().len();
-        let (number, ray) = (self.number(), bounded(&ray));
+        let (number, ray) = (self.number(), bounded(ray));
         self.events_due.push_back(Due { at: until, ray: ray.clone(), number });
         self.events.entry(ray).or_default().push((number, gathered));
-        while self.events_due.len() > EVENTS_MAX || self.n_event_bytes > EVENT_BYTES_MAX {
-            if !self.let_event_go(desk) {
-                break;
+        while self.n_events > EVENTS_MAX || self.n_event_bytes > EVENT_BYTES_MAX {
+            match self.let_event_go(desk) {
+                None => break,
+                Some(went) => desk.counts.crowded_out += u64::from(went),
             }
-            desk.counts.crowded_out += 1;
+        }
+        // Panics that found their log leave their entries behind; these go when they outnumber the rest.
+        if self.events_due.len() > 2 * EVENTS_MAX {
+            let events = &self.events;
+            self.events_due.retain(|due| {
+                events.get(&due.ray).is_some_and(|waiting| waiting.iter().any(|(number, _)| *number == due.number))
+            });
         }
     }
 
@@ -79,28 +87,28 @@ impl Requests {
     pub(super) fn request(
         &mut self,
         place: Place,
-        ray: Cow<'_, str>,
-        facts: RequestFacts<'_>,
+        (ray, facts): (&str, RequestFacts<'_>),
         until: Millis,
         desk: &mut Desk<'_>,
     ) -> bool {
-        let ray = bounded(&ray);
+        let ray = bounded(ray);
         for (_, mut gathered) in self.events.remove(&ray).unwrap_or_default() {
             desk.held.release(&gathered.place);
+            self.n_events -= 1;
             self.n_event_bytes -= gathered.event.request.payload.bytes().len();
             join(&mut gathered.event, &facts);
             desk.counts.joined += 1;
             desk.whole.push(gathered);
         }
         // The first log of a ray id counts: a second one would be a way to change what is known.
-        if self.requests.contains_key(&ray) {
+        if self.logs.contains_key(&ray) {
             return false;
         }
         desk.held.hold(&place);
         let number = self.number();
-        self.requests_due.push_back(Due { at: until, ray: ray.clone(), number });
-        self.requests.insert(ray, (number, place, facts.into_owned()));
-        while self.requests_due.len() > REQUESTS_MAX {
+        self.logs_due.push_back(Due { at: until, ray: ray.clone(), number });
+        self.logs.insert(ray, (number, place, facts.into_owned()));
+        while self.logs_due.len() > REQUESTS_MAX {
             self.let_request_go(desk);
             desk.counts.crowded_out += 1;
         }
@@ -112,7 +120,7 @@ impl Requests {
         while self.events_due.front().is_some_and(|due| due.at < now) {
             self.let_event_go(desk);
         }
-        while self.requests_due.front().is_some_and(|due| due.at < now) {
+        while self.logs_due.front().is_some_and(|due| due.at < now) {
             self.let_request_go(desk);
         }
     }
@@ -122,13 +130,16 @@ impl Requests {
         self.n_taken
     }
 
-    /// Lets the oldest panic go on without its log, if it still waits; whether there was an entry.
-    fn let_event_go(&mut self, desk: &mut Desk<'_>) -> bool {
-        let Some(due) = self.events_due.pop_front() else { return false };
-        let Some(waiting) = self.events.get_mut(&due.ray) else { return true };
-        if let Some(at) = waiting.iter().position(|(number, _)| *number == due.number) {
+    /// Takes the oldest entry; the panic of it goes on without its log. `None`: there was no entry; else whether its
+    /// panic still waited.
+    fn let_event_go(&mut self, desk: &mut Desk<'_>) -> Option<bool> {
+        let due = self.events_due.pop_front()?;
+        let Some(waiting) = self.events.get_mut(&due.ray) else { return Some(false) };
+        let at = waiting.iter().position(|(number, _)| *number == due.number);
+        if let Some(at) = at {
             let (_, gathered) = waiting.remove(at);
             desk.held.release(&gathered.place);
+            self.n_events -= 1;
             self.n_event_bytes -= gathered.event.request.payload.bytes().len();
             desk.counts.missed += 1;
             desk.whole.push(gathered);
@@ -136,13 +147,13 @@ impl Requests {
         if waiting.is_empty() {
             self.events.remove(&due.ray);
         }
-        true
+        Some(at.is_some())
     }
 
     fn let_request_go(&mut self, desk: &mut Desk<'_>) {
-        let Some(due) = self.requests_due.pop_front() else { return };
-        if self.requests.get(&due.ray).is_some_and(|(number, ..)| *number == due.number)
-            && let Some((_, place, _)) = self.requests.remove(&due.ray)
+        let Some(due) = self.logs_due.pop_front() else { return };
+        if self.logs.get(&due.ray).is_some_and(|(number, ..)| *number == due.number)
+            && let Some((_, place, _)) = self.logs.remove(&due.ray)
         {
             desk.held.release(&place);
         }

@@ -9,7 +9,8 @@ use super::*;
 use crate::pipeline::decode::RequestFacts;
 use crate::pipeline::event::{Client, Payload, Request};
 
-const POLICY: GatherPolicy = GatherPolicy { join_wait_millis: 60_000, lines_wait_millis: 2_000 };
+const POLICY: GatherPolicy =
+    GatherPolicy { join_wait_millis: 60_000, lines_wait_millis: 2_000, invocation_wait_millis: 60_000 };
 
 fn at(topic: &str, offset: i64) -> Position<'_> {
     Position { topic, partition: 0, offset }
@@ -119,6 +120,20 @@ fn a_flood_of_panics_and_logs_is_bounded_and_loses_no_panic() {
     assert_eq!(held, EVENTS_MAX + REQUESTS_MAX);
     assert_eq!(gather.flush().len(), 10_000);
     assert!(gather.is_empty());
+}
+
+#[test]
+fn panics_that_found_their_log_take_no_room_from_those_that_wait() {
+    let mut gather = Gather::default();
+    gather.take(&POLICY, at("panics", 0), panic("waits", 10));
+    for offset in 1..20_000 {
+        let ray = format!("p{offset}");
+        gather.take(&POLICY, at("panics", offset), panic(&ray, 10));
+        gather.take(&POLICY, at("requests", offset), request(&ray, 10, "192.0.2.1"));
+    }
+    assert_eq!(gather.whole(None).len(), 19_999);
+    assert_eq!((gather.counts().crowded_out, gather.counts().missed), (0, 0));
+    assert_eq!(told(&gather.flush()), [(0, "none".to_owned())]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::pipeline::decode::{Feed, decode};
 use crate::pipeline::event::{Carrier, Checkpoint, Position, RawRecord, Reason};
 use crate::pipeline::gather::{Gather, GatherPolicy};
 
-const POLICY: GatherPolicy = GatherPolicy { join_wait_millis: 0, lines_wait_millis: LINES_WAIT_MILLIS };
+const POLICY: GatherPolicy = GatherPolicy { join_wait_millis: 0, ..GatherPolicy::FILES };
 
 /// 2026-11-21T05:20:00Z.
 const START: i64 = 1_795_238_400_000;

@@ -1,0 +1,26 @@
+//! Any bytes of a Cloudflare Tail Worker are read or refused with a reason; what waits for its parts comes out in the
+//! end.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use panicsift_fuzz::pipeline::decode::{Feed, decode};
+use panicsift_fuzz::pipeline::event::{Carrier, Millis, Position, RawRecord};
+use panicsift_fuzz::pipeline::gather::{Gather, GatherPolicy};
+
+fuzz_target!(|payload: &[u8]| {
+    let position = Position { topic: "fuzz", partition: 0, offset: 0 };
+    let record = RawRecord { position, broker_time: Some(Millis(1_795_000_000_000)), headers: &[], payload };
+    let feed = Feed { carrier: Some(Carrier::CloudflareTail), service: "fuzz".to_owned(), ..Feed::default() };
+    let decoded = decode(&feed, record);
+    if let Some(refusal) = decoded.refusal {
+        assert!(refusal.detail.len() <= 400, "{}", refusal.detail);
+        assert!(!refusal.detail.chars().any(char::is_control));
+    }
+    let mut gather = Gather::default();
+    let policy = GatherPolicy { join_wait_millis: 60_000, invocation_wait_millis: 60_000 };
+    for piece in decoded.pieces {
+        gather.take(&policy, position, piece);
+    }
+    gather.flush();
+    assert!(gather.is_empty());
+});
