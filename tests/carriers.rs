@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use panicsift::pipeline::decode::{Feed, Feeds, decode};
-use panicsift::pipeline::event::{Carrier, Millis, Position, RawRecord};
+use panicsift::pipeline::event::{Carrier, Id, Millis, Position, RawRecord};
 use panicsift::pipeline::gather::GatherPolicy;
 use panicsift::pipeline::sift::{Sift, Sifted};
 use serde_json::Value;
@@ -20,14 +20,17 @@ use crate::support::service::panicsift;
 struct Capture {
     name: String,
     carrier: Carrier,
+    /// Lines that do not speak for themselves.
+    is_plain: bool,
     records: Vec<Vec<u8>>,
 }
 
 impl Capture {
     fn read(path: &Path, root: &Path) -> Option<Self> {
         let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+        let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or_default();
         let carrier = match name.as_str() {
-            name if name.ends_with(".md") => return None,
+            _ if kind == "md" => return None,
             name if name.starts_with("tail_") => Carrier::CloudflareTail,
             name if name.starts_with("cloudflare_logpush") => Carrier::CloudflareLogpush,
             name if name.starts_with("cloudflare_http_requests") => Carrier::CloudflareHttpRequests,
@@ -37,13 +40,14 @@ impl Capture {
             name => panic!("{name}: of which carrier is it?"),
         };
         let whole = std::fs::read(path).unwrap();
-        let is_one = name.ends_with(".json") || name.ends_with(".pb") || name.starts_with("sentry/envelope");
+        let is_one = matches!(kind, "json" | "pb") || name.starts_with("sentry/envelope");
         let records = if is_one {
             vec![whole]
         } else {
             whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
         };
-        Some(Self { name, carrier, records })
+        let is_plain = kind == "txt" && carrier == Carrier::Text;
+        Some(Self { name, carrier, is_plain, records })
     }
 
     /// Its topic.
@@ -88,14 +92,13 @@ fn captures() -> Vec<Capture> {
 #[test]
 fn no_record_of_one_carrier_is_taken_for_another_s() {
     let demo = include_str!("../schemas/examples/panic-event.json-body.json");
-    let canonical =
-        Capture { name: "canonical".to_owned(), carrier: Carrier::Canonical, records: vec![demo.as_bytes().to_vec()] };
+    let records = vec![demo.as_bytes().to_vec()];
+    let canonical = Capture { name: "canonical".to_owned(), carrier: Carrier::Canonical, is_plain: false, records };
     let mut matrix: BTreeMap<(Carrier, Carrier), usize> = BTreeMap::new();
     for capture in captures().into_iter().chain([canonical]) {
         // Lines of text are text by their topic; whole blocks and envelopes speak for themselves.
         let joined = [capture.records.join(&b"\n"[..])];
-        let is_plain = capture.carrier == Carrier::Text && capture.name.ends_with(".txt");
-        for (offset, record) in if is_plain { &joined[..] } else { &capture.records[..] }.iter().enumerate() {
+        for (offset, record) in if capture.is_plain { &joined[..] } else { &capture.records[..] }.iter().enumerate() {
             let told = decode(&Feed::default(), Capture::raw("any", offset, record)).carrier;
             *matrix.entry((capture.carrier, told)).or_default() += 1;
             assert_eq!(told, capture.carrier, "{}, record {offset}", capture.name);
@@ -104,8 +107,9 @@ fn no_record_of_one_carrier_is_taken_for_another_s() {
     assert_eq!(matrix.len(), Carrier::ALL.len(), "{matrix:?}");
 }
 
-/// Services and number of the events of a capture, as the first stage sees them.
-fn events(capture: &Capture) -> BTreeMap<String, usize> {
+/// Service of each event of a capture, as the first stage sees them. OTLP tells the same panics as JSON and as Protobuf,
+/// which are the same events.
+fn events(capture: &Capture) -> BTreeMap<Id, String> {
     let mut context = context();
     context.feeds = Feeds::new(BTreeMap::new(), capture.feed());
     context.gathering = GatherPolicy::FILES;
@@ -116,35 +120,40 @@ fn events(capture: &Capture) -> BTreeMap<String, usize> {
     }
     let mut rest = sift.flush();
     assert_eq!(sift.observe(&context, &mut rest, &mut seen), []);
-    let ids: BTreeSet<_> = seen.iter().map(|observation| observation.event).collect();
-    assert_eq!(ids.len(), seen.len(), "{}: an event comes twice", capture.name);
-    let mut services = BTreeMap::new();
-    seen.iter().for_each(|observation| *services.entry(observation.service.to_string()).or_default() += 1);
-    services
+    let n_seen = seen.len();
+    let events: BTreeMap<Id, String> = seen.into_iter().map(|one| (one.event, one.service.into_owned())).collect();
+    assert_eq!(events.len(), n_seen, "{}: an event comes twice", capture.name);
+    events
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_capture_goes_from_its_topic_to_clusters() {
     let captures = captures();
     let topics: Vec<String> = captures.iter().map(Capture::topic).collect();
-    let feeds: String = captures
-        .iter()
-        .map(|capture| {
-            let Feed { carrier, service, .. } = capture.feed();
-            let carrier = carrier.map_or(String::new(), |carrier| format!("carrier = \"{}\"\n", carrier.name()));
-            format!("[source.feed.{}]\n{carrier}service = \"{service}\"\n", capture.topic())
-        })
-        .collect();
-    let topic_names: Vec<&str> = topics.iter().map(String::as_str).collect();
-    let solo = Solo::over(&topic_names, &feeds, "");
-    let mut expected: BTreeMap<String, usize> = BTreeMap::new();
-    let mut n_records = 0;
+    let feed = |capture: &Capture| {
+        let Feed { carrier, service, .. } = capture.feed();
+        let carrier = carrier.map_or(String::new(), |carrier| format!("carrier = \"{}\"\n", carrier.name()));
+        format!("[source.feed.{}]\n{carrier}service = \"{service}\"\n", capture.topic())
+    };
+    let feeds = captures.iter().map(feed).collect::<Vec<_>>().concat();
+    let topics: Vec<(&str, i32)> = topics.iter().map(|topic| (topic.as_str(), 1)).collect();
+    let solo = Solo::over(&topics, &feeds, "");
+    let (mut n_records, mut distinct, mut telling) = (0, BTreeMap::new(), BTreeSet::new());
     for capture in &captures {
         solo.send_in_order(&capture.topic(), &capture.records);
         n_records += capture.records.len();
-        for (service, n) in events(capture) {
-            *expected.entry(service).or_default() += n;
-        }
+        let events = events(capture);
+        telling.extend(Some(capture.carrier).filter(|_| !events.is_empty()));
+        distinct.extend(events);
+    }
+    assert_eq!(
+        telling.len(),
+        Carrier::ALL.len() - 2,
+        "all but request logs, and the canonical carrier, tell of panics"
+    );
+    let mut expected: BTreeMap<String, usize> = BTreeMap::new();
+    for service in distinct.into_values() {
+        *expected.entry(service).or_default() += 1;
     }
     let sum = |metrics: &str, series: &str| -> usize {
         let lines = metrics.lines().filter(|line| line.starts_with(series));

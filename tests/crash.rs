@@ -140,7 +140,7 @@ impl Source for Topic {
         Ok(Pull::Batch(batch))
     }
 
-    fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), SourceError> {
+    fn commit(&mut self, checkpoint: &Checkpoint, _decided: &Checkpoint) -> Result<(), SourceError> {
         if self.outside.blows(Point::Committed) {
             return Err(cut());
         }

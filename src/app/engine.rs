@@ -192,7 +192,7 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
         self.gone = gaps.last().map(ToString::to_string);
         self.stored = self.sift.held_back(&self.checkpoint);
         self.store.commit(&[], &[], &self.stored)?;
-        Ok(self.source.commit(&self.stored)?)
+        Ok(self.source.commit(&self.stored, &self.checkpoint)?)
     }
 
     /// The straight line. `until` closes epochs up to a time without events; `now` is for the dead letters' share.
@@ -244,7 +244,7 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
         if !step.alerts.is_empty() {
             self.new_alerts.send_modify(|n| *n += 1);
         }
-        self.source.commit(&checkpoint)?;
+        self.source.commit(&checkpoint, &self.checkpoint)?;
         self.stored = checkpoint;
         Ok(())
     }

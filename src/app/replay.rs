@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::judgement::{self, Rhythm};
 use super::time_order::TimeOrder;
 use crate::config::{AlertSettings, ClusteringSettings, ModelSettings, TableSettings};
-use crate::edge::files::{FileSource, Progress};
+use crate::edge::files::{FileSource, Framing, Progress};
 use crate::edge::tables::Tables;
 use crate::edge::{Pull, Source};
 use crate::pipeline::alert::Verdict;
@@ -75,7 +75,8 @@ pub async fn replay(options: ReplayOptions) -> Result<State> {
     let keys = Keys::derive(options.privacy_key.as_ref().map_or(REPLAY_SECRET, |key| key.expose().as_bytes()));
     let context = judgement::context(keys, tables, &options.models, &rhythm, &options.alerts)?;
 
-    let files = options.inputs.iter().map(|input| FileSource::open(std::slice::from_ref(input)));
+    let one = |input| FileSource::open_framed(std::slice::from_ref(input), Framing::Told);
+    let files = options.inputs.iter().map(one);
     let files = files.collect::<Result<Vec<_>, _>>()?;
     let bar = Bar::over(files.iter().map(FileSource::progress).collect());
     let mut source = TimeOrder::new(files, options.feed.clone());

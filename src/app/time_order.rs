@@ -97,7 +97,7 @@ impl<S: Source + Send> Source for TimeOrder<S> {
         Ok(if batch.is_empty() { Pull::Closed } else { Pull::Batch(batch) })
     }
 
-    fn commit(&mut self, _checkpoint: &Checkpoint) -> Result<(), SourceError> {
+    fn commit(&mut self, _stored: &Checkpoint, _decided: &Checkpoint) -> Result<(), SourceError> {
         Ok(())
     }
 }
@@ -137,7 +137,7 @@ mod tests {
             Ok(self.0.take().map_or(Pull::Closed, Pull::Batch))
         }
 
-        fn commit(&mut self, _checkpoint: &Checkpoint) -> Result<(), SourceError> {
+        fn commit(&mut self, _stored: &Checkpoint, _decided: &Checkpoint) -> Result<(), SourceError> {
             Ok(())
         }
     }

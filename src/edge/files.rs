@@ -36,6 +36,8 @@ const BATCH_BYTES_MAX: usize = 8 << 20;
 const LINE_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a longer line that are handed over: one more than a record may have, so that it is refused by size.
 const CUT_BYTES: usize = (1 << 20) + 1;
+/// Bytes by which it is told whether a file is one record.
+const HEAD_BYTES: u64 = 64 << 10;
 /// Bytes read from the disk at once.
 const READ_BYTES: usize = 256 << 10;
 /// Time without a line after which the source says `Idle` (standard input, slow disks).
@@ -124,7 +126,7 @@ impl Source for FileSource {
     }
 
     /// Does nothing: a file has nowhere to remember it.
-    fn commit(&mut self, _checkpoint: &Checkpoint) -> Result<(), SourceError> {
+    fn commit(&mut self, _stored: &Checkpoint, _decided: &Checkpoint) -> Result<(), SourceError> {
         Ok(())
     }
 }
@@ -212,11 +214,16 @@ enum Next {
 }
 
 fn read_records(mut bytes: Box<dyn BufRead>, framing: Framing, name: &str, sender: &Sender) -> io::Result<Next> {
-    if framing == Framing::Lines || !is_one_record(bytes.fill_buf()?) {
+    if framing == Framing::Lines {
         return read_lines(bytes, name, sender);
     }
-    let (mut whole, mut batch) = (Vec::new(), Batch::default());
-    bytes.take(CUT_BYTES as u64).read_to_end(&mut whole)?;
+    let mut whole = Vec::new();
+    bytes.by_ref().take(HEAD_BYTES).read_to_end(&mut whole)?;
+    if !is_one_record(&whole) {
+        return read_lines(Box::new(io::Cursor::new(whole).chain(bytes)), name, sender);
+    }
+    let mut batch = Batch::default();
+    bytes.take(CUT_BYTES as u64 - HEAD_BYTES).read_to_end(&mut whole)?;
     batch.push(Position { topic: name, partition: 0, offset: 0 }, None, &whole);
     Ok(if sender.blocking_send(Ok(batch)).is_ok() { Next::GoOn } else { Next::NobodyListens })
 }

@@ -99,7 +99,8 @@ pub trait Source {
     /// Resolves to the next batch. All that was handed out before is decided when this is called.
     fn next(&mut self) -> impl Future<Output = Result<Pull, SourceError>> + Send;
     /// Tells the outside how far we are. Advisory: the store is the truth.
-    fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), SourceError>;
+    /// `decided` is how far the loop is; `stored` stays behind it where pieces of events wait for each other.
+    fn commit(&mut self, stored: &Checkpoint, decided: &Checkpoint) -> Result<(), SourceError>;
 }
 
 /// Dead letters that could not be written: the batch must not be committed.

@@ -86,7 +86,7 @@ mod kafka {
             let step = fold(context, &mut state, seen, None);
             assert!(step.duplicates.is_empty());
             store.commit(&step.rows, &step.alerts, &checkpoint).unwrap();
-            source.commit(&checkpoint).unwrap();
+            source.commit(&checkpoint, &checkpoint).unwrap();
         }
         let time = begin.unwrap().elapsed();
         source.close(Duration::from_secs(5)).await;

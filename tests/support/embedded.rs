@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use panicsift::edge::kafka::embedded::{EmbeddedBroker, N_PARTITIONS};
+use panicsift::edge::kafka::embedded::{EmbeddedBroker, N_PARTITIONS, Outgoing};
+use panicsift::pipeline::event::Millis;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -25,14 +26,17 @@ pub(crate) struct Solo {
 impl Solo {
     /// `dead_letters` is TOML for that table.
     pub(crate) fn new(dead_letters: &str) -> Self {
-        Self::over(&["panics"], "", dead_letters)
+        Self::over(&[("panics", N_PARTITIONS)], "", dead_letters)
     }
 
-    /// The same over other topics; `feeds` is TOML for `[source]`.
-    pub(crate) fn over(topics: &[&str], feeds: &str, dead_letters: &str) -> Self {
+    /// The same over other topics of so many partitions; `feeds` is TOML for `[source]`.
+    pub(crate) fn over(topics: &[(&str, i32)], feeds: &str, dead_letters: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let broker = EmbeddedBroker::start().unwrap();
-        topics.iter().for_each(|topic| broker.create_topic(topic, N_PARTITIONS).unwrap());
+        for (topic, n_partitions) in topics {
+            broker.create_topic(topic, *n_partitions).unwrap();
+        }
+        let topics: Vec<&str> = topics.iter().map(|(topic, _)| *topic).collect();
         // Free now; nobody else takes it within the moment until the service does.
         let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let toml = format!(
@@ -79,9 +83,11 @@ path = "alerts.jsonl"
         self.broker.produce_all(("panics", N_PARTITIONS), values, |_| 0, |_| {}).unwrap();
     }
 
-    /// Puts records into the first partition of a topic, in their order.
+    /// Puts records into the first partition of a topic, in their order, as of a quarter of an hour ago: nothing more is
+    /// expected of that time, so that nobody waits for it.
     pub(crate) fn send_in_order(&self, topic: &str, records: &[Vec<u8>]) {
-        let values = records.iter().map(Vec::as_slice);
+        let time = Some(panicsift::app::wall_clock().plus(-15 * Millis::MINUTE));
+        let values = records.iter().map(|payload| Outgoing { payload, time });
         self.broker.produce_all((topic, 1), values, |_| 0, |_| {}).unwrap();
     }
 

@@ -260,7 +260,7 @@ impl Reader {
                     }
                 }
                 self.gaps.extend(gaps);
-                self.source.commit(&self.checkpoint)?;
+                self.source.commit(&self.checkpoint, &self.checkpoint)?;
                 return Ok(Some(0));
             }
             Pull::Closed => return Ok(None),
@@ -271,7 +271,7 @@ impl Reader {
             self.values.insert((partition, offset), record.payload.to_vec());
             self.checkpoint.advance(record.position);
         }
-        self.source.commit(&self.checkpoint)?;
+        self.source.commit(&self.checkpoint, &self.checkpoint)?;
         Ok(Some(batch.len()))
     }
 

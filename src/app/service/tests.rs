@@ -35,7 +35,7 @@ impl Source for Scripted {
         Ok(Pull::Idle)
     }
 
-    fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), SourceError> {
+    fn commit(&mut self, checkpoint: &Checkpoint, _decided: &Checkpoint) -> Result<(), SourceError> {
         self.committed = checkpoint.clone();
         Ok(())
     }

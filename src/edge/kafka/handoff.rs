@@ -71,7 +71,10 @@ pub(super) type Key = (String, i32);
 struct State {
     queue: VecDeque<Chunk>,
     owned: BTreeMap<Key, Owned>,
+    /// How far the loop is.
     checkpoint: Checkpoint,
+    /// How far the store is: what may be committed.
+    stored: Checkpoint,
     /// Whether all partitions of the topics are known to be ours under the present generation.
     whole: bool,
     in_flight: bool,
@@ -97,7 +100,7 @@ pub(super) struct Handoff {
 impl Handoff {
     pub(super) fn new(checkpoint: Checkpoint) -> Self {
         Self {
-            state: Mutex::new(State { checkpoint, ..State::default() }),
+            state: Mutex::new(State { stored: checkpoint.clone(), checkpoint, ..State::default() }),
             changed: Condvar::new(),
             arrived: Notify::new(),
             generation: AtomicU64::new(0),
@@ -170,8 +173,11 @@ impl Handoff {
 
     /// Remembers how far the loop is, for the next commit and for later assignments. The loop's word is the last one, so
     /// that a partition that was made anew can begin again.
-    pub(super) fn decided(&self, checkpoint: &Checkpoint) {
-        self.lock().checkpoint.clone_from(checkpoint);
+    pub(super) fn decided(&self, stored: &Checkpoint, decided: &Checkpoint) {
+        let mut state = self.lock();
+        state.checkpoint.clone_from(decided);
+        state.stored.clone_from(stored);
+        drop(state);
         self.commit_due.store(true, Ordering::Release);
     }
 
@@ -302,10 +308,10 @@ impl Handoff {
         self.commit_due.swap(false, Ordering::AcqRel)
     }
 
-    /// Next offsets of the partitions that are ours and were decided.
+    /// Next offsets of the partitions that are ours, as far as they are stored.
     pub(super) fn committable(&self) -> Vec<(Key, i64)> {
         let state = self.lock();
-        let next = |key: &Key| state.checkpoint.next_offset(&key.0, key.1);
+        let next = |key: &Key| state.stored.next_offset(&key.0, key.1);
         state.owned.keys().filter_map(|key| Some((key.clone(), next(key)?))).collect()
     }
 

@@ -160,8 +160,8 @@ impl Source for KafkaSource {
         }
     }
 
-    fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), SourceError> {
-        self.handoff.decided(checkpoint);
+    fn commit(&mut self, stored: &Checkpoint, decided: &Checkpoint) -> Result<(), SourceError> {
+        self.handoff.decided(stored, decided);
         Ok(())
     }
 }

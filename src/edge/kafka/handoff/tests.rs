@@ -89,7 +89,7 @@ fn a_partition_starts_at_the_latest_checkpoint_that_was_told() {
     assert_eq!(handoff.assigned(vec![key(0), key(1)]), [(key(0), Some(10)), (key(1), None)]);
     checkpoint.set("t", 0, 20);
     checkpoint.set("t", 1, 3);
-    handoff.decided(&checkpoint);
+    handoff.decided(&checkpoint, &checkpoint);
     revoke(&handoff, &[key(0), key(1)]);
     assert_eq!(handoff.assigned(vec![key(0), key(1)]), [(key(0), Some(20)), (key(1), Some(3))]);
 }
@@ -101,7 +101,7 @@ fn only_partitions_that_are_ours_are_committed() {
     let mut checkpoint = Checkpoint::default();
     checkpoint.set("t", 0, 4);
     checkpoint.set("t", 1, 5);
-    handoff.decided(&checkpoint);
+    handoff.decided(&checkpoint, &checkpoint);
     revoke(&handoff, &[key(0)]);
     assert_eq!(handoff.committable(), [(key(1), 5)]);
 }
@@ -246,7 +246,7 @@ fn a_late_acknowledgement_after_a_revoke_moves_nothing() {
     revoke(&handoff, &[key(0)]);
     let mut checkpoint = Checkpoint::default();
     checkpoint.set("t", 0, 2);
-    handoff.decided(&checkpoint);
+    handoff.decided(&checkpoint, &checkpoint);
     assert_eq!(handoff.committable(), []);
     assert_eq!(handoff.assigned(vec![key(0)]), [(key(0), Some(2))], "it starts behind what the store has");
 }
@@ -257,6 +257,6 @@ fn a_partition_that_was_made_anew_starts_where_the_loop_says() {
     checkpoint.set("t", 0, 5_000);
     let handoff = Handoff::new(checkpoint.clone());
     checkpoint.rewind("t", 0, 3);
-    handoff.decided(&checkpoint);
+    handoff.decided(&checkpoint, &checkpoint);
     assert_eq!(handoff.assigned(vec![key(0)]), [(key(0), Some(3))]);
 }

@@ -39,7 +39,7 @@ fn read(ask: Ask, error: Error, n: usize) -> (usize, SourceStatus, Option<String
                     Ok(Pull::Batch(batch)) => {
                         n_read += batch.len();
                         batch.iter().for_each(|record| checkpoint.advance(record.position));
-                        source.commit(&checkpoint).unwrap();
+                        source.commit(&checkpoint, &checkpoint).unwrap();
                     }
                     Ok(_) => {}
                     Err(error) => return Some(error),
