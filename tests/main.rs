@@ -67,6 +67,9 @@ mod tidy;
 /// The service on a Kafka of three nodes that are killed in turn.
 #[cfg(test)]
 mod broker_loss_live;
+/// Logpush's two data sets on Apache Kafka, joined over a kill.
+#[cfg(test)]
+mod carriers_live;
 /// The whole service killed again and again among faults of all that it talks to: nothing lost, doubled or silent.
 #[cfg(test)]
 mod crash_loop_live;
