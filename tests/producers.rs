@@ -13,7 +13,7 @@ fn read(path: &str) -> String {
 fn the_structured_lines_of_the_worker_are_valid_events() {
     let schema =
         jsonschema::validator_for(&serde_json::from_str(&read("schemas/panic-event.v1.json")).unwrap()).unwrap();
-    let items: Vec<Value> = serde_json::from_str(&read("tests/data/producers/tail_structured_line.json")).unwrap();
+    let items: Vec<Value> = serde_json::from_str(&read("tests/data/carriers/tail_structured_line.json")).unwrap();
     let logs = items.iter().flat_map(|item| item["logs"].as_array().unwrap());
     let events: Vec<&Value> = logs.filter_map(|log| log["message"][0].get("panic_event")).collect();
     assert_eq!(events.len(), 3);

@@ -10,7 +10,7 @@ fuzz_target!(|payload: &[u8]| {
     let position = Position { topic: "fuzz", partition: 0, offset: 0 };
     let record = RawRecord { position, broker_time: Some(Millis(1_795_000_000_000)), headers: &[], payload };
     let mut gather = Gather::default();
-    let policy = GatherPolicy { join_wait_millis: 60_000, invocation_wait_millis: 60_000 };
+    let policy = GatherPolicy::FILES;
     for carrier in [Carrier::CloudflareLogpush, Carrier::CloudflareHttpRequests] {
         let feed = Feed { carrier: Some(carrier), service: "fuzz".to_owned(), ..Feed::default() };
         let decoded = decode(&feed, record);

@@ -17,7 +17,7 @@ fuzz_target!(|payload: &[u8]| {
         assert!(!refusal.detail.chars().any(char::is_control));
     }
     let mut gather = Gather::default();
-    let policy = GatherPolicy { join_wait_millis: 60_000, invocation_wait_millis: 60_000 };
+    let policy = GatherPolicy::FILES;
     for piece in decoded.pieces {
         gather.take(&policy, position, piece);
     }

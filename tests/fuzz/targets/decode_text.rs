@@ -4,12 +4,11 @@
 use libfuzzer_sys::fuzz_target;
 use panicsift_fuzz::pipeline::decode::{Feed, decode};
 use panicsift_fuzz::pipeline::event::{Carrier, Millis, Position, RawRecord};
-use panicsift_fuzz::pipeline::gather::lines::LINES_WAIT_MILLIS;
 use panicsift_fuzz::pipeline::gather::{Gather, GatherPolicy};
 
 fuzz_target!(|bytes: &[u8]| {
     let feed = Feed { carrier: Some(Carrier::Text), service: "fuzz".to_owned(), tenant: String::new(), time: None };
-    let policy = GatherPolicy { join_wait_millis: 0, lines_wait_millis: LINES_WAIT_MILLIS };
+    let policy = GatherPolicy::FILES;
     let mut gather = Gather::default();
     // The whole as one record, and its lines as one record each; a second passes with each.
     let whole = std::iter::once(bytes);

@@ -1,4 +1,4 @@
-// What the Tail Worker forwards of real trace items (see tests/data/producers/README.md), and how: `node --test`.
+// What the Tail Worker forwards of real trace items (see tests/data/carriers/README.md), and how: `node --test`.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -7,7 +7,7 @@ import { test } from "node:test";
 
 import tail, { batches, keyOf, tellsOfPanic } from "../tail.js";
 
-const items = (name) => JSON.parse(readFileSync(new URL(`../../../../tests/data/producers/${name}.json`, import.meta.url)));
+const items = (name) => JSON.parse(readFileSync(new URL(`../../../../tests/data/carriers/${name}.json`, import.meta.url)));
 const forwarded = (name) => items(name).filter(tellsOfPanic).map((item) => new URL(item.event.request.url).pathname);
 
 test("of an unwind build every panic and every hard abort is forwarded, and nothing else", () => {
