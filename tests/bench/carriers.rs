@@ -4,7 +4,13 @@
 //! a log, parts of a stream); the counter is panics, so that a carrier whose panics take many records, as a log's lines
 //! do, pays for them. Request logs tell of no panic: there it is logs.
 
-mod bench {
+fn main() {
+    divan::main();
+}
+
+/// `cfg(test)` tells the linter that this is no part of the program.
+#[cfg(test)]
+mod carriers {
     use std::path::{Path, PathBuf};
 
     use divan::counter::ItemsCount;
@@ -106,8 +112,4 @@ mod bench {
     fn text_tracing_panic(bencher: Bencher<'_, '_>) {
         measure(bencher, Carrier::Text, &records("text/tracing_panic", false));
     }
-}
-
-fn main() {
-    divan::main();
 }
