@@ -88,8 +88,8 @@ pub enum Command {
     Run(RunArgs),
     /// Put event files through the whole pipeline, in event time
     ///
-    /// Reads files (JSON lines, plain or compressed with gzip or zstd; - is standard input) and writes what became of
-    /// every event. The same input gives the same output, byte for byte.
+    /// Reads files of any carrier's records (lines, or one pretty-printed or binary record a file; plain or compressed
+    /// with gzip or zstd; - is standard input) and writes what became of every event. The same input gives the same output, byte for byte.
     #[command(after_long_help = "Examples:
   panicsift replay events.jsonl.gz
   panicsift replay --asn asn.mmdb --assignments out.jsonl --alerts alerts.jsonl monday.jsonl.gz tuesday.jsonl.zst

@@ -272,7 +272,7 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
                 }
                 Sifted::Gathered => records.gathered += 1,
                 Sifted::Silent => records.silent += 1,
-                Sifted::Refused(Refusal { reason, detail }, _) => {
+                Sifted::Refused(Refusal { reason, detail }) => {
                     records.refused.push(Rejection { record, reason, detail });
                 }
             }

@@ -129,7 +129,7 @@ impl<'c> Run<'c> {
             match self.sift.take(self.context, record, &mut seen) {
                 Sifted::Seen(_) | Sifted::Gathered => {}
                 Sifted::Silent => self.n_silent += 1,
-                Sifted::Refused(refusal, _) => {
+                Sifted::Refused(refusal) => {
                     self.n_refused += 1;
                     if self.n_refused <= REFUSALS_TOLD_MAX {
                         tracing::warn!(

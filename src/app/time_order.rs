@@ -3,8 +3,8 @@
 //! A replay decides on event time, so its records must come in that order. Files are nearly in order (a service logs as
 //! it goes); each is read [`LOOKAHEAD`] records ahead and the earliest record of all of them goes first. A record that
 //! is further out of place than that comes late and is counted as any late event is. The time is read from the `ts` key
-//! alone; a record without one goes with its predecessor, to be refused in its place. Cost: one more look at each
-//! record, some 0.5 µs.
+//! of a canonical record, and of any other from what its decoder finds first; a record without one goes with its
+//! predecessor. Cost: one more look at each record, some 0.5 µs; for other carriers one more decoding.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;

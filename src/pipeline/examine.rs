@@ -13,7 +13,7 @@ use super::Context;
 use super::classify::{Classified, classify_memoised};
 use super::decode::{Decoded, Piece, Refusal, decode};
 use super::enrich::{self, Scopes};
-use super::event::{Carrier, Id, Millis, PanicEvent, Position, RawRecord, Reason};
+use super::event::{Id, Millis, PanicEvent, Position, RawRecord, Reason};
 use super::fingerprint::{Fingerprint, ShapeMemo, fingerprint};
 use super::keys::Keys;
 use super::memo::Memo;
@@ -56,8 +56,6 @@ impl Default for Memos {
 /// What one record says.
 #[derive(Debug)]
 pub struct Examined<'a> {
-    /// The form in which it came.
-    pub carrier: Carrier,
     /// The panics that it tells of.
     pub observations: Vec<Observation<'a>>,
     /// Pieces of panics that other records tell more of.
@@ -84,8 +82,8 @@ impl<'a> Examined<'a> {
 /// Some microseconds a record of 1.1 kB; see `tests/bench`.
 pub fn examine<'a>(context: &Context, memos: &mut Memos, record: RawRecord<'a>) -> Examined<'a> {
     fenced(memos, |memos| {
-        let Decoded { carrier, pieces, refusal } = decode(context.feeds.of(record.position.topic), record);
-        let mut examined = Examined { carrier, observations: Vec::new(), parts: Vec::new(), refusal };
+        let Decoded { pieces, refusal, .. } = decode(context.feeds.of(record.position.topic), record);
+        let mut examined = Examined { observations: Vec::new(), parts: Vec::new(), refusal };
         let joins = context.gathering.join_wait_millis > 0;
         for piece in pieces {
             match piece {
@@ -98,12 +96,7 @@ pub fn examine<'a>(context: &Context, memos: &mut Memos, record: RawRecord<'a>) 
         }
         examined
     })
-    .unwrap_or_else(|refusal| Examined {
-        carrier: Carrier::default(),
-        observations: Vec::new(),
-        parts: Vec::new(),
-        refusal: Some(refusal),
-    })
+    .unwrap_or_else(|refusal| Examined { observations: Vec::new(), parts: Vec::new(), refusal: Some(refusal) })
 }
 
 /// What an event says that was put together of several records; `position` is that of the first.

@@ -21,8 +21,8 @@ pub enum Sifted {
     Gathered,
     /// It told of no panic.
     Silent,
-    /// It, or an item of it, could not be read; that much of it was seen or gathered all the same.
-    Refused(Refusal, usize),
+    /// It, or an item of it, could not be read; what could be was seen or gathered all the same.
+    Refused(Refusal),
 }
 
 /// The first stage: records in, observations out.
@@ -35,7 +35,7 @@ pub struct Sift {
 impl Sift {
     /// Takes a record; what it tells at once is added to `seen`.
     pub fn take<'b>(&mut self, context: &Context, record: RawRecord<'b>, seen: &mut Vec<Observation<'b>>) -> Sifted {
-        let Examined { observations, parts, refusal, .. } = examine(context, &mut self.memos, record);
+        let Examined { observations, parts, refusal } = examine(context, &mut self.memos, record);
         let n_seen = observations.len();
         seen.extend(observations);
         let gather = &mut self.gather;
@@ -45,10 +45,10 @@ impl Sift {
         }));
         // What waits besides goes on waiting: each piece is whole by itself, whatever became of this one.
         let Ok(n_gathered) = n_gathered else {
-            return Sifted::Refused(examine::own_fault(), n_seen);
+            return Sifted::Refused(examine::own_fault());
         };
         match (refusal, n_seen, n_gathered) {
-            (Some(refusal), ..) => Sifted::Refused(refusal, n_seen + n_gathered),
+            (Some(refusal), ..) => Sifted::Refused(refusal),
             (None, 0, 0) => Sifted::Silent,
             (None, 0, _) => Sifted::Gathered,
             (None, n_seen, _) => Sifted::Seen(n_seen),

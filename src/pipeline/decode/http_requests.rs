@@ -18,9 +18,9 @@ use serde::de::MapAccess;
 use super::field::{FreeText, Name};
 use super::found::Find;
 use super::reader::{self, Entry, Object, keys, text_of_raw};
-use super::tail::{Stamp, asn, country, ray_of, split_url};
+use super::tail::{Stamp, asn, country, ray_of};
 use super::trace::Trace;
-use super::{Piece, Refusal, RequestFacts, event_time, foreign, items};
+use super::{Piece, Refusal, RequestFacts, event_time, foreign, items, url};
 use crate::pipeline::event::{Client, Millis, Reason};
 
 /// A request's log as it stands on the wire.
@@ -84,7 +84,7 @@ fn request<'a>(text: &'a str, find: &mut Find<'_, 'a>) -> Result<(), Refusal> {
             country: wire.country.and_then(text_of_raw).and_then(|text| country(&text)),
         },
         method: word(wire.method),
-        path: word(wire.path).or_else(|| word(wire.target).and_then(|target| split_url(target).0)),
+        path: word(wire.path).or_else(|| word(wire.target).and_then(|target| url::path(&target))),
         status: status.filter(|status| (100..=999).contains(status)),
     };
     find.piece(Piece::Request { ray, facts });

@@ -196,14 +196,37 @@ fn is_not_own(frame: &StackFrame<'_>) -> bool {
         || is_std_file()
 }
 
-/// A function's name without the hash that differs from build to build.
+/// A function's name without the hashes that differ from build to build, bounded.
 fn function_name(name: Cow<'_, str>) -> Cow<'_, str> {
-    const HASH_BYTES: usize = 19;
-    let start = name.len().saturating_sub(HASH_BYTES);
-    let is_hash =
-        |hash: &str| hash.strip_prefix("::h").is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    let n_bytes = if name.get(start..).is_some_and(is_hash) { start } else { FUNCTION_BYTES_MAX };
-    cut(name, n_bytes.min(FUNCTION_BYTES_MAX))
+    let bare = match name {
+        Cow::Borrowed(name) => without_hashes(name),
+        Cow::Owned(name) => Cow::Owned(without_hashes(&name).into_owned()),
+    };
+    cut(bare, FUNCTION_BYTES_MAX)
+}
+
+/// A function's name without `::h` and 16 hex digits at its end (legacy mangling), and without `[…]` of 13 to 16 hex
+/// digits behind a crate's name (v0 mangling). Cost: linear.
+pub(super) fn without_hashes(function: &str) -> Cow<'_, str> {
+    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let legacy = function.rsplit_once("::h").filter(|(_, hash)| hash.len() == 16 && is_hex(hash));
+    let function = legacy.map_or(function, |(function, _)| function);
+    if !function.contains('[') {
+        return Cow::Borrowed(function);
+    }
+    let mut bare = String::with_capacity(function.len());
+    let mut parts = function.split('[');
+    bare.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        match part.split_once(']') {
+            Some((hash, rest)) if (13..=16).contains(&hash.len()) && is_hex(hash) => bare.push_str(rest),
+            _ => {
+                bare.push('[');
+                bare.push_str(part);
+            }
+        }
+    }
+    Cow::Owned(bare)
 }
 
 /// A file's name as it is in every build: `src/orders.rs`, `serde_json-1.0.150/src/de.rs`, `library/core/src/option.rs`.

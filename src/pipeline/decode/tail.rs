@@ -58,7 +58,7 @@ use serde::de::MapAccess;
 
 pub use self::panics::{Invocation, events};
 use self::request::EventWire;
-pub(super) use self::request::{asn, country, ray_of, split_url};
+pub(super) use self::request::{asn, country, ray_of};
 use self::signs::{Exceptions, Logs, Sign};
 pub(super) use self::stamp::Stamp;
 pub use self::stream::{Part, Tells};

@@ -17,6 +17,7 @@
 use std::borrow::Cow;
 
 use super::super::FRAMES_MAX;
+use super::super::site::without_hashes;
 
 /// Most bytes of a frame's name: generic arguments may go on for kilobytes.
 const FRAME_BYTES_MAX: usize = 256;
@@ -77,24 +78,8 @@ fn name(line: &str) -> Option<(&str, bool)> {
 
 /// The name without hashes, unwrapped and bounded.
 fn plain(name: &str) -> String {
-    let mut plain = String::with_capacity(name.len().min(FRAME_BYTES_MAX));
-    let mut rest = name;
-    while let Some((before, after)) = rest.split_once('[') {
-        plain.push_str(before);
-        match after.split_once(']') {
-            Some((hash, after)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-                rest = after;
-            }
-            _ => {
-                plain.push('[');
-                rest = after;
-            }
-        }
-        if plain.len() > 4 * FRAME_BYTES_MAX {
-            rest = "";
-        }
-    }
-    plain.push_str(rest);
+    let head = name.get(..name.floor_char_boundary(4 * FRAME_BYTES_MAX)).unwrap_or(name);
+    let mut plain = without_hashes(head).into_owned();
     if let Some(wrapped) = plain.strip_prefix(WRAPPER) {
         plain = inner(wrapped).to_owned();
     }

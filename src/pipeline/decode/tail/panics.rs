@@ -15,6 +15,7 @@
 
 use std::borrow::Cow;
 
+use super::super::site::stable_file;
 use super::Ending;
 use super::signs::{NO_MESSAGE, Panic, Sign, Trap, without_cut_mark};
 use crate::pipeline::event::{Client, Millis, PanicEvent, RecoveryOutcome};
@@ -83,7 +84,7 @@ pub fn events(invocation: Invocation<'_>) -> Vec<(PanicEvent<'_>, Option<Millis>
         event.panic.message = if message.is_empty() { Cow::Borrowed(NO_MESSAGE) } else { message };
         event.panic.backtrace = found.panic.frames;
         if let Some((file, line, column)) = found.panic.place {
-            event.panic.file = Some(file);
+            event.panic.file = Some(stable_file(file));
             event.panic.line = Some(line);
             event.panic.column = Some(column);
         }

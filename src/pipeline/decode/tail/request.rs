@@ -12,11 +12,11 @@ use std::net::IpAddr;
 
 use serde::de::{MapAccess, SeqAccess};
 
-use super::super::field::FreeText;
+use super::super::field::{FreeText, cut};
 use super::super::list::{Item, Items};
 use super::super::reader::{self, Entry, Object, keys, text_of_raw};
 use super::super::trace::Trace;
-use super::super::{FREE_TEXT_BYTES_MAX, NAME_BYTES_MAX, QUERY_PAIRS_MAX, Refusal};
+use super::super::{FREE_TEXT_BYTES_MAX, NAME_BYTES_MAX, Refusal, url};
 use super::object;
 use crate::pipeline::event::PanicEvent;
 
@@ -112,7 +112,7 @@ impl<'a> EventWire<'a> {
         event.status = self.response.status;
         event.method = text(self.request.method).filter(|method| !method.is_empty());
         if let Some(url) = text(self.request.url) {
-            (event.path, event.query) = split_url(url);
+            (event.path, event.query) = (url::path(&url), url::query_of(&url));
         }
         let mut ray = self.ray.and_then(text_of_raw).and_then(ray_of);
         if let Some(headers) = self.request.headers {
@@ -147,50 +147,12 @@ impl<'a> EventWire<'a> {
     }
 }
 
-fn cut(text: Cow<'_, str>, bytes_max: usize) -> Cow<'_, str> {
-    let end = text.floor_char_boundary(bytes_max);
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.get(..end).unwrap_or_default()),
-        Cow::Owned(mut text) => {
-            text.truncate(end);
-            Cow::Owned(text)
-        }
-    }
-}
-
 /// A ray id without the place of the data centre; `None` for what cannot be one.
 pub(in super::super) fn ray_of(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
     let end = text.find('-').unwrap_or(text.len());
     let ray = cut(text, end);
     let is_one = (1..=RAY_BYTES_MAX).contains(&ray.len()) && ray.bytes().all(|byte| byte.is_ascii_alphanumeric());
     is_one.then_some(ray)
-}
-
-/// Path and query of a URL or of a path with a query.
-type Target<'a> = (Option<Cow<'a, str>>, Vec<(Cow<'a, str>, Cow<'a, str>)>);
-
-/// Path and query of a URL, as they stand in it: nothing is decoded.
-pub(in super::super) fn split_url(url: Cow<'_, str>) -> Target<'_> {
-    match url {
-        Cow::Borrowed(url) => split(url),
-        Cow::Owned(url) => {
-            let (path, query) = split(&url);
-            let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
-            (path.map(own), query.into_iter().map(|(name, value)| (own(name), own(value))).collect())
-        }
-    }
-}
-
-fn split(url: &str) -> Target<'_> {
-    let rest = url
-        .split_once("://")
-        .map_or(url, |(_, rest)| rest.find(['/', '?', '#']).map_or("/", |at| rest.get(at..).unwrap_or("/")));
-    let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
-    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let path = if path.is_empty() { "/" } else { path };
-    let pairs = query.split('&').filter(|pair| !pair.is_empty()).take(QUERY_PAIRS_MAX);
-    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    (Some(Cow::Borrowed(path)), pairs.map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value))).collect())
 }
 
 #[derive(Default)]

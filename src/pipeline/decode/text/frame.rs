@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use super::super::site::without_hashes;
+
 /// What a line is within a backtrace.
 #[derive(Debug, PartialEq)]
 pub(in crate::pipeline) enum Frame<'a> {
@@ -32,7 +34,7 @@ pub(in crate::pipeline) fn read(line: &str) -> Frame<'_> {
         Some((address, function)) if address.starts_with("0x") => function,
         _ => function,
     };
-    let function = without_hash(function);
+    let function = without_hashes(function);
     if is_of_runtime(&function) { Frame::Skipped } else { Frame::Function(function) }
 }
 
@@ -43,30 +45,6 @@ pub(super) fn functions(backtrace: &str, n_max: usize) -> Vec<Cow<'_, str>> {
         Frame::Skipped | Frame::End => None,
     };
     backtrace.lines().filter_map(function).take(n_max).collect()
-}
-
-/// Without `::h` and 16 hex digits at the end (legacy mangling), and without `[…]` of 13 to 16 hex digits behind a
-/// crate's name (v0 mangling).
-fn without_hash(function: &str) -> Cow<'_, str> {
-    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let legacy = function.rsplit_once("::h").filter(|(_, hash)| hash.len() == 16 && is_hex(hash));
-    let function = legacy.map_or(function, |(function, _)| function);
-    if !function.contains('[') {
-        return Cow::Borrowed(function);
-    }
-    let mut bare = String::with_capacity(function.len());
-    let mut parts = function.split('[');
-    bare.push_str(parts.next().unwrap_or_default());
-    for part in parts {
-        match part.split_once(']') {
-            Some((hash, rest)) if (13..=16).contains(&hash.len()) && is_hex(hash) => bare.push_str(rest),
-            _ => {
-                bare.push('[');
-                bare.push_str(part);
-            }
-        }
-    }
-    Cow::Owned(bare)
 }
 
 /// Whether a function is one of the standard library, of the C runtime, or of a hook that reports panics.

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::super::field::FreeText;
 use super::super::reader::LeafSeed;
+use super::super::site::stable_file;
 use super::super::trace::Trace;
 use super::super::{FRAMES_MAX, FREE_TEXT_BYTES_MAX, Refusal, canonical};
 use super::{frame, line};
@@ -213,9 +214,7 @@ fn frames(backtrace: Option<Cow<'_, str>>) -> Vec<Cow<'_, str>> {
 
 fn place(panic: &mut PanicFacts<'_>, location: Option<&str>) {
     if let Some(at) = location.and_then(line::location) {
-        panic.file = Some(Cow::Owned(at.file.to_owned()));
-        panic.line = Some(at.line);
-        panic.column = at.column;
+        at.put_into(panic);
     }
 }
 
@@ -233,7 +232,7 @@ pub(super) fn reported<'a>(explanation: &str, cause: Cow<'a, str>, backtrace: Op
     });
     let panic = PanicFacts {
         message: cause,
-        file: place.map(|(file, _)| Cow::Owned(file.to_owned())),
+        file: place.map(|(file, _)| Cow::Owned(stable_file(Cow::Borrowed(file)).into_owned())),
         line: place.map(|(_, line)| line),
         backtrace,
         ..PanicFacts::default()

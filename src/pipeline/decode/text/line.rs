@@ -10,6 +10,9 @@
 
 use std::borrow::Cow;
 
+use super::super::site::stable_file;
+use crate::pipeline::event::PanicFacts;
+
 /// What a line says.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::pipeline) enum Line<'a> {
@@ -70,6 +73,15 @@ pub(in crate::pipeline) struct Location<'a> {
     pub(in crate::pipeline) line: u32,
     /// Column, from 1, where it is told.
     pub(in crate::pipeline) column: Option<u32>,
+}
+
+impl Location<'_> {
+    /// Tells a panic's facts where it happened.
+    pub(in crate::pipeline) fn put_into(self, panic: &mut PanicFacts<'_>) {
+        panic.file = Some(stable_file(Cow::Borrowed(self.file)).into_owned().into());
+        panic.line = Some(self.line);
+        panic.column = self.column;
+    }
 }
 
 /// What std prints for a payload that is no text; `PanicHookInfo` prints nothing then.

@@ -83,9 +83,7 @@ impl Block {
     }
 
     fn locate(&mut self, at: Location<'_>) {
-        self.event.panic.file = Some(at.file.to_owned().into());
-        self.event.panic.line = Some(at.line);
-        self.event.panic.column = at.column;
+        at.put_into(&mut self.event.panic);
     }
 
     /// Adds a line to the message, as far as there is room.

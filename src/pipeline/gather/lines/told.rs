@@ -65,9 +65,7 @@ impl Telling {
     pub(super) fn fields(mut event: PanicEvent<'static>, words: &str, place: &Place, until: Millis) -> Self {
         event.panic.message = quoted(words, "panic.payload=\"").unwrap_or_default().into();
         if let Some(at) = quoted(words, "panic.location=\"").as_deref().and_then(line::location) {
-            event.panic.file = Some(at.file.to_owned().into());
-            event.panic.line = Some(at.line);
-            event.panic.column = at.column;
+            at.put_into(&mut event.panic);
         }
         Self { tellers: LOGGED, event: Box::new(event), place: place.clone(), until, thread: (None, None) }
     }
@@ -275,9 +273,7 @@ fn shown(event: &mut PanicEvent<'static>, words: &str) {
     };
     event.panic.message = bounded(message).into();
     if let Some(at) = location {
-        event.panic.file = Some(at.file.to_owned().into());
-        event.panic.line = Some(at.line);
-        event.panic.column = at.column;
+        at.put_into(&mut event.panic);
     }
 }
 
