@@ -92,6 +92,7 @@ pub enum Command {
     /// with gzip or zstd; - is standard input) and writes what became of every event. The same input gives the same output, byte for byte.
     #[command(after_long_help = "Examples:
   panicsift replay events.jsonl.gz
+  panicsift replay --store monday.db monday.jsonl.gz && panicsift report list --store monday.db
   panicsift replay --asn asn.mmdb --assignments out.jsonl --alerts alerts.jsonl monday.jsonl.gz tuesday.jsonl.zst
   zcat events.jsonl.gz | panicsift replay --json -")]
     Replay(ReplayArgs),
@@ -227,6 +228,9 @@ pub struct ReplayArgs {
     /// Write one line for each alert
     #[arg(long, value_name = "OUT")]
     pub alerts: Option<PathBuf>,
+    /// Make a store of what is remembered, for `panicsift report`
+    #[arg(long, value_name = "OUT")]
+    pub store: Option<PathBuf>,
     /// Print the clusters as JSON in place of a table
     #[arg(long)]
     pub json: bool,
@@ -245,6 +249,7 @@ impl ReplayArgs {
             inputs: self.inputs,
             assignments: self.assignments,
             alerts_out: self.alerts,
+            store: self.store,
             feed: self.feed.feed(),
             ..ReplayOptions::default()
         };

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
@@ -17,11 +17,12 @@ use super::judgement::{self, Rhythm};
 use super::time_order::TimeOrder;
 use crate::config::{AlertSettings, ClusteringSettings, ModelSettings, TableSettings};
 use crate::edge::files::{FileSource, Framing, Progress};
+use crate::edge::store::Store;
 use crate::edge::tables::Tables;
 use crate::edge::{Pull, Source};
 use crate::pipeline::alert::Verdict;
 use crate::pipeline::decode::{Feed, Feeds};
-use crate::pipeline::event::Batch;
+use crate::pipeline::event::{Batch, Checkpoint};
 use crate::pipeline::gather::GatherPolicy;
 use crate::pipeline::keys::Keys;
 use crate::pipeline::observation::{Actor, CellKey, Observation};
@@ -48,6 +49,8 @@ pub struct ReplayOptions {
     pub assignments: Option<PathBuf>,
     /// Where to write one line for each alert.
     pub alerts_out: Option<PathBuf>,
+    /// Where to make a store of what is remembered, for reports; nothing is there yet.
+    pub store: Option<PathBuf>,
     /// Key of the names; `None`: a fixed key, since files have no service.
     pub privacy_key: Option<Secret>,
     /// Address tables.
@@ -98,6 +101,7 @@ struct Run<'c> {
     state: State,
     sift: Sift,
     alerts: Option<BufWriter<File>>,
+    store: Option<Store>,
     whereabouts: Option<Spill>,
     n_observed: u64,
     n_duplicate: u64,
@@ -114,6 +118,7 @@ impl<'c> Run<'c> {
             state: State::new(&context.clustering),
             sift: Sift::default(),
             alerts: options.alerts_out.as_ref().map(create).transpose()?.map(BufWriter::new),
+            store: options.store.as_deref().map(new_store).transpose()?,
             whereabouts: options.assignments.as_deref().map(Spill::beside).transpose()?,
             n_observed: 0,
             n_duplicate: 0,
@@ -176,6 +181,9 @@ impl<'c> Run<'c> {
 
     fn tell(&mut self, step: &Step) -> Result<()> {
         self.n_alerts += step.alerts.len() as u64;
+        if let Some(store) = &mut self.store {
+            store.commit(&step.rows, &step.alerts, &Checkpoint::default())?;
+        }
         if let Some(file) = &mut self.alerts {
             for alert in &step.alerts {
                 serde_json::to_writer(&mut *file, alert)?;
@@ -202,6 +210,14 @@ impl<'c> Run<'c> {
         );
         Ok(self.state)
     }
+}
+
+/// A store where nothing is yet: a replay has all that it remembers from its inputs, and adds to nobody else's.
+fn new_store(path: &Path) -> Result<Store> {
+    if path.exists() {
+        bail!("{}: there is a file already; a replay makes a new store, name another path", path.display());
+    }
+    Ok(Store::open(path)?)
 }
 
 /// What an event's line needs at the end.

@@ -31,6 +31,7 @@ use super::cluster::identity::{Cluster, ClusterId};
 use super::cluster::{Party, RowKey};
 use super::event::{Id, Millis};
 use super::observation::{CellKey, Observation};
+use super::operations::tally::Poisoning;
 use super::state::StateRow;
 use super::tenant::Tenant;
 
@@ -149,6 +150,11 @@ impl Isolate {
         (time.since(primary.time) <= WITHIN_MILLIS).then_some(primary.cell)
     }
 
+    /// Whether a site in it fails since a primary panic.
+    fn is_poisoned(&self, time: Millis) -> bool {
+        self.held.iter().any(|held| time.since(held.last) <= WITHIN_MILLIS)
+    }
+
     /// The cause of a failure at `site`, which stays while the site goes on failing.
     fn held(&mut self, site: Id, time: Millis) -> Option<CellKey> {
         if let Some(held) = self.held.iter_mut().find(|held| held.site == site)
@@ -180,23 +186,27 @@ pub struct Causes {
 }
 
 impl Causes {
-    /// Takes in an event that was counted in the cell `landed`.
-    pub fn observe(&mut self, o: &Observation<'_>, landed: CellKey) {
-        let Some(isolate) = o.isolate else { return };
+    /// Takes in an event that was counted in the cell `landed`. Says whether it met something in its isolate that an
+    /// earlier panic had left poisoned: first, or again.
+    pub fn observe(&mut self, o: &Observation<'_>, landed: CellKey) -> Option<Poisoning> {
+        let isolate = o.isolate?;
         let key = (o.cell.service, isolate);
         if !o.panic.secondary {
             self.make_room(key);
             let primary = Primary { time: o.time, event: o.event, cell: landed };
             self.isolates.entry(key).or_default().note(primary);
             self.changed_isolates.insert(key);
-            return;
+            return None;
         }
-        let Some(known) = self.isolates.get_mut(&key) else { return };
-        let cause = if STAYING.contains(&o.panic.class.as_str()) {
+        let known = self.isolates.get_mut(&key)?;
+        let stays = STAYING.contains(&o.panic.class.as_str());
+        let (cause, poisoning) = if stays {
             self.changed_isolates.insert(key);
-            known.held(o.cell.site, o.time)
+            let was_poisoned = known.is_poisoned(o.time);
+            let cause = known.held(o.cell.site, o.time);
+            (cause, cause.map(|_| if was_poisoned { Poisoning::Further } else { Poisoning::First }))
         } else {
-            known.latest(o.time)
+            (known.latest(o.time), None)
         };
         if let Some(cause) = cause
             && (self.consequences.len() < CONSEQUENCES_MAX || self.consequences.contains_key(&landed))
@@ -204,6 +214,7 @@ impl Causes {
             self.consequences.entry(landed).or_default().add(cause, 1);
             self.changed_cells.insert(landed);
         }
+        poisoning
     }
 
     /// Where the secondary events of a cell come from; `None` when no cause is known of any.

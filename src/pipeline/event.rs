@@ -462,8 +462,8 @@ pub struct PanicEvent<'a> {
     pub boundary: Option<Cow<'a, str>>,
     /// Milliseconds that the recovery took.
     pub recovery_latency_ms: Option<f64>,
-    /// Side effects before the panic: kind and count.
-    pub side_effects: Vec<(Cow<'a, str>, u64)>,
+    /// Side effects before the panic: kind and count. An empty list says that there were none; `None` says nothing.
+    pub side_effects: Option<Vec<(Cow<'a, str>, u64)>>,
     /// W3C trace id.
     pub trace_id: Option<Cow<'a, str>>,
     /// The form in which it came.
@@ -575,6 +575,45 @@ pub struct Retry<'a> {
     pub outcome: Cow<'a, str>,
     /// From when on this is known; before it, nothing may be concluded from `outcome`.
     pub known_at: Option<Millis>,
+}
+
+/// What a producer says became of retries of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub enum RetryOutcome {
+    /// Nobody says, or nobody knows.
+    #[default]
+    Unknown,
+    /// Nobody tried again.
+    NotRetried,
+    /// A later attempt did.
+    Succeeded,
+    /// No later attempt did.
+    Failed,
+}
+
+impl RetryOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Succeeded, Self::Failed, Self::NotRetried, Self::Unknown];
+
+    /// `succeeded`, `failed`, `not_retried` or `unknown`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::NotRetried => "not_retried",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The outcome that a producer's word means; any other word says nothing.
+    pub fn told(word: &str) -> Self {
+        match word {
+            "succeeded" | "success" => Self::Succeeded,
+            "failed" | "failure" => Self::Failed,
+            "not_retried" => Self::NotRetried,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// A keyed 64-bit name of a text: the same text has the same id under one deployment key, and nobody without the

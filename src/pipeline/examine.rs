@@ -13,13 +13,13 @@ use super::Context;
 use super::classify::{Classified, classify_memoised};
 use super::decode::{Decoded, Piece, Refusal, decode};
 use super::enrich::{self, Scopes};
-use super::event::{Id, Millis, PanicEvent, Position, RawRecord, Reason};
+use super::event::{Id, Millis, PanicEvent, Position, RawRecord, Reason, RetryOutcome};
 use super::fingerprint::{Fingerprint, ShapeMemo, fingerprint};
 use super::keys::Keys;
 use super::memo::Memo;
 use super::names::NAME_BYTES_MAX;
 use super::neutral;
-use super::observation::{Actor, CellKey, Observation, Source, TokenUse};
+use super::observation::{Actor, Aftermath, CellKey, Observation, Source, TokenUse};
 
 /// Path segments that a route keeps when the producer gives no template.
 const PATH_SEGMENTS_MAX: usize = 8;
@@ -169,7 +169,7 @@ fn observe<'a>(keys: &Keys, position: Position<'a>, event: PanicEvent<'a>, found
     let service = keys.name(event.service.as_bytes());
     let tenant = keys.name(event.tenant.as_bytes());
     let cell = CellKey { tenant, service, site, route: keys.name(route.as_bytes()), shape: print.shape };
-    let retry_succeeded = retry_succeeded(&event);
+    let (retry_succeeded, aftermath) = (retry_succeeded(&event), aftermath(&event));
     Observation {
         position,
         event: keys.names(&[event.tenant.as_bytes(), event.service.as_bytes(), event.event_id.as_bytes()]),
@@ -181,6 +181,7 @@ fn observe<'a>(keys: &Keys, position: Position<'a>, event: PanicEvent<'a>, found
         tenant: shown(event.tenant, NAME_BYTES_MAX),
         service: shown(event.service, NAME_BYTES_MAX),
         expected: None,
+        has_template: event.endpoint.is_some(),
         route,
         site: site_text,
         line: event.panic.line,
@@ -197,6 +198,7 @@ fn observe<'a>(keys: &Keys, position: Position<'a>, event: PanicEvent<'a>, found
         idempotency: event.request.idempotency_key.as_ref().map(|key| keys.idempotency(key.as_bytes())),
         attempt: event.request.attempt.unwrap_or(1).max(1),
         retry_succeeded,
+        aftermath,
         latency_ms: event.latency_ms.and_then(whole_millis),
         isolate: id(&event.isolate),
         format: print.format,
@@ -296,11 +298,34 @@ fn retry_succeeded(event: &PanicEvent<'_>) -> Option<bool> {
     if retry.known_at.is_some_and(|known_at| known_at > event.time) {
         return None;
     }
-    match retry.outcome.as_ref() {
-        "succeeded" | "success" => Some(true),
-        "failed" | "failure" => Some(false),
-        _ => None,
+    match RetryOutcome::told(&retry.outcome) {
+        RetryOutcome::Succeeded => Some(true),
+        RetryOutcome::Failed => Some(false),
+        RetryOutcome::NotRetried | RetryOutcome::Unknown => None,
     }
+}
+
+/// What the producer says of the time after the panic.
+fn aftermath<'a>(event: &PanicEvent<'a>) -> Aftermath<'a> {
+    let name = |text: &Option<Cow<'a, str>>| text.clone().map(|text| shown(text, NAME_BYTES_MAX));
+    let counted = |of: fn(&str) -> bool| {
+        let effects = event.side_effects.as_ref()?.iter().filter(|(kind, _)| of(kind));
+        Some(effects.fold(0, |sum: u64, (_, count)| sum.saturating_add(*count)))
+    };
+    Aftermath {
+        handled: event.handled,
+        boundary: name(&event.boundary),
+        recovery_latency_ms: event.recovery_latency_ms.and_then(whole_millis),
+        retry: event.retry.as_ref().map_or(RetryOutcome::Unknown, |retry| RetryOutcome::told(&retry.outcome)),
+        n_side_effects: counted(|kind| !opens_breaker(kind)),
+        n_breakers_opened: counted(opens_breaker).unwrap_or(0),
+        region: name(&event.region),
+    }
+}
+
+/// Whether this kind of side effect is a circuit breaker that opened, which is no change of the service's data.
+fn opens_breaker(kind: &str) -> bool {
+    matches!(kind, "circuit_breaker_open" | "circuit_open" | "breaker_open")
 }
 
 /// Whole milliseconds, at most a day.

@@ -43,6 +43,7 @@ pub mod portrait;
 
 pub mod causes;
 pub mod names;
+pub mod operations;
 pub mod recent;
 pub mod state;
 pub mod stored;
