@@ -13,6 +13,7 @@ mod export;
 mod find;
 mod list;
 pub mod outbox;
+pub mod period;
 mod proof;
 pub mod sheet;
 mod show;
@@ -131,6 +132,19 @@ pub fn answer(store: &Path, question: &Question, format: Format, out: &mut dyn W
 /// The state that a store holds.
 fn restore(store: &Store) -> Result<State> {
     let (state, n_unreadable) = State::restore(&uncapped()?, |kind| store.load_state(kind))?;
+    if n_unreadable > 0 {
+        tracing::warn!(rows = n_unreadable, "rows of the store could not be read and are left out");
+    }
+    Ok(state)
+}
+
+/// The kinds of rows that reports on operations are made of: no cells, which are most of a store.
+const OPERATIONS: [&str; 8] = ["clock", "name", "ledger", "ledger_reach", "alarm", "cluster", "alias", "standing"];
+
+/// What operations ask, from a store: the account of panics over time, the situations and how clusters stand, in some
+/// ten milliseconds where the whole state takes hundreds. Clusters have no events, cells or portraits then.
+fn restore_operations(store: &Store) -> Result<State> {
+    let (state, n_unreadable) = State::restore_kinds(&uncapped()?, &OPERATIONS, |kind| store.load_state(kind))?;
     if n_unreadable > 0 {
         tracing::warn!(rows = n_unreadable, "rows of the store could not be read and are left out");
     }

@@ -9,6 +9,7 @@
 pub mod alarms;
 pub mod chains;
 pub mod gate;
+pub mod interval;
 pub mod ledger;
 pub mod tally;
 

@@ -351,6 +351,44 @@ impl Ledger {
         pages.into_iter().flatten().map(|(start, page)| (*start, page))
     }
 
+    /// What is counted in a span, added up by what `key` makes of an account; accounts of which it makes nothing are left
+    /// out.
+    pub fn tallies<K: Ord>(&self, span: Span, key: impl Fn(&Account) -> Option<K>) -> BTreeMap<K, Tally> {
+        let mut sums: BTreeMap<K, Tally> = BTreeMap::new();
+        for (account, tally) in self.pages(span).flat_map(|(_, page)| page.accounts()) {
+            if let Some(key) = key(account) {
+                sums.entry(key).or_default().merge(tally);
+            }
+        }
+        sums
+    }
+
+    /// Requests in a span, added up in the same way. Without a traffic feed there are none: nothing is known then, and
+    /// nobody may divide.
+    pub fn requests<K: Ord>(&self, span: Span, key: impl Fn(&Demand) -> Option<K>) -> BTreeMap<K, u64> {
+        let mut sums: BTreeMap<K, u64> = BTreeMap::new();
+        for (demand, n) in self.pages(span).flat_map(|(_, page)| page.requests()) {
+            if let Some(key) = key(demand) {
+                let sum = sums.entry(key).or_default();
+                *sum = sum.saturating_add(n);
+            }
+        }
+        sums
+    }
+
+    /// The service of each route that panics in one service alone: what a traffic feed means that names no service.
+    pub fn owners(&self) -> BTreeMap<Id, Id> {
+        let days = self.books.get(&Tier::Days).into_iter().flat_map(|book| book.pages.values());
+        let mut owners: BTreeMap<Id, BTreeSet<Id>> = BTreeMap::new();
+        for account in days.flat_map(|page| page.accounts.keys()) {
+            if let (Some(service), Some(route)) = (account.service, account.route.id()) {
+                owners.entry(route).or_default().insert(service);
+            }
+        }
+        let single = |services: BTreeSet<Id>| (services.len() == 1).then(|| services.first().copied()).flatten();
+        owners.into_iter().filter_map(|(route, services)| Some((route, single(services)?))).collect()
+    }
+
     /// From the start of the oldest page to the end of the newest, in the finest tier that has all of it; `None` without
     /// events.
     pub fn extent(&self) -> Option<Span> {
