@@ -93,10 +93,14 @@ fn sheet_lines(_: &Scene<'_>) -> Lines {
 }
 
 fn sheet(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
-    let scrolled = scene.controls.scroll.min(scene.sheet.len().saturating_sub(1));
-    for (said, y) in scene.sheet.iter().skip(scrolled).zip(area.y..area.bottom()) {
+    for (said, y) in scene.sheet.iter().skip(scrolled(scene)).zip(area.y..area.bottom()) {
         put(buffer, Rect { y, height: 1, ..area }, &said.text, scene.paint.of(said.tone));
     }
+}
+
+/// Lines of the page that are scrolled off; the last one always stays.
+fn scrolled(scene: &Scene<'_>) -> usize {
+    scene.controls.scroll.min(scene.sheet.len().saturating_sub(1))
 }
 
 fn footer_lines(scene: &Scene<'_>) -> Lines {
@@ -110,8 +114,10 @@ fn footer(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
         Page::Overview => {
             format!("q quit  ? keys  arrows jk select  Enter open  s sort  v verdict  {pause}  r read")
         }
-        Page::Cluster(_) => format!("q quit  ? keys  Esc back  arrows jk scroll  {pause}  r read"),
-        Page::Keys => "q quit  ? Esc back  arrows jk scroll".to_owned(),
+        Page::Cluster(_) | Page::Keys => {
+            let (at, n) = (scrolled(scene) + 1, scene.sheet.len());
+            format!("q quit  ? keys  Esc back  arrows jk scroll  {pause}  r read  from line {at} of {n}")
+        }
     };
     put(buffer, area, &text, scene.paint.of(Tone::Dim));
 }
@@ -134,11 +140,6 @@ impl Paint {
         };
         let style = Style::new().add_modifier(modifier);
         if self.color && color != Color::Reset { style.fg(color) } else { style }
-    }
-
-    /// The title of a panel.
-    fn title(self) -> Style {
-        Style::new().add_modifier(Modifier::REVERSED)
     }
 }
 
@@ -167,13 +168,14 @@ fn put_all(buffer: &mut Buffer, mut area: Rect, spans: &[(&str, Style)]) {
 }
 
 /// The title of a panel: a reversed line, with a word at its right end where there is room.
-fn title(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer, left: &str, right: &str) {
+fn title(area: Rect, buffer: &mut Buffer, left: &str, right: &str) {
     let line = Rect { height: 1, ..area };
-    buffer.set_style(line, scene.paint.title());
-    put(buffer, line, left, scene.paint.title());
+    let reversed = Style::new().add_modifier(Modifier::REVERSED);
+    buffer.set_style(line, reversed);
+    put(buffer, line, left, reversed);
     let width = columns_of(right);
     if columns_of(left).saturating_add(width).saturating_add(2) <= line.width {
-        put(buffer, Rect { x: line.right() - width, width, ..line }, right, scene.paint.title());
+        put(buffer, Rect { x: line.right() - width, width, ..line }, right, reversed);
     }
 }
 
@@ -240,7 +242,8 @@ pub(super) fn text_of(buffer: &Buffer) -> String {
     while lines.last().is_some_and(String::is_empty) {
         lines.pop();
     }
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 #[cfg(test)]

@@ -164,12 +164,11 @@ impl Controls {
                 self.paused = !self.paused;
                 return if self.paused { Wish::Nothing } else { Wish::Refresh };
             }
-            Key::Char('?') if self.page == Page::Keys => self.go(self.behind),
+            Key::Char('?') | Key::Escape if self.page == Page::Keys => self.go(self.behind),
             Key::Char('?') => {
                 self.behind = self.page;
                 self.go(Page::Keys);
             }
-            Key::Escape if self.page == Page::Keys => self.go(self.behind),
             Key::Escape => self.go(Page::Overview),
             _ if self.page == Page::Overview => self.press_on_overview(key, ids),
             _ => self.scroll = moved(key, self.scroll, n_lines),

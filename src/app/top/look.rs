@@ -107,14 +107,13 @@ impl Looker {
             return Ok(());
         }
         if changed {
-            let (state, n_unreadable, counts) = read(store, &self.model)?;
-            self.memory = Arc::new(Memory::of(state));
-            self.counts = counts;
-            self.stamp = Some(stamp);
+            let read = read(store, &self.model).map(|(state, n, counts)| (Arc::new(Memory::of(state)), n, counts));
+            // A reading that fails is paid for, too.
             let ended = steady_clock();
-            self.sight.took = ended.saturating_duration_since(begun);
-            self.sight.n_unreadable = n_unreadable;
-            self.resting_until = ended.checked_add(self.sight.took.saturating_mul(REST_TIMES));
+            let took = ended.saturating_duration_since(begun);
+            self.resting_until = ended.checked_add(took.saturating_mul(REST_TIMES));
+            (self.memory, self.sight.n_unreadable, self.counts) = read?;
+            (self.stamp, self.sight.took) = (Some(stamp), took);
         }
         self.sight.read_at = Some(wall_clock());
         self.sight.fault = None;

@@ -91,14 +91,15 @@ pub(super) fn run(options: &TopOptions, looker: Looker, stop: &AtomicBool) -> Re
         if !event::poll(WAKE).context("the terminal cannot be read")? {
             continue;
         }
-        match event::read().context("the terminal cannot be read")? {
-            Event::Key(pressed) => match key(pressed).map(|key| front.press(key)) {
-                Some(Wish::Quit) => break,
-                Some(Wish::Refresh) => urgent = true,
-                Some(Wish::Nothing) | None => {}
-            },
-            // The terminal asks for its size by itself when it is drawn on.
-            _ => {}
+        // Of the other events only a new size matters, which the terminal asks for by itself when it is drawn on.
+        if let Event::Key(pressed) = event::read().context("the terminal cannot be read")?
+            && let Some(key) = key(pressed)
+        {
+            match front.press(key) {
+                Wish::Quit => break,
+                Wish::Refresh => urgent = true,
+                Wish::Nothing => {}
+            }
         }
         drawn = None;
     }

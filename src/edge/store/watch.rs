@@ -51,12 +51,11 @@ impl Watch {
         // Taken before the opening: a file that is replaced in between is met by the next call.
         let file = identity(&self.path)?;
         let kept = self.open.take().filter(|opened| opened.file == file);
-        let opened = match kept {
-            Some(opened) => opened,
-            None => {
-                self.n_openings += 1;
-                Opened { store: Store::open_read_only(&self.path)?, file }
-            }
+        let opened = if let Some(opened) = kept {
+            opened
+        } else {
+            self.n_openings += 1;
+            Opened { store: Store::open_read_only(&self.path)?, file }
         };
         let commits = opened
             .store

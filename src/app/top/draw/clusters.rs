@@ -36,7 +36,7 @@ fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
         0 => "0".to_owned(),
         _ => format!("{} to {} of {n}", first + 1, (first + n_rows).min(n)),
     };
-    title(scene, area, buffer, &format!("{kind}clusters by {order}, open alerts (!) first"), &shown);
+    title(area, buffer, &format!("{kind}clusters by {order}, open alerts (!) first"), &shown);
     let columns = columns(area.width);
     let line = |at: u16| Rect { y: area.y.saturating_add(at), height: 1, ..area };
     if area.height > 1 {

@@ -36,13 +36,15 @@ fn draw(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     let all = &scene.view.destinations;
     let n_rows = usize::from(area.height.saturating_sub(HEAD_LINES));
     let more = if all.len() > n_rows { format!("{n_rows} of {}", all.len()) } else { String::new() };
-    title(scene, area, buffer, "destinations", &more);
+    title(area, buffer, "destinations", &more);
     let line = |at: u16| Rect { y: area.y.saturating_add(at), height: 1, ..area };
     if area.height > 1 {
         put_head(scene, buffer, line(1), &COLUMNS);
     }
     if all.is_empty() && area.height > HEAD_LINES {
-        put(buffer, line(HEAD_LINES), "no destination has read this outbox yet", scene.paint.of(Tone::Dim));
+        let read = scene.view.store.read_at.is_some();
+        let words = if read { "no destination has read this outbox yet" } else { "the store was not read yet" };
+        put(buffer, line(HEAD_LINES), words, scene.paint.of(Tone::Dim));
     }
     // Those that need somebody come first, so that none of them is cut off.
     let mut sorted: Vec<&Destination> = all.iter().collect();

@@ -6,6 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use super::super::keys::Page;
 use super::super::sheet::{Tone, to_the_second};
 use super::super::view::Service;
 use super::{Lines, Panel, Scene, age, put, put_all};
@@ -13,10 +14,15 @@ use crate::pipeline::alert::Verdict;
 
 pub(super) const PANEL: Panel = Panel { lines, draw };
 
+/// Lines for what the service says of itself, on the first page.
+const WORDS_MAX: u16 = 2;
+
 fn lines(scene: &Scene<'_>) -> Lines {
     let n_words = match &scene.view.service {
-        Service::Answered { words, .. } => u16::try_from(words.len()).unwrap_or(u16::MAX).min(2),
-        Service::NotReached { .. } => 0,
+        Service::Answered { words, .. } if scene.controls.page == Page::Overview => {
+            u16::try_from(words.len()).unwrap_or(u16::MAX).min(WORDS_MAX)
+        }
+        _ => 0,
     };
     Lines { least: 1, enough: 3, most: 3 + n_words }
 }

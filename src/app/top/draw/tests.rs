@@ -106,7 +106,9 @@ fn the_selected_cluster_is_always_on_the_screen() {
     for height in 4..40 {
         for presses in [0, 1, 17, 39, 60] {
             let mut front = Front::new(view(), Paint { color: true }, true);
-            (0..presses).for_each(|_| drop(front.press(Key::Down)));
+            for _ in 0..presses {
+                front.press(Key::Down);
+            }
             let mut terminal = Terminal::new(TestBackend::new(80, height)).unwrap();
             terminal.draw(|frame| front.frame(frame.area(), frame.buffer_mut(), NOW, false)).unwrap();
             let buffer = terminal.backend().buffer();
@@ -137,6 +139,8 @@ fn all_keys_are_listed_and_a_pause_is_seen() {
     for (key, _) in super::super::keys::KEYS {
         check(&[Key::Char('?')], (80, 24), &[key]);
     }
+    check(&[Key::Char('?')], (80, 24), &["from line 1 of "]);
+    check(&[Key::Char('?'), Key::Down], (80, 24), &["from line 2 of "]);
     check(&[Key::Char('p')], (80, 24), &["PAUSED", "p go on"]);
 }
 

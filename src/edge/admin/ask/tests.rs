@@ -70,7 +70,7 @@ fn what_is_no_admin_endpoint_is_said_to_be_none() {
     check(b"HTTP/1.1 200 OK\r\n\r\n<html>", "no report");
     check(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{}", "end of file");
     check(b"HTTP/9\r\n\r\n", "does not speak HTTP");
-    check(&[b'x'; ANSWER_BYTES_MAX + 1], "without end");
+    check(&vec![b'x'; ANSWER_BYTES_MAX + 1], "without end");
 }
 
 #[test]
