@@ -1,4 +1,4 @@
-//! What the commands do: the service, the replay, the demo, the preparation of destinations.
+//! What the commands do: the service, the replay, the demo, the preparation of destinations, the live view.
 //!
 //! Takes checked settings from `main`; knows nothing of the command line. Builds what a command needs from the edges
 //! and the pipeline, and owns the loop ([`engine`]).
@@ -25,6 +25,8 @@ pub mod dead_letters;
 pub mod outbox;
 mod setup;
 
+mod top;
+
 use crate::pipeline::event::Millis;
 
 pub use demo::{Demo, demo};
@@ -33,6 +35,7 @@ pub use inspect::{Inspection, inspect};
 pub use replay::{ReplayOptions, replay};
 pub use service::run;
 pub use setup::{print_elastic, setup_elastic};
+pub use top::{AdminPort, TopOptions, top};
 
 pub use crate::edge::elastic::Product;
 

@@ -7,6 +7,7 @@ mod dead_letters;
 mod inspect;
 mod outbox;
 mod setup;
+mod top;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ pub use self::dead_letters::{
 pub use self::inspect::{FeedArgs, InspectArgs};
 pub use self::outbox::{OutboxArgs, OutboxDeed, OutboxDropArgs, OutboxListArgs, OutboxRetryArgs};
 pub use self::setup::{SetupArgs, SetupTarget};
+pub use self::top::TopArgs;
 use crate::app::{Demo, ReplayOptions};
 use crate::config::{LogFormat, LogLevel, Settings};
 use crate::pipeline::alert::Verdict;
@@ -118,6 +120,17 @@ Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloud
 
 The store may be read while the service writes it.")]
     Report(ReportArgs),
+    /// Watch a running service in the terminal: clusters, lag, destinations
+    ///
+    /// Reads the store while the service writes it, and asks the service's admin port for what is not in the store. Keys
+    /// are listed at the foot of the screen and, in full, on the page that ? opens. Changes nothing.
+    #[command(after_long_help = "Examples:
+  panicsift top
+  panicsift top --store /var/lib/panicsift/panicsift.db --admin http://127.0.0.1:9464 --interval 5
+  panicsift top --once > frame.txt
+
+A store that takes long to read is read less often, so that reading takes at most a tenth of the time.")]
+    Top(TopArgs),
     /// Look at alerts that wait or were refused; send them again, or give them up
     #[command(after_long_help = "Examples:
   panicsift outbox list

@@ -46,12 +46,14 @@
 //! `main → cli, app, report, config`; `app → edge, pipeline, config`; `report → edge::store, pipeline`;
 //! `edge → pipeline, config`; `config → pipeline` (to neutralise what it quotes); `pipeline → pipeline`. Each heavy crate
 //! has one door: rdkafka in `edge::kafka`, linfa in `pipeline::cluster`, maxminddb in `edge::tables`, SQLite in
-//! `edge::store`, the HTTP client in `edge::deliver`, age in `secret::seal`. `tests/tidy.rs` holds these.
+//! `edge::store`, the HTTP client in `edge::deliver`, age in `secret::seal`, ratatui in `app::top`. `tests/tidy.rs` holds
+//! these.
 //!
 //! # What operators do beside it
 //!
 //! `outbox` and `dead-letters` work on the store and on what was refused while the service runs, each deed one
-//! transaction of its own; `setup elastic` prepares a destination. None of them is on a record's way.
+//! transaction of its own; `setup elastic` prepares a destination; `top` watches the store and the admin port. None of
+//! them is on a record's way.
 
 pub mod cli;
 pub mod logging;

@@ -11,9 +11,9 @@ use clap::Parser;
 use panicsift::cli::{
     Cli, Command, CompletionsArgs, DeadLettersArgs, DeadLettersDeed, DemoArgs, EXIT_DONE, EXIT_FAILED, EXIT_USAGE,
     InspectArgs, ManArgs, OutboxArgs, OutboxDeed, OutputArgs, Question, ReplayArgs, ReportArgs, RunArgs, SchemaArgs,
-    SetupArgs, SetupTarget, ValidateArgs,
+    SetupArgs, SetupTarget, TopArgs, ValidateArgs,
 };
-use panicsift::config::{self, ConfigFaults, LogSettings, Settings};
+use panicsift::config::{self, ConfigFaults, LogLevel, LogSettings, Settings};
 use panicsift::{app, cli, logging, report, schemas};
 
 /// Where results go.
@@ -52,6 +52,7 @@ fn dispatch(command: Command, output: OutputArgs, out: &mut Out) -> Result<()> {
         Command::Inspect(args) => inspect(args, output, out),
         Command::Replay(args) => replay(args, output, out),
         Command::Report(args) => ask(args, output, out),
+        Command::Top(args) => top(args, output, out),
         Command::Outbox(args) => outbox(args, output, out),
         Command::DeadLetters(args) => dead_letters(args, output, out),
         Command::Setup(args) => setup(args, output, out),
@@ -113,6 +114,13 @@ fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
             report::surfaces::answer(&args.store, &surfaces.into(), &models, args.format.into(), out)
         }
     }
+}
+
+fn top(args: TopArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
+    // A line of the log would be written over the screen: only faults are, unless more is asked for.
+    let level = output.log_level.or(Some(LogLevel::Error));
+    start_log(OutputArgs { log_level: level, ..output }, LogSettings::default());
+    runtime()?.block_on(app::top(args.options(!output.no_color && !config::no_color()), out))
 }
 
 fn outbox(args: OutboxArgs, output: OutputArgs, out: &mut Out) -> Result<()> {

@@ -34,10 +34,6 @@ use crate::pipeline::state::State;
 /// Width of a table in columns where standard output is no terminal: what most screens and mail programs show.
 const COLUMNS_ELSEWHERE: u16 = 120;
 
-/// The largest cap on the shapes of a place that a model may have. (Not more: the number of services that stand for
-/// themselves is the cap on cells divided by this.)
-const SHAPES_PER_BLOCK_MAX: u32 = 1_024;
-
 /// Form of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -151,12 +147,9 @@ fn restore_operations(store: &Store) -> Result<State> {
     Ok(state)
 }
 
-/// A model under which what the service kept stays as it is: no cap folds it further, whatever the service's caps were.
+/// A model under which what the service kept stays as it is.
 fn uncapped() -> Result<ClusteringModel> {
-    let mut model = ClusteringModel::builtin()?;
-    model.caps.cells_per_tenant = u32::MAX;
-    model.caps.shapes_per_block = SHAPES_PER_BLOCK_MAX;
-    Ok(model)
+    Ok(ClusteringModel::uncapped()?)
 }
 
 /// Answers a question from a state; `store` says what became of alerts, where there is one.

@@ -63,6 +63,9 @@ mod surfaces;
 /// The house rules that no lint holds: layers, doors, sizes, headers, names.
 #[cfg(test)]
 mod tidy;
+/// The live view as a user meets it: one frame as text, refusals, and a terminal that is given back.
+#[cfg(test)]
+mod top;
 
 /// The service on a Kafka of three nodes that are killed in turn.
 #[cfg(test)]

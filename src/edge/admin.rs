@@ -24,9 +24,11 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+mod ask;
 mod count;
 mod health;
 
+pub use self::ask::{AdminPort, Answer, AskError};
 pub use self::count::{
     BatchCounts, SourceCounts, count_acknowledgement, count_batch, count_commit, count_fate, count_gathered,
     count_gone, count_request, gauge_splunk_ack, gauge_state, show_source,

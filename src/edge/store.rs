@@ -26,6 +26,7 @@ mod operator;
 mod outbox;
 mod replays;
 mod schema;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -40,6 +41,7 @@ pub use self::operator::{
 pub use self::outbox::{Delivery, Fate, Outbox, Pending, Settlement};
 pub use self::replays::{ReplayAccount, ReplayStanding};
 pub use self::schema::SCHEMA_VERSION;
+pub use self::watch::{Stamp, Watch};
 
 use crate::pipeline::alert::Alert;
 use crate::pipeline::event::Checkpoint;
