@@ -18,7 +18,8 @@ use super::{Format, Page, restore_operations};
 use crate::edge::store::Store;
 use crate::pipeline::event::Millis;
 use crate::pipeline::operations::gate::{Gate, GateReason};
-use crate::pipeline::operations::policy::{Policy, Word};
+use crate::pipeline::operations::ledger::RouteKey;
+use crate::pipeline::operations::policy::{Policy, PolicyKey, Word};
 use crate::pipeline::state::State;
 use crate::pipeline::tenant::Tenant;
 
@@ -39,6 +40,8 @@ struct Row {
     service: String,
     /// `None`: the rest of the service.
     route: Option<String>,
+    /// The route is the producer's own name for it, and no masked path.
+    is_named: bool,
     /// `None` in a rest.
     class: Option<String>,
     policy: Policy,
@@ -83,12 +86,12 @@ fn rows(state: &State, service: Option<&str>) -> Result<Vec<Row>> {
 }
 
 fn of_tenant(name: &str, tenant: &Tenant) -> Vec<Row> {
-    let row = |(key, policy): (&_, &Policy)| {
-        let key: &crate::pipeline::operations::policy::PolicyKey = key;
+    let row = |(key, policy): (&PolicyKey, &Policy)| {
         Some(Row {
             tenant: name.to_owned(),
             service: key.service.map_or_else(|| "others".to_owned(), |id| tenant.name(id)),
             route: key.route.id().map(|id| tenant.name(id)),
+            is_named: matches!(key.route, RouteKey::Named(_)),
             class: key.class.map(|id| tenant.name(id)),
             word: policy.word()?,
             policy: policy.clone(),

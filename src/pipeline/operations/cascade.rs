@@ -22,7 +22,11 @@ use crate::pipeline::sample::mix;
 /// How far back a route's busiest time is looked for.
 const BEFORE_MILLIS: i64 = Millis::DAY;
 
-/// How much of a service's account must lie before the window: without it nobody knows what is usual.
+/// What lies so shortly before the window is not what is usual: the cascade may have begun in it. Those of the labelled
+/// sets took up to twenty minutes to grow.
+const GAP_MILLIS: i64 = 30 * Millis::MINUTE;
+
+/// How much of a service's account must lie before that: without it nobody knows what is usual.
 const HISTORY_MIN_MILLIS: i64 = Millis::HOUR;
 
 /// When retries are a cascade.
@@ -152,11 +156,11 @@ pub fn cascades(ledger: &Ledger, limits: &CascadeLimits, now: Millis, is_open: i
     found
 }
 
-/// Most retries on a route in as many pages as the window has, in the day before it; `None` where the account of the
-/// service does not reach back an hour.
+/// Most retries on a route in as many pages as the window has, in the day that ends [`GAP_MILLIS`] before it; `None` where
+/// the account of the service does not reach back an hour from there.
 fn busiest_before(ledger: &Ledger, (service, route): Place, window: Span) -> Option<u64> {
-    let from = window.from.plus(-BEFORE_MILLIS);
-    let before = Span { from, to: window.from, ..window };
+    let to = window.from.plus(-GAP_MILLIS);
+    let before = Span { from: to.plus(-BEFORE_MILLIS), to, ..window };
     let mut known_from = None;
     let mut pages: Vec<(Millis, u64)> = Vec::new();
     for (start, page) in ledger.pages(before) {
@@ -169,7 +173,7 @@ fn busiest_before(ledger: &Ledger, (service, route): Place, window: Span) -> Opt
         }
         pages.push((start, retries));
     }
-    if window.from.since(known_from?) < HISTORY_MIN_MILLIS {
+    if before.to.since(known_from?) < HISTORY_MIN_MILLIS {
         return None;
     }
     let mut most = 0_u64;

@@ -293,4 +293,4 @@ pub struct Pace {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

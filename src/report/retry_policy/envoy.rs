@@ -42,7 +42,7 @@ struct Route {
 pub(super) fn routes(rows: &[Row]) -> Value {
     let mut routes: BTreeMap<(&str, &str), Route> = BTreeMap::new();
     for row in rows {
-        let Some(name) = row.route.as_deref() else { continue };
+        let Some(name) = row.route.as_deref().filter(|_| row.is_named) else { continue };
         let route = routes.entry((row.service.as_str(), name)).or_default();
         let class = row.class.as_deref().map_or_else(|| "any class".to_owned(), printable);
         route.why.insert(format!("{class}: {}: {}", row.word.gate.name(), row.why()));
