@@ -6,6 +6,7 @@
 mod dead_letters;
 mod inspect;
 mod outbox;
+mod retries;
 mod setup;
 mod top;
 
@@ -18,6 +19,7 @@ pub use self::dead_letters::{
 };
 pub use self::inspect::{FeedArgs, InspectArgs};
 pub use self::outbox::{OutboxArgs, OutboxDeed, OutboxDropArgs, OutboxListArgs, OutboxRetryArgs};
+pub use self::retries::{ReleasesArgs, RetryPolicyArgs};
 pub use self::setup::{SetupArgs, SetupTarget};
 pub use self::top::TopArgs;
 use crate::app::{Demo, ReplayOptions};
@@ -110,13 +112,15 @@ pub enum Command {
 
 Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloudflare_http_requests, sentry, otlp, text.")]
     Inspect(InspectArgs),
-    /// Ask about clusters: list, show, explain, export; and where services panic: surfaces
+    /// Ask about clusters: list, show, explain, export; where services panic: surfaces; what operations ask: retry-policy, releases
     #[command(after_long_help = "Examples:
   panicsift report list
   panicsift report list --verdict hostile --limit 5
   panicsift report explain CLUSTER
   panicsift report export --format csv > clusters.csv
   panicsift report surfaces --service checkout --format sarif > panics.sarif
+  panicsift report retry-policy --service checkout --format envoy > routes.json
+  panicsift report releases --from 6h --service checkout
 
 The store may be read while the service writes it.")]
     Report(ReportArgs),
@@ -305,27 +309,42 @@ pub enum ReportForm {
     Csv,
     /// For code hosts (SARIF 2.1.0); surfaces only
     Sarif,
+    /// A policy file for clients; retry-policy only
+    Toml,
+    /// Routes for an Envoy proxy; retry-policy only
+    Envoy,
 }
 
 impl ReportForm {
-    /// The form of an answer about clusters; `None` for SARIF, which has no words for them.
+    /// The form of an answer that is told in rows; `None` for the forms of single questions.
     pub fn of_clusters(self) -> Option<report::Format> {
         match self {
             Self::Table => Some(report::Format::Table),
             Self::Json => Some(report::Format::Json),
             Self::Csv => Some(report::Format::Csv),
-            Self::Sarif => None,
+            Self::Sarif | Self::Toml | Self::Envoy => None,
         }
     }
 }
 
-impl From<ReportForm> for report::surfaces::Form {
-    fn from(typed: ReportForm) -> Self {
-        match typed {
-            ReportForm::Table => Self::Table,
-            ReportForm::Json => Self::Json,
-            ReportForm::Csv => Self::Csv,
-            ReportForm::Sarif => Self::Sarif,
+impl ReportForm {
+    /// The form of an answer about surfaces; `None` for those of other questions.
+    pub fn of_surfaces(self) -> Option<report::surfaces::Form> {
+        match self {
+            Self::Table => Some(report::surfaces::Form::Table),
+            Self::Json => Some(report::surfaces::Form::Json),
+            Self::Csv => Some(report::surfaces::Form::Csv),
+            Self::Sarif => Some(report::surfaces::Form::Sarif),
+            Self::Toml | Self::Envoy => None,
+        }
+    }
+
+    /// The form of a retry policy; `None` for those of other questions.
+    pub fn of_retry_policy(self) -> Option<report::retry_policy::Form> {
+        match self {
+            Self::Toml => Some(report::retry_policy::Form::Toml),
+            Self::Envoy => Some(report::retry_policy::Form::Envoy),
+            other => other.of_clusters().map(report::retry_policy::Form::Told),
         }
     }
 }
@@ -338,6 +357,10 @@ pub enum Question {
     Clusters(ClusterQuestion),
     /// Tell where services panic, by surface, class, site and release, and what to write there instead
     Surfaces(SurfacesArgs),
+    /// Tell which requests may be sent again, by route and panic class, and what retries really did
+    RetryPolicy(RetryPolicyArgs),
+    /// Hold releases against each other, with intervals, and against the rollback criteria
+    Releases(ReleasesArgs),
 }
 
 /// Options of `report surfaces`.

@@ -105,13 +105,31 @@ fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
     start_log(output, LogSettings::default());
     match args.question {
         Question::Clusters(question) => {
-            let format = args.format.of_clusters().ok_or_else(|| anyhow!("only `report surfaces` answers in SARIF"))?;
+            let format = args.format.of_clusters().ok_or_else(|| {
+                anyhow!("clusters are told as a table, as JSON or as CSV; only `report surfaces` answers in SARIF")
+            })?;
             report::answer(&args.store, &question.into(), format, out)
         }
         Question::Surfaces(surfaces) => {
             let settings = surfaces.config.as_deref().map(Settings::load).transpose()?;
             let models = settings.map(|settings| settings.models).unwrap_or_default();
-            report::surfaces::answer(&args.store, &surfaces.into(), &models, args.format.into(), out)
+            let form =
+                args.format.of_surfaces().ok_or_else(|| anyhow!("`report surfaces` does not answer in this form"))?;
+            report::surfaces::answer(&args.store, &surfaces.into(), &models, form, out)
+        }
+        Question::RetryPolicy(policy) => {
+            let form = args.format.of_retry_policy();
+            let form = form.ok_or_else(|| anyhow!("only `report surfaces` answers in SARIF"))?;
+            report::retry_policy::answer(&args.store, policy.service.as_deref(), form, out)
+        }
+        Question::Releases(releases) => {
+            let settings = releases.config.as_deref().map(Settings::load).transpose()?;
+            let rules = settings.map(|settings| settings.alerts.operations).unwrap_or_default().rollback;
+            let format = args.format.of_clusters();
+            let format = format.ok_or_else(|| anyhow!("`report releases` answers as a table, as JSON or as CSV"))?;
+            let period = releases.period();
+            let question = report::releases::Question { service: releases.service, period, rules };
+            report::releases::answer(&args.store, &question, format, out)
         }
     }
 }

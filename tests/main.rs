@@ -51,6 +51,9 @@ mod producers;
 /// The cluster report over a store and after a replay: its forms, its sums, what a sender chose in it.
 #[cfg(test)]
 mod report;
+/// Retries and releases over a replay: the policy in its forms, cascades, rollback criteria, counted a second time.
+#[cfg(test)]
+mod retries;
 /// Standard error of a program that really panics, compiled by the `rustc` at hand.
 #[cfg(test)]
 mod stderr_text;

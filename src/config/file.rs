@@ -8,6 +8,7 @@
 
 pub(in crate::config) mod destination;
 pub(in crate::config) mod expected;
+pub(in crate::config) mod operations;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use destination::DestinationFile;
 use expected::ExpectedFile;
+use operations::{CascadeFile, IdempotentFile, RollbackFile};
 
 use crate::pipeline::event::Carrier;
 
@@ -49,6 +51,17 @@ pub(in crate::config) struct FileConfig {
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub(in crate::config) expected: Vec<ExpectedFile>,
+    /// Routes whose requests may be sent twice although their method does not say so: one table for each service.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub(in crate::config) idempotent: Vec<IdempotentFile>,
+    /// When retries count as a cascade.
+    #[serde(default)]
+    pub(in crate::config) cascade: CascadeFile,
+    /// When a release should go: one table for each criterion. Without any, four usual ones hold.
+    #[serde(default)]
+    #[schemars(length(max = 32))]
+    pub(in crate::config) rollback: Vec<RollbackFile>,
     /// Where alerts are sent: one table for each destination. Without any, alerts wait in the outbox for the report.
     #[serde(default)]
     pub(in crate::config) destination: Vec<Option<DestinationFile>>,

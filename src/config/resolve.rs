@@ -6,6 +6,7 @@
 
 mod destination;
 mod expected;
+mod operations;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use super::{
 };
 use crate::pipeline::decode::{Feed, Feeds};
 use crate::pipeline::event::Carrier;
+use crate::pipeline::operations::Rules;
 use crate::secret::seal::Recipient;
 use crate::secret::{Credential, Secret};
 
@@ -83,6 +85,7 @@ pub(super) fn resolve(
     let models = models(&config.models, &mut scene);
     let alerts = alerts(&config.alerts, &mut scene);
     let expected = expected::all(&config.expected, &mut scene);
+    let operations = operations::rules(config, &mut scene);
     let dead_letters = dead_letters(&config.dead_letters, source.as_ref(), &state_path, &mut scene);
     let destinations = destination::all(&config.destination, source.as_ref(), &mut scene);
     destination::one_writer_a_file(&config.destination, &destinations, (&state_path, &dead_letters.place), &mut scene);
@@ -101,7 +104,7 @@ pub(super) fn resolve(
         tables,
         models,
         clustering: ClusteringSettings { epoch: Duration::from_secs(config.clustering.epoch_secs) },
-        alerts: AlertSettings { expected, ..alerts },
+        alerts: AlertSettings { expected, operations, ..alerts },
         destinations: destinations.into_iter().collect::<Option<_>>()?,
         dead_letters,
         admin_listen: admin_listen?,
@@ -353,6 +356,7 @@ fn alerts(file: &AlertsFile, scene: &mut Scene<'_>) -> AlertSettings {
         cooldown: file.cooldown_secs.map(Duration::from_secs),
         quiet: file.quiet_secs.map(Duration::from_secs),
         expected: Vec::new(),
+        operations: Rules::default(),
     }
 }
 

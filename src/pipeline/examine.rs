@@ -142,6 +142,7 @@ fn observation<'a>(
     let sender = Sender { source, token };
     let mut observation = observe(&context.keys, position, event, Findings { panic, sender, print, site });
     observation.expected = context.expected.reason(&observation);
+    observation.idempotent = context.operations.declared.covers(&observation);
     observation
 }
 
@@ -182,6 +183,7 @@ fn observe<'a>(keys: &Keys, position: Position<'a>, event: PanicEvent<'a>, found
         service: shown(event.service, NAME_BYTES_MAX),
         expected: None,
         has_template: event.endpoint.is_some(),
+        idempotent: false,
         route,
         site: site_text,
         line: event.panic.line,

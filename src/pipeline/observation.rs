@@ -117,6 +117,8 @@ pub struct Observation<'a> {
     pub route: Cow<'a, str>,
     /// The route is the producer's own name for it, so that no sender can make new ones.
     pub has_template: bool,
+    /// The route is declared idempotent, whatever its method (see [`super::operations::idempotent`]).
+    pub idempotent: bool,
     /// Site in words: `function (file)`, neutralised.
     pub site: Arc<str>,
     /// Line of the panic in its file, from 1; no part of the site, since it moves with each release.

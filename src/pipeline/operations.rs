@@ -7,42 +7,77 @@
 //! Bounds and costs: those of the parts.
 
 pub mod alarms;
+pub mod cascade;
 pub mod chains;
 pub mod gate;
+pub mod idempotent;
 pub mod interval;
 pub mod ledger;
+pub mod policy;
+pub mod releases;
+pub mod rollback;
 pub mod tally;
+mod watch;
 
 use self::alarms::Alarms;
+use self::cascade::CascadeLimits;
 use self::chains::Chains;
 use self::gate::{GateFacts, gate};
+use self::idempotent::Declared;
 use self::ledger::Ledger;
+use self::policy::Policies;
+use self::rollback::Rule;
 use self::tally::{Circumstances, Poisoning};
-use super::Context;
+use self::watch::{Lines, Lookout};
 use super::event::{Id, Millis};
+use super::names::Names;
 use super::observation::Observation;
 use super::state::StateRow;
+use super::{Context, Step};
+
+/// What operations are told by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rules {
+    /// Routes that are declared idempotent.
+    pub declared: Declared,
+    /// When retries are a cascade.
+    pub cascade: CascadeLimits,
+    /// When a release should go.
+    pub rollback: Vec<Rule>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { declared: Declared::default(), cascade: CascadeLimits::default(), rollback: Rule::usual() }
+    }
+}
 
 /// The operations' side of one tenant's memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Operations {
     ledger: Ledger,
     chains: Chains,
+    policies: Policies,
     alarms: Alarms,
+    lines: Lines,
 }
 
 impl Operations {
     /// Takes in an event. `hostile`: its cluster is held for hostile now; `poisoned`: a panic before it had left its
     /// isolate poisoned.
     pub fn observe(&mut self, o: &Observation<'_>, hostile: bool, poisoned: Option<Poisoning>) {
-        let (gate, _) = gate(GateFacts::of(o));
+        let word = gate(GateFacts::of(o));
+        let (gate, _) = word;
         let link = self.chains.link(o, gate);
+        self.policies.observe(o, word, link);
         self.ledger.observe(o, Circumstances { hostile, gate, link, poisoned });
     }
 
     /// Looks, once an epoch of event time, at what has become of the account.
-    pub(super) fn close(&mut self, context: &Context, now: Millis) {
+    pub(super) fn close(&mut self, context: &Context, names: &Names, now: Millis, step: &mut Step) {
         self.ledger.settle();
+        let lookout = Lookout { ledger: &self.ledger, context, names, now };
+        lookout.look(&mut self.lines, &mut self.alarms, step);
         self.alarms.forget(&context.alerts, now);
     }
 
@@ -56,6 +91,11 @@ impl Operations {
         &mut self.ledger
     }
 
+    /// What the gate said of each route and class, and what retries did.
+    pub fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
     /// Situations that alerts are told of.
     pub fn alarms(&self) -> &Alarms {
         &self.alarms
@@ -63,7 +103,7 @@ impl Operations {
 
     /// The ids whose names a report shows.
     pub fn names(&self) -> impl Iterator<Item = Id> {
-        self.ledger.names()
+        self.ledger.names().chain(self.policies.names())
     }
 
     /// Forgets what can have no consequence any more at `now`.
@@ -73,7 +113,8 @@ impl Operations {
 
     /// The rows that changed since the last call.
     pub(super) fn take_rows(&mut self) -> Vec<StateRow> {
-        [self.ledger.take_rows(), self.chains.take_rows(), self.alarms.take_rows()].concat()
+        let retries = [self.chains.take_rows(), self.policies.take_rows()];
+        [self.ledger.take_rows(), retries.concat(), self.alarms.take_rows()].concat()
     }
 
     /// Puts back what a store kept; `read` gives the rows of a kind.
@@ -81,7 +122,9 @@ impl Operations {
         Self {
             ledger: Ledger::restore(reader.read("ledger"), reader.read("ledger_reach")),
             chains: Chains::restore(reader.read("chain")),
+            policies: Policies::restore(reader.read("retry_policy")),
             alarms: Alarms::restore(reader.read("alarm")),
+            lines: Lines::default(),
         }
     }
 }

@@ -141,7 +141,7 @@ impl Tenant {
         for id in concerned {
             self.judge(context, id, now, step);
         }
-        self.operations.close(context, now);
+        self.operations.close(context, &self.names, now, step);
     }
 
     fn take_touched(&mut self) -> BTreeSet<CellKey> {
@@ -411,6 +411,11 @@ impl Tenant {
     /// What operations ask.
     pub fn operations(&self) -> &Operations {
         &self.operations
+    }
+
+    /// What ids are called.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// What an id is called, or its digits.

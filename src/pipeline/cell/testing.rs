@@ -75,6 +75,7 @@ pub(crate) fn event(n: u64, cell: CellKey) -> Observation<'static> {
         retry_succeeded: Some(n.is_multiple_of(7)),
         aftermath: Aftermath::default(),
         has_template: true,
+        idempotent: false,
         latency_ms: Some(u32::try_from(n * n % 5000).unwrap()),
         isolate: None,
         line: u32::try_from(n % 900).ok(),

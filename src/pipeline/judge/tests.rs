@@ -70,6 +70,7 @@ fn honest(who: u64, n: u64, second: i64) -> Observation<'static> {
         retry_succeeded: None,
         aftermath: Aftermath::default(),
         has_template: true,
+        idempotent: false,
         latency_ms: None,
         isolate: None,
         line: None,

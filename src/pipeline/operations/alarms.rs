@@ -76,6 +76,11 @@ impl Alarms {
         told
     }
 
+    /// Whether a situation's alert is open.
+    pub fn is_open(&self, key: AlarmKey) -> bool {
+        self.alarms.get(&key).is_some_and(|alarm| alarm.life.open_since.is_some())
+    }
+
     /// Those whose alert is open, with their names.
     pub fn open(&self) -> impl Iterator<Item = (AlarmKey, &Alarm, String)> {
         let open = self.alarms.iter().filter(|(_, alarm)| alarm.life.open_since.is_some());

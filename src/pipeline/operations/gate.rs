@@ -73,6 +73,40 @@ pub enum GateReason {
 }
 
 impl GateReason {
+    /// Every reason, the strictest word first.
+    pub const ALL: [Self; 7] = [
+        Self::Harmful,
+        Self::ChangedWithoutKey,
+        Self::UnknownChangesWithoutKey,
+        Self::FailsAgain,
+        Self::Repeatable,
+        Self::Keyed,
+        Self::Unchanged,
+    ];
+
+    /// The word that it is a reason for.
+    pub fn gate(self) -> Gate {
+        match self {
+            Self::Harmful | Self::ChangedWithoutKey | Self::UnknownChangesWithoutKey => Gate::Never,
+            Self::FailsAgain => Gate::AfterFix,
+            Self::Repeatable | Self::Unchanged => Gate::Safe,
+            Self::Keyed => Gate::SafeWithKey,
+        }
+    }
+
+    /// `harmful`, `changed_without_key`, …
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Harmful => "harmful",
+            Self::ChangedWithoutKey => "changed_without_key",
+            Self::UnknownChangesWithoutKey => "unknown_changes_without_key",
+            Self::FailsAgain => "fails_again",
+            Self::Repeatable => "repeatable",
+            Self::Keyed => "keyed",
+            Self::Unchanged => "unchanged",
+        }
+    }
+
     /// In words, for people.
     pub fn words(self) -> &'static str {
         match self {
@@ -104,7 +138,7 @@ impl GateFacts {
     /// Those of an event.
     pub fn of(o: &Observation<'_>) -> Self {
         Self {
-            idempotent: is_idempotent(o.route.split(' ').next().unwrap_or_default()),
+            idempotent: o.idempotent || is_idempotent(o.route.split(' ').next().unwrap_or_default()),
             keyed: o.idempotency.is_some(),
             n_side_effects: o.aftermath.n_side_effects,
             bucket: o.panic.bucket,
@@ -182,6 +216,30 @@ mod tests {
     fn what_fails_again_waits_for_a_fix_however_repeatable() {
         check(true, false, None, Bucket::RetryAfterFix, Gate::AfterFix);
         check(false, true, Some(1), Bucket::RetryAfterFix, Gate::AfterFix);
+    }
+
+    #[test]
+    fn a_reason_belongs_to_the_word_that_the_gate_gives_with_it() {
+        let mut met = std::collections::BTreeSet::new();
+        for bucket in [Bucket::RetrySafe, Bucket::RetryAfterFix, Bucket::NeverRetry, Bucket::IsolateReset] {
+            for (idempotent, keyed) in [(false, false), (false, true), (true, false), (true, true)] {
+                for n_side_effects in [None, Some(0), Some(3)] {
+                    let (word, reason) = gate(GateFacts { idempotent, keyed, n_side_effects, bucket });
+                    assert_eq!(reason.gate(), word);
+                    met.insert(reason);
+                }
+            }
+        }
+        assert_eq!(met, GateReason::ALL.into());
+    }
+
+    #[test]
+    fn a_declared_route_needs_no_key() {
+        let mut o = crate::pipeline::cell::testing::event(1, crate::pipeline::cell::testing::key(1, 1, 1, 1));
+        o.route = "POST /v1/quote".into();
+        assert!(!GateFacts::of(&o).idempotent);
+        o.idempotent = true;
+        assert!(GateFacts::of(&o).idempotent);
     }
 
     #[test]

@@ -452,7 +452,8 @@ impl Ledger {
     }
 }
 
-fn release_id(release: ReleaseKey) -> Option<Id> {
+/// The id of a release that has one.
+pub(super) fn release_id(release: ReleaseKey) -> Option<Id> {
     match release {
         ReleaseKey::One(id) => Some(id),
         ReleaseKey::Untold | ReleaseKey::Others => None,
