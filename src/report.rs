@@ -139,7 +139,8 @@ fn restore(store: &Store) -> Result<State> {
 }
 
 /// The kinds of rows that reports on operations are made of: no cells, which are most of a store.
-const OPERATIONS: [&str; 8] = ["clock", "name", "ledger", "ledger_reach", "alarm", "cluster", "alias", "standing"];
+const OPERATIONS: [&str; 9] =
+    ["clock", "name", "ledger", "ledger_reach", "alarm", "storm", "cluster", "alias", "standing"];
 
 /// What operations ask, from a store: the account of panics over time, the situations and how clusters stand, in some
 /// ten milliseconds where the whole state takes hundreds. Clusters have no events, cells or portraits then.

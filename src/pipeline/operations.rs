@@ -11,17 +11,20 @@ pub mod chains;
 pub mod gate;
 pub mod interval;
 pub mod ledger;
+pub mod storms;
 pub mod tally;
 
 use self::alarms::Alarms;
 use self::chains::Chains;
 use self::gate::{GateFacts, gate};
 use self::ledger::Ledger;
+use self::storms::{Scene, Storms};
 use self::tally::{Circumstances, Poisoning};
-use super::Context;
 use super::event::{Id, Millis};
+use super::names::Names;
 use super::observation::Observation;
 use super::state::StateRow;
+use super::{Context, Step};
 
 /// The operations' side of one tenant's memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +32,7 @@ pub struct Operations {
     ledger: Ledger,
     chains: Chains,
     alarms: Alarms,
+    storms: Storms,
 }
 
 impl Operations {
@@ -41,8 +45,10 @@ impl Operations {
     }
 
     /// Looks, once an epoch of event time, at what has become of the account.
-    pub(super) fn close(&mut self, context: &Context, now: Millis) {
+    pub(super) fn close(&mut self, context: &Context, names: &Names, now: Millis, step: &mut Step) {
         self.ledger.settle();
+        let (ledger, policy, model) = (&self.ledger, &context.alerts, context.version.as_str());
+        self.storms.close(Scene { ledger, names, policy, model, now }, &mut self.alarms, &mut step.alerts);
         self.alarms.forget(&context.alerts, now);
     }
 
@@ -61,6 +67,11 @@ impl Operations {
         &self.alarms
     }
 
+    /// Bursts of contained panics.
+    pub fn storms(&self) -> &Storms {
+        &self.storms
+    }
+
     /// The ids whose names a report shows.
     pub fn names(&self) -> impl Iterator<Item = Id> {
         self.ledger.names()
@@ -73,7 +84,7 @@ impl Operations {
 
     /// The rows that changed since the last call.
     pub(super) fn take_rows(&mut self) -> Vec<StateRow> {
-        [self.ledger.take_rows(), self.chains.take_rows(), self.alarms.take_rows()].concat()
+        [self.ledger.take_rows(), self.chains.take_rows(), self.alarms.take_rows(), self.storms.take_rows()].concat()
     }
 
     /// Puts back what a store kept; `read` gives the rows of a kind.
@@ -82,6 +93,7 @@ impl Operations {
             ledger: Ledger::restore(reader.read("ledger"), reader.read("ledger_reach")),
             chains: Chains::restore(reader.read("chain")),
             alarms: Alarms::restore(reader.read("alarm")),
+            storms: Storms::restore(reader.read("storm")),
         }
     }
 }

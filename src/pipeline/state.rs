@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::alert::Category;
 use super::cluster::ClusteringModel;
 use super::event::{Id, Millis};
 use super::observation::{Actor, CellKey, Observation};
@@ -154,7 +155,14 @@ impl State {
             if forget {
                 tenant.forget(*id, now);
             }
+            let told_before = step.alerts.len();
             tenant.close(context, now, step);
+            for alert in step.alerts.iter_mut().skip(told_before) {
+                // Operations are alerted on situations, which do not know whose they are.
+                if alert.category != Category::HostileInput {
+                    alert.portrait.tenant = tenant.name(*id);
+                }
+            }
         }
         if forget {
             self.clock.forgot = now;

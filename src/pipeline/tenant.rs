@@ -141,7 +141,7 @@ impl Tenant {
         for id in concerned {
             self.judge(context, id, now, step);
         }
-        self.operations.close(context, now);
+        self.operations.close(context, &self.names, now, step);
     }
 
     fn take_touched(&mut self) -> BTreeSet<CellKey> {

@@ -360,12 +360,17 @@ impl Tally {
 
     /// Adds all of another but how widely it spread.
     pub fn merge_without_breadth(&mut self, other: &Self) {
-        for (n, more) in self.counts.0.iter_mut().zip(other.counts.0) {
-            *n = n.saturating_add(more);
-        }
+        self.merge_counts(other);
         self.classes.merge(&other.classes);
         self.latency.merge(&other.latency);
         self.recovery_latency.merge(&other.recovery_latency);
+    }
+
+    /// Adds the counters of another, and nothing else of it.
+    pub fn merge_counts(&mut self, other: &Self) {
+        for (n, more) in self.counts.0.iter_mut().zip(other.counts.0) {
+            *n = n.saturating_add(more);
+        }
     }
 
     fn bump(&mut self, counter: Counter, by: u64) {
