@@ -7,6 +7,7 @@ mod dead_letters;
 mod inspect;
 mod outbox;
 mod setup;
+mod triage;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ pub use self::dead_letters::{
 pub use self::inspect::{FeedArgs, InspectArgs};
 pub use self::outbox::{OutboxArgs, OutboxDeed, OutboxDropArgs, OutboxListArgs, OutboxRetryArgs};
 pub use self::setup::{SetupArgs, SetupTarget};
+pub use self::triage::TriageArgs;
 use crate::app::{Demo, ReplayOptions};
 use crate::config::{LogFormat, LogLevel, Settings};
 use crate::pipeline::alert::Verdict;
@@ -118,6 +120,15 @@ Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloud
 
 The store may be read while the service writes it.")]
     Report(ReportArgs),
+    /// See what is happening now, in one screen: storms, cascades, rollbacks, budgets, and what to do next
+    #[command(after_long_help = "Examples:
+  panicsift triage
+  panicsift triage --watch
+  panicsift triage --since 2h --format json
+
+Times are event times. The store may be read while the service writes it; --watch goes on when it is busy or replaced.
+JSON is one object a look, schema `triage.v1`: at, since, open, recent, hostile_clusters, last_hour.")]
+    Triage(TriageArgs),
     /// Look at alerts that wait or were refused; send them again, or give them up
     #[command(after_long_help = "Examples:
   panicsift outbox list

@@ -11,7 +11,7 @@ use clap::Parser;
 use panicsift::cli::{
     Cli, Command, CompletionsArgs, DeadLettersArgs, DeadLettersDeed, DemoArgs, EXIT_DONE, EXIT_FAILED, EXIT_USAGE,
     InspectArgs, ManArgs, OutboxArgs, OutboxDeed, OutputArgs, Question, ReplayArgs, ReportArgs, RunArgs, SchemaArgs,
-    SetupArgs, SetupTarget, ValidateArgs,
+    SetupArgs, SetupTarget, TriageArgs, ValidateArgs,
 };
 use panicsift::config::{self, ConfigFaults, LogSettings, Settings};
 use panicsift::{app, cli, logging, report, schemas};
@@ -52,6 +52,7 @@ fn dispatch(command: Command, output: OutputArgs, out: &mut Out) -> Result<()> {
         Command::Inspect(args) => inspect(args, output, out),
         Command::Replay(args) => replay(args, output, out),
         Command::Report(args) => ask(args, output, out),
+        Command::Triage(args) => triage(args, output, out),
         Command::Outbox(args) => outbox(args, output, out),
         Command::DeadLetters(args) => dead_letters(args, output, out),
         Command::Setup(args) => setup(args, output, out),
@@ -112,6 +113,15 @@ fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
             let models = settings.map(|settings| settings.models).unwrap_or_default();
             report::surfaces::answer(&args.store, &surfaces.into(), &models, args.format.into(), out)
         }
+    }
+}
+
+fn triage(args: TriageArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
+    start_log(output, LogSettings::default());
+    let (store, look) = args.look();
+    match look.every {
+        Some(_) => report::triage::watch(&store, &look, out),
+        None => report::triage::answer(&store, &look, out),
     }
 }
 

@@ -19,6 +19,7 @@ pub mod sheet;
 mod show;
 pub mod surfaces;
 mod timeline;
+pub mod triage;
 
 use std::io::Write;
 use std::path::Path;

@@ -413,6 +413,11 @@ impl Tenant {
         &self.operations
     }
 
+    /// What ids are called.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// What an id is called, or its digits.
     pub fn name(&self, id: Id) -> String {
         self.names.text(id)

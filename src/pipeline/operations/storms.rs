@@ -3,12 +3,15 @@
 //! Reads the ledger once an epoch of event time: [`burst`] says which routes panic far more than usual, and this module
 //! makes storms of them, so that one storm gives one alert. A storm belongs to a service. A route that bursts
 //!
-//! * within [`JOIN_MILLIS`] of the beginning of an open storm of its service joins it,
-//! * and so it does later where most of its panics come from the release that the storm is laid to;
+//! * joins an open storm of its service that has the same [`Culprit`]: the same release at any time, the same customer, the
+//!   same panic class, or hostile senders or retries as the storm has, within [`JOIN_MILLIS`] of its beginning;
 //! * else it opens a storm of its own. Where no route bursts and none has an open storm, but the whole service does, the
 //!   storm is the service's with all its routes.
+//! * A release whose first panic came after an open storm began, and which bursts on that storm's routes over what they
+//!   had in the hour before it, opens a storm of its own, and its panics leave the other one: an attack must not hide a bad
+//!   release.
 //!
-//! A storm is over when its routes have been below [`TIMES_ENDED`] times the usual (or below [`EVENTS_ENDED`] events) for
+//! A storm is over when its routes have been below [`TIMES_ENDED`] times the usual (or below [`REQUESTS_ENDED`] requests) for
 //! [`CALM_MILLIS`]; what is usual is what was usual when it began. After [`LASTS_MAX_MILLIS`] it is no storm but the new
 //! usual: its alert is closed, and its pages count in later baselines, where those of other storms do not.
 //!
@@ -28,12 +31,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use self::burst::{Burst, PAGE, Place, Usual, Watch, Window};
-use self::cause::{Cause, NAMED_AT};
+use self::burst::{Burst, P_MAX, PAGE, Place, REQUESTS_MIN, TIMES_USUAL, Usual, Watch, Window};
+use self::cause::Cause;
 use self::picture::Picture;
 use super::alarms::{AlarmKey, Alarms};
-use super::ledger::{Ledger, RouteKey, Span, Tier};
-use super::tally::{Counter, Tally};
+use super::ledger::{Account, Ledger, RouteKey, Span, Tier};
+use super::tally::Tally;
 use crate::pipeline::alert::{Alert, Category, Change};
 use crate::pipeline::event::{Id, Millis};
 use crate::pipeline::life::{AlertPolicy, Word};
@@ -49,8 +52,8 @@ pub const JOIN_MILLIS: i64 = 15 * Millis::MINUTE;
 /// How many times the usual a storm falls below before it ends.
 pub const TIMES_ENDED: f64 = 2.0;
 
-/// Events in five to ten minutes below which a storm ends, whatever is usual.
-pub const EVENTS_ENDED: u64 = 10;
+/// Requests in five to ten minutes below which a storm ends, whatever is usual.
+pub const REQUESTS_ENDED: u64 = 10;
 
 /// How long it stays so: clients back off and come again.
 pub const CALM_MILLIS: i64 = 15 * Millis::MINUTE;
@@ -101,13 +104,57 @@ pub struct Storm {
     pub became_usual: bool,
     /// What was usual before it.
     pub usual: Usual,
-    /// The release that it was laid to when it was found.
-    pub release: Option<Id>,
+    /// What it was laid to when it was found.
+    pub culprit: Culprit,
+    /// Only panics of this release belong to it.
+    pub only: Option<Id>,
+    /// Panics of these releases do not: they have storms of their own.
+    pub without: BTreeSet<Id>,
     /// Its name in alerts.
     pub name: String,
 }
 
+/// What a storm is laid to when it is found, so that routes with the same trouble join it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Culprit {
+    /// This release.
+    Release(Id),
+    /// The customer in this slot ([`super::tally::Breadth::busiest_slot`]).
+    Customer(usize),
+    /// Hostile senders.
+    Hostile,
+    /// Retries.
+    Retries,
+    /// Nothing is named; most panics are of this class.
+    Class(Option<Id>),
+}
+
+impl Culprit {
+    fn of(picture: &Picture) -> Self {
+        let release = picture.releases.first().map(|(release, _)| *release);
+        let slot = picture.tally.breadth.as_ref().and_then(|breadth| breadth.busiest_slot());
+        match (picture.cause(), release, slot) {
+            (Cause::Release, Some(ReleaseKey::One(id)), _) => Self::Release(id),
+            (Cause::OneCustomer, _, Some(slot)) => Self::Customer(slot),
+            (Cause::Hostile, ..) => Self::Hostile,
+            (Cause::RetryCascade, ..) => Self::Retries,
+            _ => Self::Class(picture.classes.first().map(|(id, _)| *id)),
+        }
+    }
+}
+
 impl Storm {
+    /// Whether an account of its service belongs to it.
+    pub fn covers(&self, account: &Account) -> bool {
+        let release = match account.release {
+            ReleaseKey::One(id) => Some(id),
+            ReleaseKey::Untold | ReleaseKey::Others => None,
+        };
+        self.has(account.route)
+            && (self.only.is_none() || self.only == release)
+            && !release.is_some_and(|release| self.without.contains(&release))
+    }
+
     /// Whether a route of its service belongs to it.
     pub fn has(&self, route: RouteKey) -> bool {
         self.routes.is_empty() || self.routes.contains(&route)
@@ -122,13 +169,8 @@ impl Storm {
         if self.became_usual { (self.from, self.from) } else { (self.from, self.to.unwrap_or(now)) }
     }
 
-    fn window_events(&self, ledger: &Ledger, window: Window) -> u64 {
-        let place = |route| Place { service: self.service, route };
-        if self.routes.is_empty() {
-            window.events(ledger, place(None))
-        } else {
-            self.routes.iter().map(|route| window.events(ledger, place(Some(*route)))).sum()
-        }
+    fn window_requests(&self, ledger: &Ledger, window: Window) -> u64 {
+        picture::members(self, ledger, window.span()).map(|(_, _, tally)| burst::requests(tally)).sum()
     }
 }
 
@@ -174,10 +216,13 @@ impl Storms {
     pub fn close(&mut self, scene: Scene<'_>, alarms: &mut Alarms, alerts: &mut Vec<Alert>) {
         for key in self.open().collect::<Vec<_>>() {
             self.follow(key, scene, alarms, alerts);
+            self.split(key, scene, alarms, alerts);
         }
         for burst in self.bursts(scene) {
-            if !self.join(burst, scene) {
-                self.begin(burst, scene, alarms, alerts);
+            let alarm = alarm(subject(burst.place, None));
+            // A picture is dear, and a burst that cools down would ask for it at every epoch.
+            if !alarms.is_cooling(scene.policy, alarm, scene.now) {
+                self.place(burst, scene, alarms, alerts);
             }
         }
         self.forget(scene.now);
@@ -206,13 +251,23 @@ impl Storms {
         routes.into_iter().chain(services).collect()
     }
 
+    /// Puts a burst into the open storm that it belongs to, or begins one.
+    fn place(&mut self, burst: Burst, scene: Scene<'_>, alarms: &mut Alarms, alerts: &mut Vec<Alert>) {
+        let mut storm = begun(burst, scene.now);
+        let picture = self.picture(&storm, scene.ledger, scene.names, scene.now);
+        storm.culprit = Culprit::of(&picture);
+        if !self.join(burst, storm.culprit, scene.now) {
+            self.open_one(storm, subject(burst.place, None), scene, alarms, alerts);
+        }
+    }
+
     /// Whether the burst is a part of an open storm.
-    fn join(&mut self, burst: Burst, scene: Scene<'_>) -> bool {
+    fn join(&mut self, burst: Burst, culprit: Culprit, now: Millis) -> bool {
         let Some(route) = burst.place.route else { return false };
-        let release = top_release(burst, scene);
         let joins = |storm: &Storm| {
             storm.service == burst.place.service
-                && (scene.now.since(storm.opened) <= JOIN_MILLIS || (release.is_some() && storm.release == release))
+                && storm.culprit == culprit
+                && (matches!(culprit, Culprit::Release(_)) || now.since(storm.opened) <= JOIN_MILLIS)
         };
         let Some(key) = self.open().find(|key| self.storms.get(key).is_some_and(joins)) else { return false };
         if let Some(storm) = self.storms.get_mut(&key) {
@@ -222,53 +277,60 @@ impl Storms {
             }
             storm.from = storm.from.min(burst.from);
             storm.usual = storm.usual.with(burst.usual);
-            storm.above = scene.now;
+            storm.above = now;
             self.changed.insert(key);
         }
         true
     }
 
-    fn begin(&mut self, burst: Burst, scene: Scene<'_>, alarms: &mut Alarms, alerts: &mut Vec<Alert>) {
-        if self.open().count() >= OPEN_MAX {
+    /// Begins a storm for a release that came after the storm of `key` began and bursts on its routes.
+    fn split(&mut self, key: StormKey, scene: Scene<'_>, alarms: &mut Alarms, alerts: &mut Vec<Alert>) {
+        let Some(storm) = self.storms.get(&key).filter(|storm| storm.to.is_none() && storm.only.is_none()) else { return };
+        let Some((release, burst)) = newcomer(storm, scene) else { return };
+        let is_told = self.open_storms().any(|other| other.culprit == Culprit::Release(release));
+        let subject = subject(burst.place, Some(release));
+        if is_told || alarms.is_cooling(scene.policy, alarm(subject), scene.now) {
             return;
         }
-        let Place { service, route } = burst.place;
-        let mut storm = Storm {
-            service,
-            routes: route.into_iter().collect(),
-            from: burst.from,
-            opened: scene.now,
-            above: scene.now,
-            to: None,
-            became_usual: false,
-            usual: burst.usual,
-            release: None,
-            name: String::new(),
-        };
+        let (routes, culprit) = (storm.routes.clone(), Culprit::Release(release));
+        let own = Storm { routes, culprit, only: Some(release), ..begun(burst, scene.now) };
+        if self.open_one(own, subject, scene, alarms, alerts)
+            && let Some(storm) = self.storms.get_mut(&key)
+        {
+            storm.without.insert(release);
+            self.changed.insert(key);
+        }
+    }
+
+    fn open_one(
+        &mut self,
+        mut storm: Storm,
+        subject: Id,
+        scene: Scene<'_>,
+        alarms: &mut Alarms,
+        alerts: &mut Vec<Alert>,
+    ) -> bool {
+        if self.open().count() >= OPEN_MAX {
+            return false;
+        }
         let picture = self.picture(&storm, scene.ledger, scene.names, scene.now);
         let word = Word { holds: true, severity: picture.severity(), last_event: scene.now };
-        let key = StormKey { from: burst.from, subject: subject(burst.place) };
-        let alarm = AlarmKey { category: Category::Storm, subject: key.subject };
-        let Some(told) = alarms.turn(scene.policy, alarm, word, scene.now) else { return };
+        let Some(told) = alarms.turn(scene.policy, alarm(subject), word, scene.now) else { return false };
         storm.name.clone_from(&told.name);
-        storm.release = top_release(burst, scene).filter(|_| picture.cause() == Cause::Release);
-        alerts.push(Alert::of_operations(
-            Category::Storm,
-            &told,
-            scene.now,
-            picture.portrait(&storm, scene.names, scene.model),
-            picture.findings(),
-        ));
+        let portrait = picture.portrait(&storm, scene.names, scene.model);
+        alerts.push(Alert::of_operations(Category::Storm, &told, scene.now, portrait, picture.findings()));
+        let key = StormKey { from: storm.from, subject };
         self.changed.insert(key);
         self.storms.insert(key, storm);
+        true
     }
 
     fn follow(&mut self, key: StormKey, scene: Scene<'_>, alarms: &mut Alarms, alerts: &mut Vec<Alert>) {
         let Some(mut storm) = self.storms.get(&key).cloned() else { return };
         let window = Window::at(scene.now);
-        let events = storm.window_events(scene.ledger, window);
-        let usual = storm.usual.expected(window.millis()).unwrap_or(0.0);
-        let above = events >= EVENTS_ENDED && count_f64(events) >= TIMES_ENDED * usual;
+        let requests = storm.window_requests(scene.ledger, window);
+        let usual = storm.usual.expected_requests(window.millis()).unwrap_or(0.0);
+        let above = requests >= REQUESTS_ENDED && count_f64(requests) >= TIMES_ENDED * usual;
         if above && scene.now.since(storm.above) >= NOTED_MILLIS {
             storm.above = scene.now;
         }
@@ -276,11 +338,11 @@ impl Storms {
         let holds = lasts && scene.now.since(storm.above) < CALM_MILLIS;
         let severity = picture::severity(&counted(&storm, scene));
         let word = Word { holds, severity, last_event: storm.above };
-        let alarm = AlarmKey { category: Category::Storm, subject: key.subject };
-        let told = alarms.turn(scene.policy, alarm, word, scene.now);
+        let told = alarms.turn(scene.policy, alarm(key.subject), word, scene.now);
         if told.as_ref().is_some_and(|told| told.change == Change::Closed) {
-            // Over since it was last above the line, but for one that goes on as the new usual.
-            storm.to = Some(if lasts { storm.above } else { scene.now });
+            // Over with the page in which it was last above the line, but for one that goes on as the new usual.
+            let last_page = Tier::FiveMinutes.start(storm.above.plus(-1)).plus(PAGE);
+            storm.to = Some(if lasts { last_page.min(scene.now) } else { scene.now });
             storm.became_usual = !lasts;
         }
         if let Some(told) = told {
@@ -332,31 +394,73 @@ fn counted(storm: &Storm, scene: Scene<'_>) -> Tally {
     sum
 }
 
-/// The release that has at least half of the burst's panics.
-fn top_release(burst: Burst, scene: Scene<'_>) -> Option<Id> {
-    let Place { service, route: Some(route) } = burst.place else { return None };
-    let span = Span { from: burst.from, to: burst.from.plus(2 * PAGE), tier: Tier::FiveMinutes };
-    let mut releases: BTreeMap<ReleaseKey, u64> = BTreeMap::new();
-    for (account, tally) in scene.ledger.pages(span).flat_map(|(_, page)| page.route(service, route)) {
-        *releases.entry(account.release).or_default() += tally.get(Counter::Events);
+/// A release that first panicked after the storm began, and bursts on its routes over the hour before it came.
+fn newcomer(storm: &Storm, scene: Scene<'_>) -> Option<(Id, Burst)> {
+    let window = Window::at(scene.now);
+    let mut releases: BTreeMap<Id, u64> = BTreeMap::new();
+    for (_, account, tally) in picture::members(storm, scene.ledger, window.span()) {
+        if let ReleaseKey::One(id) = account.release {
+            *releases.entry(id).or_default() += burst::requests(tally);
+        }
     }
-    let total: u64 = releases.values().sum();
-    let (release, n) = releases.into_iter().max_by_key(|(_, n)| *n)?;
-    match release {
-        ReleaseKey::One(id) if count_f64(n) >= NAMED_AT * count_f64(total) => Some(id),
-        _ => None,
+    let (release, requests) = releases.into_iter().max_by_key(|(_, n)| *n)?;
+    let span = Span { to: window.span().to, ..past_hour(storm.opened) };
+    let of_release = |account: &Account| account.release == ReleaseKey::One(release);
+    let first = picture::members(storm, scene.ledger, span).find(|(_, account, _)| of_release(account))?.0;
+    if requests < REQUESTS_MIN || first < Tier::FiveMinutes.start(storm.opened) {
+        return None;
+    }
+    let mut usual = Usual { millis: Millis::HOUR, ..Usual::default() };
+    for (_, page) in scene.ledger.pages(past_hour(first)) {
+        let covered = || page.of_service(storm.service).filter(|(account, _)| storm.covers(account));
+        let sum = |count: fn(&Tally) -> u64| covered().map(|(_, tally)| count(tally)).sum::<u64>();
+        usual.add(sum(burst::requests), sum(burst::unannounced));
+    }
+    let expected = usual.expected_requests(window.millis())?;
+    let bursts = count_f64(requests) >= TIMES_USUAL * expected && usual.probability(requests, window.millis()) < P_MAX;
+    let place = Place { service: storm.service, route: storm.routes.first().copied() };
+    bursts.then(|| (release, Burst { place, from: first.max(window.from), usual }))
+}
+
+/// The whole pages of the hour before a page.
+fn past_hour(before: Millis) -> Span {
+    let to = Tier::FiveMinutes.start(before);
+    Span { from: to.plus(-Millis::HOUR), to, tier: Tier::FiveMinutes }
+}
+
+/// A storm that has just been found.
+fn begun(burst: Burst, now: Millis) -> Storm {
+    let Place { service, route } = burst.place;
+    Storm {
+        service,
+        routes: route.into_iter().collect(),
+        from: burst.from,
+        opened: now,
+        above: now,
+        to: None,
+        became_usual: false,
+        usual: burst.usual,
+        culprit: Culprit::Class(None),
+        only: None,
+        without: BTreeSet::new(),
+        name: String::new(),
     }
 }
 
-/// The subject of an alarm on a place.
-fn subject(place: Place) -> Id {
+fn alarm(subject: Id) -> AlarmKey {
+    AlarmKey { category: Category::Storm, subject }
+}
+
+/// The subject of an alarm on a place, or on a release there.
+fn subject(place: Place, release: Option<Id>) -> Id {
     let (kind, route) = match place.route {
         None => (0, 0),
         Some(RouteKey::Named(id)) => (1, id.0),
         Some(RouteKey::Guessed(id)) => (2, id.0),
         Some(RouteKey::Rest) => (3, 0),
     };
-    Id([kind, route].into_iter().fold(mix(place.service.0), |hash, part| mix(hash ^ part)))
+    let parts = [kind, route, release.map_or(0, |id| id.0)];
+    Id(parts.into_iter().fold(mix(place.service.0), |hash, part| mix(hash ^ part)))
 }
 
 #[cfg(test)]

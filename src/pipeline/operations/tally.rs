@@ -232,6 +232,12 @@ impl Breadth {
         if total == 0 { 0.0 } else { count(largest.saturating_sub(by_chance)) / count(total) }
     }
 
+    /// The slot of the busiest customer: the same customer is always in the same one, as is one in 16 of the others.
+    pub fn busiest_slot(&self) -> Option<usize> {
+        let busiest = self.load.iter().enumerate().max_by_key(|(slot, n)| (**n, std::cmp::Reverse(*slot)));
+        busiest.filter(|(_, n)| **n > 0).map(|(slot, _)| slot)
+    }
+
     fn add(&mut self, o: &Observation<'_>) {
         if let Actor::Token(id) | Actor::Prefix(id) = o.actor {
             self.customers.insert(id);

@@ -4,7 +4,9 @@
 //! it, five to ten minutes of event time; what is usual is what the day before these pages had, and the hour before
 //! them, both without what belonged to a storm. A burst is told when all of this holds:
 //!
-//! 1. at least [`EVENTS_MIN`] events (announced tests do not count, here and in all that is usual);
+//! 1. at least [`REQUESTS_MIN`] requests that panicked: what continues an earlier request does not count, nor do announced
+//!    tests, here and in all that is usual (see `requests` below for clients that do nothing but try again), and [`SERVICE_REQUESTS_MIN`] of a service none of
+//!    whose routes bursts;
 //! 2. at least [`TIMES_USUAL`] times as many as the hour before had in the same time. This keeps a morning, on which
 //!    traffic grows over hours, from being a storm; it is not asked where less than [`RECENT_MIN_MILLIS`] are left of
 //!    the hour;
@@ -34,8 +36,11 @@ use crate::pipeline::operations::ledger::{Ledger, Page, RouteKey, Span, Tier};
 use crate::pipeline::operations::tally::{Counter, Tally};
 use crate::pipeline::sample::count_f64;
 
-/// Events from which on a burst is worth anybody's night.
-pub const EVENTS_MIN: u64 = 20;
+/// Requests from which on a burst is worth anybody's night.
+pub const REQUESTS_MIN: u64 = 20;
+
+/// The same of a service none of whose routes bursts: that is how traffic grows every morning, so it takes more.
+pub const SERVICE_REQUESTS_MIN: u64 = 60;
 
 /// How many times the usual a burst has at least.
 pub const TIMES_USUAL: f64 = 3.0;
@@ -71,8 +76,8 @@ impl Place {
         }
     }
 
-    fn events(self, page: &Page) -> u64 {
-        self.tallies(page).map(unannounced).sum()
+    fn requests(self, page: &Page) -> u64 {
+        self.tallies(page).map(requests).sum()
     }
 }
 
@@ -81,15 +86,27 @@ pub(super) fn unannounced(tally: &Tally) -> u64 {
     tally.get(Counter::Events).saturating_sub(tally.get(Counter::BurnAnnounced))
 }
 
-/// What is usual: events in a time before, and how they clump.
+/// How often an ordinary client sends a request at most.
+const ATTEMPTS_MAX: u64 = 4;
+
+/// Requests that panicked and that nobody announced: those that continue no earlier one, but at least a quarter of the
+/// events. A client that tries again makes its panics come in clumps, which a Poisson process knows nothing of.
+pub(super) fn requests(tally: &Tally) -> u64 {
+    let events = unannounced(tally);
+    tally.get(Counter::Originals).clamp(events.div_ceil(ATTEMPTS_MAX), events)
+}
+
+/// What is usual: requests that panicked in a time before, and how they clump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usual {
+    /// Requests that panicked, retries left out.
+    pub requests: u64,
     /// Events.
     pub events: u64,
     /// Milliseconds in which they came: whole pages, without those that belonged to a storm.
     pub millis: i64,
     /// Sum of the squares of the pages' counts.
-    squares: u64,
+    pub(super) squares: u64,
 }
 
 impl Usual {
@@ -100,25 +117,34 @@ impl Usual {
 
     /// Events that are usual in so many milliseconds; `None` where nothing is known.
     pub fn expected(&self, millis: i64) -> Option<f64> {
-        (self.millis > 0).then(|| count_f64(self.events) * millis_f64(millis) / millis_f64(self.millis))
+        self.scaled(self.events, millis)
+    }
+
+    /// The same for requests.
+    pub fn expected_requests(&self, millis: i64) -> Option<f64> {
+        self.scaled(self.requests, millis)
+    }
+
+    fn scaled(&self, n: u64, millis: i64) -> Option<f64> {
+        (self.millis > 0).then(|| count_f64(n) * millis_f64(millis) / millis_f64(self.millis))
     }
 
     /// The variance of a page's count over its mean, at least 1.
     pub fn clumping(&self) -> f64 {
         let pages = millis_f64(self.millis / PAGE);
-        if self.events == 0 || pages < 1.0 {
+        if self.requests == 0 || pages < 1.0 {
             return 1.0;
         }
-        let mean = count_f64(self.events) / pages;
+        let mean = count_f64(self.requests) / pages;
         ((count_f64(self.squares) / pages - mean * mean) / mean).max(1.0)
     }
 
-    /// How likely `events` or more are in `millis` ([`burst_probability`] of the counts without their clumps).
-    pub fn probability(&self, events: u64, millis: i64) -> f64 {
+    /// How likely so many requests or more are in `millis` ([`burst_probability`] of the counts without their clumps).
+    pub fn probability(&self, requests: u64, millis: i64) -> f64 {
         let clumps = self.clumping();
         let clumped = |n: u64| rounded(count_f64(n) / clumps);
         let exposure = |millis: i64| u64::try_from(millis).unwrap_or(0);
-        burst_probability(clumped(events), exposure(millis), clumped(self.events), exposure(self.millis))
+        burst_probability(clumped(requests), exposure(millis), clumped(self.requests), exposure(self.millis))
     }
 
     /// What is usual in two places together, over the time that is known of both.
@@ -129,12 +155,14 @@ impl Usual {
             rounded(count_f64(n) * millis_f64(millis) / of)
         };
         let sum = |f: fn(&Self) -> u64| scaled(self, f(&self)).saturating_add(scaled(other, f(&other)));
-        Self { events: sum(|usual| usual.events), millis, squares: sum(|usual| usual.squares) }
+        let requests = sum(|usual| usual.requests);
+        Self { requests, events: sum(|usual| usual.events), millis, squares: sum(|usual| usual.squares) }
     }
 
-    fn add(&mut self, events: u64) {
+    pub(super) fn add(&mut self, requests: u64, events: u64) {
+        self.requests = self.requests.saturating_add(requests);
         self.events = self.events.saturating_add(events);
-        self.squares = self.squares.saturating_add(events.saturating_mul(events));
+        self.squares = self.squares.saturating_add(requests.saturating_mul(requests));
     }
 }
 
@@ -169,14 +197,10 @@ impl Window {
         self.now.since(self.from)
     }
 
-    fn span(self) -> Span {
+    pub(super) fn span(self) -> Span {
         Span { from: self.from, to: self.from.plus(2 * PAGE), tier: Tier::FiveMinutes }
     }
 
-    /// Events of a place.
-    pub(super) fn events(self, ledger: &Ledger, place: Place) -> u64 {
-        ledger.pages(self.span()).map(|(_, page)| place.events(page)).sum()
-    }
 }
 
 /// Far more than usual.
@@ -201,7 +225,7 @@ impl<F: Fn(Place) -> Vec<(Millis, Millis)>> Watch<'_, F> {
         let mut now: BTreeMap<Place, u64> = BTreeMap::new();
         for (account, tally) in self.ledger.pages(self.window.span()).flat_map(|(_, page)| page.accounts()) {
             if let Some(service) = account.service {
-                *now.entry(Place { service, route: Some(account.route) }).or_default() += unannounced(tally);
+                *now.entry(Place { service, route: Some(account.route) }).or_default() += requests(tally);
             }
         }
         self.weigh(now.into_iter().filter(|(place, _)| !skip(*place)))
@@ -212,14 +236,15 @@ impl<F: Fn(Place) -> Vec<(Millis, Millis)>> Watch<'_, F> {
         let mut now: BTreeMap<Place, u64> = BTreeMap::new();
         for (account, tally) in self.ledger.pages(self.window.span()).flat_map(|(_, page)| page.accounts()) {
             if let Some(service) = account.service {
-                *now.entry(Place { service, route: None }).or_default() += unannounced(tally);
+                *now.entry(Place { service, route: None }).or_default() += requests(tally);
             }
         }
-        self.weigh(now.into_iter().filter(|(place, _)| !skip(place.service)))
+        let many = now.into_iter().filter(|(_, requests)| *requests >= SERVICE_REQUESTS_MIN);
+        self.weigh(many.filter(|(place, _)| !skip(place.service)))
     }
 
     fn weigh(&self, places: impl Iterator<Item = (Place, u64)>) -> Vec<Burst> {
-        let many = places.filter(|(place, events)| *events >= EVENTS_MIN && self.exceeds_hour(*place, *events));
+        let many = places.filter(|(place, events)| *events >= REQUESTS_MIN && self.exceeds_hour(*place, *events));
         let mut many: Vec<(Place, u64)> = many.collect();
         many.sort_by_key(|(place, events)| (std::cmp::Reverse(*events), *place));
         many.truncate(WEIGHED_MAX);
@@ -228,13 +253,13 @@ impl<F: Fn(Place) -> Vec<(Millis, Millis)>> Watch<'_, F> {
 
     fn exceeds_hour(&self, place: Place, events: u64) -> bool {
         let hour = self.usual(place, Millis::HOUR);
-        let expected = hour.expected(self.window.millis()).unwrap_or(0.0);
+        let expected = hour.expected_requests(self.window.millis()).unwrap_or(0.0);
         hour.millis < RECENT_MIN_MILLIS || count_f64(events) >= TIMES_USUAL * expected
     }
 
     fn burst(&self, place: Place, events: u64) -> Option<Burst> {
         let usual = self.usual(place, Millis::DAY);
-        let expected = usual.expected(self.window.millis()).filter(|_| usual.is_known())?;
+        let expected = usual.expected_requests(self.window.millis()).filter(|_| usual.is_known())?;
         let is_burst = count_f64(events) >= TIMES_USUAL * expected
             && usual.probability(events, self.window.millis()) < P_MAX;
         is_burst.then(|| Burst { place, from: self.began(place, usual), usual })
@@ -243,8 +268,8 @@ impl<F: Fn(Place) -> Vec<(Millis, Millis)>> Watch<'_, F> {
     /// The earlier page, if it has more than its share already.
     fn began(&self, place: Place, usual: Usual) -> Millis {
         let first = Span { to: self.window.from.plus(PAGE), ..self.window.span() };
-        let events: u64 = self.ledger.pages(first).map(|(_, page)| place.events(page)).sum();
-        let expected = usual.expected(PAGE).unwrap_or(0.0);
+        let events: u64 = self.ledger.pages(first).map(|(_, page)| place.requests(page)).sum();
+        let expected = usual.expected_requests(PAGE).unwrap_or(0.0);
         let is_in = events > 1 && count_f64(events) >= 2.0 * expected;
         if is_in { self.window.from } else { self.window.from.plus(PAGE) }
     }
@@ -266,7 +291,7 @@ impl<F: Fn(Place) -> Vec<(Millis, Millis)>> Watch<'_, F> {
         }
         let span = Span { from, to, tier: Tier::FiveMinutes };
         for (_, page) in self.ledger.pages(span).filter(|(start, _)| !aside(*start)) {
-            usual.add(place.events(page));
+            usual.add(place.requests(page), place.tallies(page).map(unannounced).sum());
         }
         usual
     }

@@ -6,10 +6,10 @@
 //! | cause | score |
 //! |---|---|
 //! | hostile | share of the events whose cluster was held for hostile when they came |
-//! | release | share of the release with the most events, if its first panic of all is at most [`FRESH_MILLIS`] older than the storm, 0.6 of it up to [`RECENT_MILLIS`], nothing beyond, and nothing where no other release was there before it |
+//! | release | share of the release with the most events, if its first panic of all is at most [`FRESH_MILLIS`] older than the storm, 0.6 of it up to [`RECENT_MILLIS`], nothing beyond, and nothing where no other release was there before it; below 0.9 times how far the share exceeds the one that the release has in the rest of the service, of what it could exceed it |
 //! | retry cascade | 1 − 1 / amplification, with amplification the events an original request |
 //! | one customer | share of the busiest customer (a valid token, else a network prefix) |
-//! | dependency | routes / 3, at most 1, times the largest of three shares (panics of the environment or of resources; consequences of earlier panics; the commonest class), times what the shares of release and customer leave |
+//! | dependency | the largest of three shares (panics of the environment or of resources; consequences of earlier panics; the commonest class, times routes / 3 up to 1, and 0 on one route alone), times what the scores of release and customer leave |
 //!
 //! A cause is named from [`NAMED_AT`] on. Of several that are named the first of the table stands first, since the earlier
 //! explains the later (who attacks is one customer too, a bad release also fails on many routes, its clients try again);
@@ -33,6 +33,12 @@ pub const RECENT_MILLIS: i64 = 6 * Millis::HOUR;
 
 /// What is left of the score of a release that is no longer fresh.
 const RECENT_WEIGHT: f64 = 0.6;
+
+/// Share from which on a release has as good as all of it: rolled out to everybody, or the only one that fails.
+const ROLLED_OUT: f64 = 0.9;
+
+/// Events elsewhere that are enough to compare with.
+const ELSEWHERE_MIN: u64 = 20;
 
 /// Routes from which on a fault is not one of a route.
 const ROUTES_MANY: f64 = 3.0;
@@ -107,6 +113,8 @@ pub struct TopRelease {
     /// How much older than the storm its first panic is; negative if younger. `None`: no other release was there before
     /// it, as far as is known, so that it is not known to be new.
     pub age_millis: Option<i64>,
+    /// Its events, and all events, that its service had elsewhere in the same time.
+    pub elsewhere: (u64, u64),
 }
 
 /// What causes are scored by: counts of the storm's events, without those of announced tests.
@@ -192,7 +200,19 @@ impl Facts {
             ..=RECENT_MILLIS => RECENT_WEIGHT,
             _ => 0.0,
         };
-        weight * self.share(events)
+        let share = self.share(events);
+        weight * share * if share >= ROLLED_OUT { 1.0 } else { self.over_elsewhere(share) }
+    }
+
+    /// How far a share exceeds the release's share elsewhere, of what it could exceed it at most.
+    fn over_elsewhere(&self, share: f64) -> f64 {
+        match self.release {
+            Some(TopRelease { elsewhere: (its, all), .. }) if all >= ELSEWHERE_MIN => {
+                let usual = count_f64(its.min(all)) / count_f64(all);
+                ((share - usual) / (1.0 - usual).max(f64::MIN_POSITIVE)).clamp(0.0, 1.0)
+            }
+            _ => 1.0,
+        }
     }
 
     fn release_words(&self) -> String {
@@ -230,12 +250,10 @@ impl Facts {
 
     fn dependency_score(&self) -> f64 {
         let class = self.class.as_ref().map_or(0, |(_, events)| *events);
-        let common = [self.environment, self.secondary, class].map(|events| self.share(events));
-        let common = common.into_iter().fold(0.0, f64::max);
-        let breadth = (count_f64(self.routes) / ROUTES_MANY).min(1.0);
         // One route alone shares nothing with another.
-        let breadth = if self.routes < 2 { 0.0 } else { breadth };
-        breadth * common * (1.0 - self.release_score()) * (1.0 - self.customer_share)
+        let breadth = if self.routes < 2 { 0.0 } else { (count_f64(self.routes) / ROUTES_MANY).min(1.0) };
+        let common = self.share(self.environment).max(self.share(self.secondary)).max(breadth * self.share(class));
+        common * (1.0 - self.release_score()) * (1.0 - self.customer_share)
     }
 
     fn dependency_words(&self) -> String {
@@ -249,8 +267,8 @@ impl Facts {
             n => format!("; {n} other services are in a storm at the same time"),
         };
         format!(
-            "{} routes at once; {class}{} of environment or resources, {} follow from earlier panics{elsewhere}",
-            self.routes,
+            "{} at once; {class}{} of environment or resources, {} follow from earlier panics{elsewhere}",
+            if self.routes == 1 { "one route".to_owned() } else { format!("{} routes", self.routes) },
             self.percent(self.environment),
             self.percent(self.secondary),
         )

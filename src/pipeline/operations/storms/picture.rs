@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Storm;
-use super::burst::{PAGE, unannounced};
+use super::burst::{PAGE, requests, unannounced};
 use super::cause::{Cause, Facts, Scored, TopRelease};
 use crate::pipeline::alert::Severity;
 use crate::pipeline::event::{Id, Millis};
@@ -54,6 +54,8 @@ pub struct Picture {
     pub tally: Tally,
     /// Events without those of announced tests.
     pub events: u64,
+    /// Requests among them, retries left out.
+    pub requests: u64,
     /// Events that are usual in the same time; `None` where nothing is known.
     pub expected: Option<f64>,
     /// How likely so many are in so much time by what is usual.
@@ -111,6 +113,7 @@ impl Picture {
                 name: names.text(id),
                 events,
                 age_millis: past.release_since(id).map(|since| storm.from.since(since)),
+                elsewhere: elsewhere(storm, ledger, span, id),
             }),
             customer_share: breadth.largest_customer_share(),
             customers: breadth.customers.len_estimate(),
@@ -122,7 +125,8 @@ impl Picture {
             to,
             events,
             expected: storm.usual.expected(millis).filter(|_| storm.usual.is_known()),
-            probability: storm.usual.probability(events, millis),
+            requests: parts.requests,
+            probability: storm.usual.probability(parts.requests, millis),
             changes: past.changes(&parts, storm, names),
             routes: most(parts.routes.into_iter()),
             releases,
@@ -207,6 +211,7 @@ fn release_id(release: ReleaseKey) -> Option<Id> {
 #[derive(Default)]
 pub(super) struct Parts {
     pub(super) tally: Tally,
+    requests: u64,
     routes: BTreeMap<RouteKey, u64>,
     releases: BTreeMap<ReleaseKey, u64>,
 }
@@ -218,6 +223,7 @@ impl Parts {
             let events = unannounced(tally);
             *parts.routes.entry(account.route).or_default() += events;
             *parts.releases.entry(account.release).or_default() += events;
+            parts.requests += requests(tally);
             parts.tally.merge(tally);
         }
         parts.routes.retain(|_, events| *events > 0);
@@ -234,7 +240,17 @@ pub(super) fn members<'l>(
     let of_service = move |(start, page): (Millis, &'l crate::pipeline::operations::ledger::Page)| {
         page.of_service(storm.service).map(move |(account, tally)| (start, account, tally))
     };
-    ledger.pages(span).flat_map(of_service).filter(|(_, account, _)| storm.has(account.route))
+    ledger.pages(span).flat_map(of_service).filter(|(_, account, _)| storm.covers(account))
+}
+
+/// Events of a release, and all events, that the service had in the same time outside the storm.
+fn elsewhere(storm: &Storm, ledger: &Ledger, span: Span, release: Id) -> (u64, u64) {
+    let accounts = ledger.pages(span).flat_map(|(_, page)| page.of_service(storm.service));
+    let outside = accounts.filter(|(account, _)| !storm.has(account.route));
+    outside.fold((0, 0), |(its, all), (account, tally)| {
+        let events = unannounced(tally);
+        (its + if release_id(account.release) == Some(release) { events } else { 0 }, all + events)
+    })
 }
 
 /// What was there in the day before the storm, and in which page it was first seen, storm included.

@@ -4,7 +4,7 @@
 //! ours. Numbers that were not measured are absent (`null`), never made up.
 
 use super::Storm;
-use super::burst::{EVENTS_MIN, P_MAX, TIMES_USUAL};
+use super::burst::{P_MAX, REQUESTS_MIN, TIMES_USUAL};
 use super::cause::{Cause, NAMED_AT, percent};
 use super::picture::{Picture, route_text};
 use crate::pipeline::alert::{Counted, Counts, Finding, Portrait};
@@ -165,7 +165,13 @@ impl Picture {
         };
         let (p, minutes) = (self.probability, self.minutes());
         vec![
-            finding("events", Some(events), Some(count_f64(EVENTS_MIN)), format!("{} panics in {minutes}", self.events)),
+            finding("events", Some(events), None, format!("{} panics in {minutes}", self.events)),
+            finding(
+                "requests",
+                Some(count_f64(self.requests)),
+                Some(count_f64(REQUESTS_MIN)),
+                format!("{} requests panicked, retries left out", self.requests),
+            ),
             finding("expected", self.expected, None, usual),
             finding(
                 "times_usual",
@@ -193,10 +199,12 @@ impl Picture {
             count("lost", self.lost(), self.containment()),
         ];
         if let (Some(ratio), Some(release)) = (self.release_ratio, &self.facts.release) {
-            let words = format!(
+            let words = if ratio.estimate.is_infinite() {
+                format!("release {} panics here, where nothing was usual", release.name)
+            } else { format!(
                 "release {} panics here at {:.1} times the rate that was usual (95 %: {:.1} to {:.1})",
                 release.name, ratio.estimate, ratio.low, ratio.high
-            );
+            ) };
             let value = ratio.estimate.is_finite().then_some(ratio.estimate);
             radius.push(Finding { value, ..finding("release_rate_ratio", value, Some(1.0), words) });
         }
