@@ -9,6 +9,7 @@ mod outbox;
 mod retries;
 mod setup;
 mod top;
+mod triage;
 
 use std::path::PathBuf;
 
@@ -22,6 +23,7 @@ pub use self::outbox::{OutboxArgs, OutboxDeed, OutboxDropArgs, OutboxListArgs, O
 pub use self::retries::{ReleasesArgs, RetryPolicyArgs};
 pub use self::setup::{SetupArgs, SetupTarget};
 pub use self::top::TopArgs;
+pub use self::triage::TriageArgs;
 use crate::app::{Demo, ReplayOptions};
 use crate::config::{LogFormat, LogLevel, Settings};
 use crate::pipeline::alert::Verdict;
@@ -135,6 +137,15 @@ The store may be read while the service writes it.")]
 
 A store that takes long to read is read less often, so that reading takes at most a tenth of the time.")]
     Top(TopArgs),
+    /// See what is happening now, in one screen: storms, cascades, rollbacks, budgets, and what to do next
+    #[command(after_long_help = "Examples:
+  panicsift triage
+  panicsift triage --watch
+  panicsift triage --since 2h --format json
+
+Times are event times. The store may be read while the service writes it; --watch goes on when it is busy or replaced.
+JSON is one object a look, schema `triage.v1`: at, since, open, recent, hostile_clusters, last_hour.")]
+    Triage(TriageArgs),
     /// Look at alerts that wait or were refused; send them again, or give them up
     #[command(after_long_help = "Examples:
   panicsift outbox list

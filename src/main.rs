@@ -11,7 +11,7 @@ use clap::Parser;
 use panicsift::cli::{
     Cli, Command, CompletionsArgs, DeadLettersArgs, DeadLettersDeed, DemoArgs, EXIT_DONE, EXIT_FAILED, EXIT_USAGE,
     InspectArgs, ManArgs, OutboxArgs, OutboxDeed, OutputArgs, Question, ReplayArgs, ReportArgs, RunArgs, SchemaArgs,
-    SetupArgs, SetupTarget, TopArgs, ValidateArgs,
+    SetupArgs, SetupTarget, TopArgs, TriageArgs, ValidateArgs,
 };
 use panicsift::config::{self, ConfigFaults, LogLevel, LogSettings, Settings};
 use panicsift::{app, cli, logging, report, schemas};
@@ -53,6 +53,7 @@ fn dispatch(command: Command, output: OutputArgs, out: &mut Out) -> Result<()> {
         Command::Replay(args) => replay(args, output, out),
         Command::Report(args) => ask(args, output, out),
         Command::Top(args) => top(args, output, out),
+        Command::Triage(args) => triage(args, output, out),
         Command::Outbox(args) => outbox(args, output, out),
         Command::DeadLetters(args) => dead_letters(args, output, out),
         Command::Setup(args) => setup(args, output, out),
@@ -139,6 +140,15 @@ fn top(args: TopArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
     let level = output.log_level.or(Some(LogLevel::Error));
     start_log(OutputArgs { log_level: level, ..output }, LogSettings::default());
     runtime()?.block_on(app::top(args.options(!output.no_color && !config::no_color()), out))
+}
+
+fn triage(args: TriageArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
+    start_log(output, LogSettings::default());
+    let (store, look) = args.look();
+    match look.every {
+        Some(_) => report::triage::watch(&store, &look, out),
+        None => report::triage::answer(&store, &look, out),
+    }
 }
 
 fn outbox(args: OutboxArgs, output: OutputArgs, out: &mut Out) -> Result<()> {

@@ -21,6 +21,7 @@ pub mod sheet;
 mod show;
 pub mod surfaces;
 mod timeline;
+pub mod triage;
 
 use std::io::Write;
 use std::path::Path;
@@ -137,8 +138,8 @@ fn restore(store: &Store) -> Result<State> {
 }
 
 /// The kinds of rows that reports on operations are made of: no cells, which are most of a store.
-const OPERATIONS: [&str; 9] =
-    ["clock", "name", "ledger", "ledger_reach", "retry_policy", "alarm", "cluster", "alias", "standing"];
+const OPERATIONS: [&str; 10] =
+    ["clock", "name", "ledger", "ledger_reach", "retry_policy", "alarm", "storm", "cluster", "alias", "standing"];
 
 /// What operations ask, from a store: the account of panics over time, the situations and how clusters stand, in some
 /// ten milliseconds where the whole state takes hundreds. Clusters have no events, cells or portraits then.

@@ -60,6 +60,9 @@ mod stderr_text;
 /// The whole path on the demo's events: exactness over order, restart and crash, alerts' lives, secrets, the demo.
 #[cfg(test)]
 mod story;
+/// Storms on real events, recomputed by hand; `triage` as an engineer on call meets it.
+#[cfg(test)]
+mod triage;
 /// The surface inventory in its four forms, and storms of consequences that blame nobody.
 #[cfg(test)]
 mod surfaces;

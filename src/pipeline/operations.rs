@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod policy;
 pub mod releases;
 pub mod rollback;
+pub mod storms;
 pub mod tally;
 mod watch;
 
@@ -27,6 +28,7 @@ use self::idempotent::Declared;
 use self::ledger::Ledger;
 use self::policy::Policies;
 use self::rollback::Rule;
+use self::storms::{Scene, Storms};
 use self::tally::{Circumstances, Poisoning};
 use self::watch::{Lines, Lookout};
 use super::event::{Id, Millis};
@@ -60,6 +62,7 @@ pub struct Operations {
     policies: Policies,
     alarms: Alarms,
     lines: Lines,
+    storms: Storms,
 }
 
 impl Operations {
@@ -78,6 +81,8 @@ impl Operations {
         self.ledger.settle();
         let lookout = Lookout { ledger: &self.ledger, context, names, now };
         lookout.look(&mut self.lines, &mut self.alarms, step);
+        let (ledger, policy, model) = (&self.ledger, &context.alerts, context.version.as_str());
+        self.storms.close(Scene { ledger, names, policy, model, now }, &mut self.alarms, &mut step.alerts);
         self.alarms.forget(&context.alerts, now);
     }
 
@@ -101,6 +106,11 @@ impl Operations {
         &self.alarms
     }
 
+    /// Bursts of contained panics.
+    pub fn storms(&self) -> &Storms {
+        &self.storms
+    }
+
     /// The ids whose names a report shows.
     pub fn names(&self) -> impl Iterator<Item = Id> {
         self.ledger.names().chain(self.policies.names())
@@ -114,7 +124,7 @@ impl Operations {
     /// The rows that changed since the last call.
     pub(super) fn take_rows(&mut self) -> Vec<StateRow> {
         let retries = [self.chains.take_rows(), self.policies.take_rows()];
-        [self.ledger.take_rows(), retries.concat(), self.alarms.take_rows()].concat()
+        [self.ledger.take_rows(), retries.concat(), self.alarms.take_rows(), self.storms.take_rows()].concat()
     }
 
     /// Puts back what a store kept; `read` gives the rows of a kind.
@@ -125,6 +135,7 @@ impl Operations {
             policies: Policies::restore(reader.read("retry_policy")),
             alarms: Alarms::restore(reader.read("alarm")),
             lines: Lines::default(),
+            storms: Storms::restore(reader.read("storm")),
         }
     }
 }

@@ -23,7 +23,7 @@ use super::surfaces::Surfaces;
 use super::tenant::{Standing, Tenant};
 
 /// Kinds of rows.
-pub const KINDS: [&str; 22] = [
+pub const KINDS: [&str; 23] = [
     "clock",
     "recent",
     "name",
@@ -46,6 +46,7 @@ pub const KINDS: [&str; 22] = [
     "chain",
     "alarm",
     "retry_policy",
+    "storm",
 ];
 
 /// Rows of one kind as a store gives them: key and value.

@@ -81,10 +81,22 @@ impl Alarms {
         self.alarms.get(&key).is_some_and(|alarm| alarm.life.open_since.is_some())
     }
 
+    /// Whether the situation was closed so lately that it is not opened again now.
+    pub fn is_cooling(&self, policy: &AlertPolicy, key: AlarmKey, now: Millis) -> bool {
+        let closed = self.alarms.get(&key).filter(|alarm| alarm.life.open_since.is_none());
+        closed.and_then(|alarm| alarm.life.last_change).is_some_and(|last| now.since(last) < policy.cooldown_millis)
+    }
+
     /// Those whose alert is open, with their names.
     pub fn open(&self) -> impl Iterator<Item = (AlarmKey, &Alarm, String)> {
         let open = self.alarms.iter().filter(|(_, alarm)| alarm.life.open_since.is_some());
         open.map(|(key, alarm)| (*key, alarm, name(*key, &alarm.life)))
+    }
+
+    /// Those whose alert was closed and that are not forgotten yet, with their names.
+    pub fn closed(&self) -> impl Iterator<Item = (AlarmKey, &Alarm, String)> {
+        let closed = self.alarms.iter().filter(|(_, alarm)| alarm.life.open_since.is_none());
+        closed.map(|(key, alarm)| (*key, alarm, name(*key, &alarm.life)))
     }
 
     /// All that are followed, open or cooling down.

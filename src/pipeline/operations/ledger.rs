@@ -179,6 +179,20 @@ impl Page {
         self.accounts.iter()
     }
 
+    /// The accounts of one route of one service, found by their keys.
+    pub fn route(&self, service: Id, route: RouteKey) -> impl Iterator<Item = (&Account, &Tally)> {
+        let first = Account { service: Some(service), route, release: ReleaseKey::One(Id(0)), boundary: None };
+        let route = move |account: &Account| account.service == Some(service) && account.route == route;
+        self.accounts.range(first..).take_while(move |(account, _)| route(account))
+    }
+
+    /// The accounts of one service, found by their keys.
+    pub fn of_service(&self, service: Id) -> impl Iterator<Item = (&Account, &Tally)> {
+        let (route, release) = (RouteKey::Named(Id(0)), ReleaseKey::One(Id(0)));
+        let first = Account { service: Some(service), route, release, boundary: None };
+        self.accounts.range(first..).take_while(move |(account, _)| account.service == Some(service))
+    }
+
     /// The request totals, in the order of their keys.
     pub fn requests(&self) -> impl ExactSizeIterator<Item = (&Demand, u64)> {
         self.requests.iter().map(|(demand, n)| (demand, *n))

@@ -232,6 +232,12 @@ impl Breadth {
         if total == 0 { 0.0 } else { count(largest.saturating_sub(by_chance)) / count(total) }
     }
 
+    /// The slot of the busiest customer: the same customer is always in the same one, as is one in 16 of the others.
+    pub fn busiest_slot(&self) -> Option<usize> {
+        let busiest = self.load.iter().enumerate().max_by_key(|(slot, n)| (**n, std::cmp::Reverse(*slot)));
+        busiest.filter(|(_, n)| **n > 0).map(|(slot, _)| slot)
+    }
+
     fn add(&mut self, o: &Observation<'_>) {
         if let Actor::Token(id) | Actor::Prefix(id) = o.actor {
             self.customers.insert(id);
@@ -360,12 +366,17 @@ impl Tally {
 
     /// Adds all of another but how widely it spread.
     pub fn merge_without_breadth(&mut self, other: &Self) {
-        for (n, more) in self.counts.0.iter_mut().zip(other.counts.0) {
-            *n = n.saturating_add(more);
-        }
+        self.merge_counts(other);
         self.classes.merge(&other.classes);
         self.latency.merge(&other.latency);
         self.recovery_latency.merge(&other.recovery_latency);
+    }
+
+    /// Adds the counters of another, and nothing else of it.
+    pub fn merge_counts(&mut self, other: &Self) {
+        for (n, more) in self.counts.0.iter_mut().zip(other.counts.0) {
+            *n = n.saturating_add(more);
+        }
     }
 
     fn bump(&mut self, counter: Counter, by: u64) {
