@@ -3,6 +3,7 @@
 //! Only types and words; nothing here reads a file or does work. [`command`] is also what completions and manual pages
 //! are made of, so that they never disagree with the help. Exit codes are in [`EXIT_CODES`].
 
+mod budget;
 mod dead_letters;
 mod inspect;
 mod outbox;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+pub use self::budget::BudgetArgs;
 pub use self::dead_letters::{
     DeadLettersArgs, DeadLettersDeed, LetterShowArgs, LettersListArgs, LettersPurgeArgs, LettersReplayArgs,
 };
@@ -108,13 +110,14 @@ pub enum Command {
 
 Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloudflare_http_requests, sentry, otlp, text.")]
     Inspect(InspectArgs),
-    /// Ask about clusters: list, show, explain, export; and where services panic: surfaces
+    /// Ask about clusters: list, show, explain, export; where services panic: surfaces; error budgets: budget
     #[command(after_long_help = "Examples:
   panicsift report list
   panicsift report list --verdict hostile --limit 5
   panicsift report explain CLUSTER
   panicsift report export --format csv > clusters.csv
   panicsift report surfaces --service checkout --format sarif > panics.sarif
+  panicsift report budget --service checkout --objective 0.999
 
 The store may be read while the service writes it.")]
     Report(ReportArgs),
@@ -325,6 +328,15 @@ pub enum Question {
     Clusters(ClusterQuestion),
     /// Tell where services panic, by surface, class, site and release, and what to write there instead
     Surfaces(SurfacesArgs),
+    /// Tell how error budgets stand: what burns them, how fast, how long they last
+    #[command(after_long_help = "Examples:
+  panicsift report budget
+  panicsift report budget --slo checkout --at 6h --format json
+  panicsift report budget --config /etc/panicsift/config.toml
+  panicsift report budget --service checkout --route 'POST /v1/orders' --objective 0.999 --window 30d
+
+Rates need the request totals of a traffic feed; without it there are counts alone.")]
+    Budget(BudgetArgs),
 }
 
 /// Options of `report surfaces`.

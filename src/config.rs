@@ -24,6 +24,7 @@ use ipnet::IpNet;
 
 use crate::pipeline::decode::Feeds;
 use crate::pipeline::event::Millis;
+use crate::pipeline::operations::budget::slo::Slo;
 use crate::secret::seal::Recipient;
 use crate::secret::{Credential, Secret};
 use fault::Faults;
@@ -174,6 +175,8 @@ pub struct AlertSettings {
     pub quiet: Option<Duration>,
     /// Tests that were announced.
     pub expected: Vec<ExpectedSettings>,
+    /// Service level objectives, in the order of the file; names are unique.
+    pub slos: Vec<Slo>,
 }
 
 /// A test that was announced.

@@ -112,6 +112,12 @@ fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
             let models = settings.map(|settings| settings.models).unwrap_or_default();
             report::surfaces::answer(&args.store, &surfaces.into(), &models, args.format.into(), out)
         }
+        Question::Budget(budget) => {
+            let format = args.format.of_clusters().ok_or_else(|| anyhow!("only `report surfaces` answers in SARIF"))?;
+            let settings = budget.config.as_deref().map(Settings::load).transpose()?;
+            let configured = settings.map(|settings| settings.alerts.slos);
+            report::budget::answer(&args.store, &budget.question(), configured, format, out)
+        }
     }
 }
 

@@ -88,7 +88,7 @@ pub(super) fn context(
     }
     let expected = announced(&keys, &alerts.expected);
     let version = version(&panics, &scopes, &clusters, &hostility);
-    let alerts = policy(alerts);
+    let (slos, alerts) = (alerts.slos.clone(), policy(alerts));
     Ok(Context {
         keys,
         feeds: rhythm.feeds.clone(),
@@ -99,6 +99,7 @@ pub(super) fn context(
         hostility,
         expected,
         alerts,
+        slos,
         lookup: Arc::new(tables),
         version,
     })

@@ -8,6 +8,7 @@
 
 pub(in crate::config) mod destination;
 pub(in crate::config) mod expected;
+pub(in crate::config) mod slo;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use destination::DestinationFile;
 use expected::ExpectedFile;
+use slo::SloFile;
 
 use crate::pipeline::event::Carrier;
 
@@ -49,6 +51,10 @@ pub(in crate::config) struct FileConfig {
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub(in crate::config) expected: Vec<ExpectedFile>,
+    /// Service level objectives: one table for each.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub(in crate::config) slo: Vec<SloFile>,
     /// Where alerts are sent: one table for each destination. Without any, alerts wait in the outbox for the report.
     #[serde(default)]
     pub(in crate::config) destination: Vec<Option<DestinationFile>>,

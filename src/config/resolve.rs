@@ -6,6 +6,7 @@
 
 mod destination;
 mod expected;
+mod slo;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -83,6 +84,7 @@ pub(super) fn resolve(
     let models = models(&config.models, &mut scene);
     let alerts = alerts(&config.alerts, &mut scene);
     let expected = expected::all(&config.expected, &mut scene);
+    let (slos, doubtful_slos) = slo::all(&config.slo, &mut scene);
     let dead_letters = dead_letters(&config.dead_letters, source.as_ref(), &state_path, &mut scene);
     let destinations = destination::all(&config.destination, source.as_ref(), &mut scene);
     destination::one_writer_a_file(&config.destination, &destinations, (&state_path, &dead_letters.place), &mut scene);
@@ -97,11 +99,11 @@ pub(super) fn resolve(
         source: source?,
         state: StateSettings { path: state_path, retention: Duration::from_hours(config.state.retention_hours) },
         privacy_key,
-        warnings: warnings(&tables),
+        warnings: [warnings(&tables), doubtful_slos].concat(),
         tables,
         models,
         clustering: ClusteringSettings { epoch: Duration::from_secs(config.clustering.epoch_secs) },
-        alerts: AlertSettings { expected, ..alerts },
+        alerts: AlertSettings { expected, slos, ..alerts },
         destinations: destinations.into_iter().collect::<Option<_>>()?,
         dead_letters,
         admin_listen: admin_listen?,
@@ -353,6 +355,7 @@ fn alerts(file: &AlertsFile, scene: &mut Scene<'_>) -> AlertSettings {
         cooldown: file.cooldown_secs.map(Duration::from_secs),
         quiet: file.quiet_secs.map(Duration::from_secs),
         expected: Vec::new(),
+        slos: Vec::new(),
     }
 }
 

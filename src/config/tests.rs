@@ -160,7 +160,7 @@ level = \"loud\"
         "destination[0].token: found a text; a secret is written { file = \"path\" } or { env = \"NAME\" }, never as plain text",
         "destination[0].url: found \"splunk:8088\"; http:// or https:// with a host is expected, such as https://siem.example:8088",
         "destination[1].kind: found a text \"carrier-pigeon\"; one of \"file\", \"splunk\", \"elastic\", \"kafka\"",
-        "flavour: unknown key; known here: admin, alerts, clustering, dead_letters, destination, expected, limits, log, models, privacy, source, state, tables",
+        "flavour: unknown key; known here: admin, alerts, clustering, dead_letters, destination, expected, limits, log, models, privacy, slo, source, state, tables",
         "log.level: found a text \"loud\"; one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
         "source.batch_wait_ms: found a number 0; a whole number from 1 to 60000 is expected",
         "source.brokers[0]: found \"kafka\"; host:port is expected",

@@ -24,9 +24,11 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+mod budget;
 mod count;
 mod health;
 
+pub use self::budget::show_budget;
 pub use self::count::{
     BatchCounts, SourceCounts, count_acknowledgement, count_batch, count_commit, count_fate, count_gathered,
     count_gone, count_request, gauge_splunk_ack, gauge_state, show_source,
@@ -163,6 +165,7 @@ fn describe() {
     describe_gauge!(OUTBOX_WAITING, "alerts that wait for a destination");
     describe_gauge!(LANE_ON_HOLD, "1 while a destination is on hold");
     describe_gauge!(READY, "1 while the service is ready");
+    budget::describe();
 }
 
 /// Takes the address for the endpoint; port 0 takes a free one.

@@ -66,6 +66,7 @@ use self::judge::HostilityModel;
 use self::keys::Keys;
 use self::life::AlertPolicy;
 use self::observation::Observation;
+use self::operations::budget::slo::Slo;
 use self::state::{State, StateRow};
 
 /// All that records are judged with: immutable, shared, replaced as a whole between two batches.
@@ -89,6 +90,8 @@ pub struct Context {
     pub expected: Expected,
     /// How patient alerts are.
     pub alerts: AlertPolicy,
+    /// Service level objectives, whose error budgets are watched.
+    pub slos: Vec<Slo>,
     /// Outside facts.
     pub lookup: Arc<dyn Lookup>,
     /// Versions of the models, stamped on every alert.

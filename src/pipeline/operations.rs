@@ -7,6 +7,7 @@
 //! Bounds and costs: those of the parts.
 
 pub mod alarms;
+pub mod budget;
 pub mod chains;
 pub mod gate;
 pub mod interval;
@@ -14,14 +15,16 @@ pub mod ledger;
 pub mod tally;
 
 use self::alarms::Alarms;
+use self::budget::alarm::{Scene, Watch};
 use self::chains::Chains;
 use self::gate::{GateFacts, gate};
 use self::ledger::Ledger;
 use self::tally::{Circumstances, Poisoning};
-use super::Context;
 use super::event::{Id, Millis};
+use super::names::Names;
 use super::observation::Observation;
 use super::state::StateRow;
+use super::{Context, Step};
 
 /// The operations' side of one tenant's memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +32,7 @@ pub struct Operations {
     ledger: Ledger,
     chains: Chains,
     alarms: Alarms,
+    budgets: Watch,
 }
 
 impl Operations {
@@ -44,6 +48,18 @@ impl Operations {
     pub(super) fn close(&mut self, context: &Context, now: Millis) {
         self.ledger.settle();
         self.alarms.forget(&context.alerts, now);
+    }
+
+    /// Looks at the error budgets of the tenant with this id, when it is time to, and tells which burn too fast.
+    pub(super) fn watch_budgets(
+        &mut self,
+        context: &Context,
+        (tenant, names): (Id, &Names),
+        now: Millis,
+        step: &mut Step,
+    ) {
+        let scene = Scene { context, tenant, names, ledger: &self.ledger };
+        self.budgets.look(&scene, &mut self.alarms, now, step);
     }
 
     /// What became of panics, over time.
@@ -73,7 +89,9 @@ impl Operations {
 
     /// The rows that changed since the last call.
     pub(super) fn take_rows(&mut self) -> Vec<StateRow> {
-        [self.ledger.take_rows(), self.chains.take_rows(), self.alarms.take_rows()].concat()
+        let parts =
+            [self.ledger.take_rows(), self.chains.take_rows(), self.alarms.take_rows(), self.budgets.take_rows()];
+        parts.concat()
     }
 
     /// Puts back what a store kept; `read` gives the rows of a kind.
@@ -82,6 +100,7 @@ impl Operations {
             ledger: Ledger::restore(reader.read("ledger"), reader.read("ledger_reach")),
             chains: Chains::restore(reader.read("chain")),
             alarms: Alarms::restore(reader.read("alarm")),
+            budgets: Watch::restore(reader.read("budget")),
         }
     }
 }

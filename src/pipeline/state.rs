@@ -155,6 +155,7 @@ impl State {
                 tenant.forget(*id, now);
             }
             tenant.close(context, now, step);
+            tenant.watch_budgets(*id, context, now, step);
         }
         if forget {
             self.clock.forgot = now;

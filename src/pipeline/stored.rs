@@ -23,7 +23,7 @@ use super::surfaces::Surfaces;
 use super::tenant::{Standing, Tenant};
 
 /// Kinds of rows.
-pub const KINDS: [&str; 21] = [
+pub const KINDS: [&str; 22] = [
     "clock",
     "recent",
     "name",
@@ -45,6 +45,7 @@ pub const KINDS: [&str; 21] = [
     "ledger_reach",
     "chain",
     "alarm",
+    "budget",
 ];
 
 /// Rows of one kind as a store gives them: key and value.

@@ -40,6 +40,7 @@ pub(crate) fn context() -> Context {
         hostility: HostilityModel::builtin().unwrap(),
         expected: Expected::default(),
         alerts: AlertPolicy::default(),
+        slos: Vec::new(),
         lookup: Arc::new(tables),
         version: "benchmark".to_owned(),
     }

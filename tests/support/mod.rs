@@ -42,6 +42,7 @@ pub(crate) fn context() -> Context {
         hostility: HostilityModel::builtin().unwrap(),
         expected: Expected::default(),
         alerts: AlertPolicy::default(),
+        slos: Vec::new(),
         lookup: Arc::new(tables),
         version: "models of the tests".to_owned(),
     }
