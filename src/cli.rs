@@ -3,6 +3,7 @@
 //! Only types and words; nothing here reads a file or does work. [`command`] is also what completions and manual pages
 //! are made of, so that they never disagree with the help. Exit codes are in [`EXIT_CODES`].
 
+mod budget;
 mod dead_letters;
 mod inspect;
 mod outbox;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+pub use self::budget::BudgetArgs;
 pub use self::dead_letters::{
     DeadLettersArgs, DeadLettersDeed, LetterShowArgs, LettersListArgs, LettersPurgeArgs, LettersReplayArgs,
 };
@@ -114,7 +116,7 @@ pub enum Command {
 
 Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloudflare_http_requests, sentry, otlp, text.")]
     Inspect(InspectArgs),
-    /// Ask about clusters: list, show, explain, export; where services panic: surfaces; what operations ask: retry-policy, releases
+    /// Ask about clusters: list, show, explain, export; where services panic: surfaces; what operations ask: retry-policy, releases, budget
     #[command(after_long_help = "Examples:
   panicsift report list
   panicsift report list --verdict hostile --limit 5
@@ -123,6 +125,7 @@ Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloud
   panicsift report surfaces --service checkout --format sarif > panics.sarif
   panicsift report retry-policy --service checkout --format envoy > routes.json
   panicsift report releases --from 6h --service checkout
+  panicsift report budget --service checkout --objective 0.999
 
 The store may be read while the service writes it.")]
     Report(ReportArgs),
@@ -372,6 +375,15 @@ pub enum Question {
     RetryPolicy(RetryPolicyArgs),
     /// Hold releases against each other, with intervals, and against the rollback criteria
     Releases(ReleasesArgs),
+    /// Tell how error budgets stand: what burns them, how fast, how long they last
+    #[command(after_long_help = "Examples:
+  panicsift report budget
+  panicsift report budget --slo checkout --at 6h --format json
+  panicsift report budget --config /etc/panicsift/config.toml
+  panicsift report budget --service checkout --route 'POST /v1/orders' --objective 0.999 --window 30d
+
+Rates need the request totals of a traffic feed; without it there are counts alone.")]
+    Budget(BudgetArgs),
 }
 
 /// Options of `report surfaces`.

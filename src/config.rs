@@ -175,7 +175,7 @@ pub struct AlertSettings {
     pub quiet: Option<Duration>,
     /// Tests that were announced.
     pub expected: Vec<ExpectedSettings>,
-    /// What operations are told by: declarations, limits, criteria.
+    /// What operations are told by: declarations, limits, criteria, objectives.
     pub operations: Rules,
 }
 

@@ -132,6 +132,12 @@ fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
             let question = report::releases::Question { service: releases.service, period, rules };
             report::releases::answer(&args.store, &question, format, out)
         }
+        Question::Budget(budget) => {
+            let format = args.format.of_clusters().ok_or_else(|| anyhow!("only `report surfaces` answers in SARIF"))?;
+            let settings = budget.config.as_deref().map(Settings::load).transpose()?;
+            let configured = settings.map(|settings| settings.alerts.operations.slos);
+            report::budget::answer(&args.store, &budget.question(), configured, format, out)
+        }
     }
 }
 

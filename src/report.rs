@@ -7,6 +7,7 @@
 //! Every text is one printable, bounded line. Costs what restoring the state costs (read once, seconds for the largest)
 //! and some tens of microseconds a cluster.
 
+pub mod budget;
 pub mod dead_letters;
 mod explain;
 mod export;

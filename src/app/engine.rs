@@ -17,6 +17,9 @@ use crate::edge::{DeadLetters, Gap, Pull, Source};
 use crate::pipeline::decode::Refusal;
 use crate::pipeline::event::{Batch, Checkpoint, Millis, Position, Rejection};
 use crate::pipeline::observation::Observation;
+use crate::pipeline::operations::budget::alarm::GRACE_MILLIS;
+use crate::pipeline::operations::budget::budgets;
+use crate::pipeline::operations::ledger::Tier;
 use crate::pipeline::sift::{Sift, Sifted, Whole};
 use crate::pipeline::state::State;
 use crate::pipeline::{Context, Step, fold};
@@ -90,6 +93,8 @@ pub struct Engine<S, D> {
     sift: Sift,
     fates: Fates,
     gone: Option<String>,
+    /// The five minutes for which error budgets were last shown.
+    budgets_shown: Option<Millis>,
 }
 
 impl<S: Source, D: DeadLetters> Engine<S, D> {
@@ -119,6 +124,7 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
             sift,
             fates,
             gone: None,
+            budgets_shown: None,
         })
     }
 
@@ -204,6 +210,7 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
         self.join(&context, &mut whole, &mut seen);
         let step = fold(&context, &mut self.state, seen, until);
         self.count(&records, &whole, &step);
+        self.show_budgets(&context, &step);
         if !records.refused.is_empty() {
             self.dead_letters.write(&records.refused).await?;
         }
@@ -306,6 +313,19 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
         if step.epochs > 0 {
             let size = self.state.size();
             admin::gauge_state(size.cells, size.clusters, size.open_alerts);
+        }
+    }
+
+    /// Shows the error budgets, once in five minutes: they are made of pages of five minutes.
+    fn show_budgets(&mut self, context: &Context, step: &Step) {
+        let Some(now) = self.state.now().filter(|_| step.epochs > 0 && !context.operations.slos.is_empty()) else { return };
+        let slot = Some(Tier::FiveMinutes.start(now.plus(-GRACE_MILLIS)));
+        if slot == self.budgets_shown {
+            return;
+        }
+        self.budgets_shown = slot;
+        for (slo, figures) in budgets(context, &self.state, now) {
+            admin::show_budget(slo, &figures);
         }
     }
 }

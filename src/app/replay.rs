@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
 use super::judgement::{self, Rhythm};
+use super::service::store_objectives;
 use super::time_order::TimeOrder;
 use crate::config::{AlertSettings, ClusteringSettings, ModelSettings, TableSettings};
 use crate::edge::files::{FileSource, Framing, Progress};
@@ -26,6 +27,7 @@ use crate::pipeline::event::{Batch, Checkpoint};
 use crate::pipeline::gather::GatherPolicy;
 use crate::pipeline::keys::Keys;
 use crate::pipeline::observation::{Actor, CellKey, Observation};
+use crate::pipeline::operations::budget::slo::Slo;
 use crate::pipeline::sift::{Sift, Sifted, Whole};
 use crate::pipeline::state::State;
 use crate::pipeline::{Context, Step, fold};
@@ -118,7 +120,7 @@ impl<'c> Run<'c> {
             state: State::new(&context.clustering),
             sift: Sift::default(),
             alerts: options.alerts_out.as_ref().map(create).transpose()?.map(BufWriter::new),
-            store: options.store.as_deref().map(new_store).transpose()?,
+            store: options.store.as_deref().map(|path| new_store(path, &options.alerts.operations.slos)).transpose()?,
             whereabouts: options.assignments.as_deref().map(Spill::beside).transpose()?,
             n_observed: 0,
             n_duplicate: 0,
@@ -213,11 +215,13 @@ impl<'c> Run<'c> {
 }
 
 /// A store where nothing is yet: a replay has all that it remembers from its inputs, and adds to nobody else's.
-fn new_store(path: &Path) -> Result<Store> {
+fn new_store(path: &Path, slos: &[Slo]) -> Result<Store> {
     if path.exists() {
         bail!("{}: there is a file already; a replay makes a new store, name another path", path.display());
     }
-    Ok(Store::open(path)?)
+    let mut store = Store::open(path)?;
+    store_objectives(&mut store, slos)?;
+    Ok(store)
 }
 
 /// What an event's line needs at the end.

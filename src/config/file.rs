@@ -9,6 +9,7 @@
 pub(in crate::config) mod destination;
 pub(in crate::config) mod expected;
 pub(in crate::config) mod operations;
+pub(in crate::config) mod slo;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use destination::DestinationFile;
 use expected::ExpectedFile;
 use operations::{CascadeFile, IdempotentFile, RollbackFile};
+use slo::SloFile;
 
 use crate::pipeline::event::Carrier;
 
@@ -62,6 +64,10 @@ pub(in crate::config) struct FileConfig {
     #[serde(default)]
     #[schemars(length(max = 32))]
     pub(in crate::config) rollback: Vec<RollbackFile>,
+    /// Service level objectives: one table for each.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub(in crate::config) slo: Vec<SloFile>,
     /// Where alerts are sent: one table for each destination. Without any, alerts wait in the outbox for the report.
     #[serde(default)]
     pub(in crate::config) destination: Vec<Option<DestinationFile>>,

@@ -7,6 +7,7 @@
 mod destination;
 mod expected;
 mod operations;
+mod slo;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -85,7 +86,8 @@ pub(super) fn resolve(
     let models = models(&config.models, &mut scene);
     let alerts = alerts(&config.alerts, &mut scene);
     let expected = expected::all(&config.expected, &mut scene);
-    let operations = operations::rules(config, &mut scene);
+    let (slos, doubtful_slos) = slo::all(&config.slo, &mut scene);
+    let operations = operations::rules(config, slos, &mut scene);
     let dead_letters = dead_letters(&config.dead_letters, source.as_ref(), &state_path, &mut scene);
     let destinations = destination::all(&config.destination, source.as_ref(), &mut scene);
     destination::one_writer_a_file(&config.destination, &destinations, (&state_path, &dead_letters.place), &mut scene);
@@ -100,7 +102,7 @@ pub(super) fn resolve(
         source: source?,
         state: StateSettings { path: state_path, retention: Duration::from_hours(config.state.retention_hours) },
         privacy_key,
-        warnings: warnings(&tables),
+        warnings: [warnings(&tables), doubtful_slos].concat(),
         tables,
         models,
         clustering: ClusteringSettings { epoch: Duration::from_secs(config.clustering.epoch_secs) },

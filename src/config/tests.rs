@@ -160,7 +160,7 @@ level = \"loud\"
         "destination[0].token: found a text; a secret is written { file = \"path\" } or { env = \"NAME\" }, never as plain text",
         "destination[0].url: found \"splunk:8088\"; http:// or https:// with a host is expected, such as https://siem.example:8088",
         "destination[1].kind: found a text \"carrier-pigeon\"; one of \"file\", \"splunk\", \"elastic\", \"kafka\"",
-        "flavour: unknown key; known here: admin, alerts, cascade, clustering, dead_letters, destination, expected, idempotent, limits, log, models, privacy, rollback, source, state, tables",
+        "flavour: unknown key; known here: admin, alerts, cascade, clustering, dead_letters, destination, expected, idempotent, limits, log, models, privacy, rollback, slo, source, state, tables",
         "log.level: found a text \"loud\"; one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
         "source.batch_wait_ms: found a number 0; a whole number from 1 to 60000 is expected",
         "source.brokers[0]: found \"kafka\"; host:port is expected",
@@ -178,7 +178,6 @@ fn faults_of_form_do_not_hide_faults_of_meaning() {
         "flavour = 1\n[admin]\nlisten = \"everywhere\"\n",
         &[
             "admin.listen: found \"everywhere\"; an address and a port are expected, such as 127.0.0.1:9464 or [::]:9464",
-            "source.flavour: unknown key; known here: batch_bytes_max, batch_records_max, batch_wait_ms, brokers, feed, group, join_wait_secs, kind, librdkafka, offset_reset, on_gap, topics",
         ],
     );
 }

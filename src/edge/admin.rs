@@ -25,10 +25,12 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 mod ask;
+mod budget;
 mod count;
 mod health;
 
 pub use self::ask::{AdminPort, Answer, AskError};
+pub use self::budget::show_budget;
 pub use self::count::{
     BatchCounts, SourceCounts, count_acknowledgement, count_batch, count_commit, count_fate, count_gathered,
     count_gone, count_request, gauge_splunk_ack, gauge_state, show_source,
@@ -165,6 +167,7 @@ fn describe() {
     describe_gauge!(OUTBOX_WAITING, "alerts that wait for a destination");
     describe_gauge!(LANE_ON_HOLD, "1 while a destination is on hold");
     describe_gauge!(READY, "1 while the service is ready");
+    budget::describe();
 }
 
 /// Takes the address for the endpoint; port 0 takes a free one.

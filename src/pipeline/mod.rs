@@ -90,7 +90,7 @@ pub struct Context {
     pub expected: Expected,
     /// How patient alerts are.
     pub alerts: AlertPolicy,
-    /// What operations are told by: declarations, limits, criteria.
+    /// What operations are told by: declarations, limits, criteria, objectives.
     pub operations: Rules,
     /// Outside facts.
     pub lookup: Arc<dyn Lookup>,

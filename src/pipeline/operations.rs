@@ -7,6 +7,7 @@
 //! Bounds and costs: those of the parts.
 
 pub mod alarms;
+pub mod budget;
 pub mod cascade;
 pub mod chains;
 pub mod gate;
@@ -21,6 +22,8 @@ pub mod tally;
 mod watch;
 
 use self::alarms::Alarms;
+use self::budget::alarm::Watch;
+use self::budget::slo::Slo;
 use self::cascade::CascadeLimits;
 use self::chains::Chains;
 use self::gate::{GateFacts, gate};
@@ -46,11 +49,14 @@ pub struct Rules {
     pub cascade: CascadeLimits,
     /// When a release should go.
     pub rollback: Vec<Rule>,
+    /// Service level objectives, in the order of the configuration; names are unique.
+    pub slos: Vec<Slo>,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { declared: Declared::default(), cascade: CascadeLimits::default(), rollback: Rule::usual() }
+        let (declared, cascade) = (Declared::default(), CascadeLimits::default());
+        Self { declared, cascade, rollback: Rule::usual(), slos: Vec::new() }
     }
 }
 
@@ -63,6 +69,7 @@ pub struct Operations {
     alarms: Alarms,
     lines: Lines,
     storms: Storms,
+    budgets: Watch,
 }
 
 impl Operations {
@@ -84,6 +91,18 @@ impl Operations {
         let (ledger, policy, model) = (&self.ledger, &context.alerts, context.version.as_str());
         self.storms.close(Scene { ledger, names, policy, model, now }, &mut self.alarms, &mut step.alerts);
         self.alarms.forget(&context.alerts, now);
+    }
+
+    /// Looks at the error budgets of the tenant with this id, when it is time to, and tells which burn too fast.
+    pub(super) fn watch_budgets(
+        &mut self,
+        context: &Context,
+        (tenant, names): (Id, &Names),
+        now: Millis,
+        step: &mut Step,
+    ) {
+        let scene = budget::alarm::Scene { context, tenant, names, ledger: &self.ledger };
+        self.budgets.look(&scene, &mut self.alarms, now, step);
     }
 
     /// What became of panics, over time.
@@ -124,7 +143,8 @@ impl Operations {
     /// The rows that changed since the last call.
     pub(super) fn take_rows(&mut self) -> Vec<StateRow> {
         let retries = [self.chains.take_rows(), self.policies.take_rows()];
-        [self.ledger.take_rows(), retries.concat(), self.alarms.take_rows(), self.storms.take_rows()].concat()
+        let situations = [self.alarms.take_rows(), self.storms.take_rows(), self.budgets.take_rows()];
+        [self.ledger.take_rows(), retries.concat(), situations.concat()].concat()
     }
 
     /// Puts back what a store kept; `read` gives the rows of a kind.
@@ -136,6 +156,7 @@ impl Operations {
             alarms: Alarms::restore(reader.read("alarm")),
             lines: Lines::default(),
             storms: Storms::restore(reader.read("storm")),
+            budgets: Watch::restore(reader.read("budget")),
         }
     }
 }

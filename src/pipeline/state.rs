@@ -157,6 +157,7 @@ impl State {
             }
             let told_before = step.alerts.len();
             tenant.close(context, now, step);
+            tenant.watch_budgets(*id, context, now, step);
             for alert in step.alerts.iter_mut().skip(told_before) {
                 // Operations are alerted on situations, which do not know whose they are.
                 if alert.category != Category::HostileInput {

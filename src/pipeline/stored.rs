@@ -23,7 +23,7 @@ use super::surfaces::Surfaces;
 use super::tenant::{Standing, Tenant};
 
 /// Kinds of rows.
-pub const KINDS: [&str; 23] = [
+pub const KINDS: [&str; 24] = [
     "clock",
     "recent",
     "name",
@@ -47,6 +47,7 @@ pub const KINDS: [&str; 23] = [
     "alarm",
     "retry_policy",
     "storm",
+    "budget",
 ];
 
 /// Rows of one kind as a store gives them: key and value.

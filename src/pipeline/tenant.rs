@@ -144,6 +144,11 @@ impl Tenant {
         self.operations.close(context, &self.names, now, step);
     }
 
+    /// Tells, when an epoch is closed, which error budgets burn too fast; `id` is the tenant's own.
+    pub(super) fn watch_budgets(&mut self, id: Id, context: &Context, now: Millis, step: &mut Step) {
+        self.operations.watch_budgets(context, (id, &self.names), now, step);
+    }
+
     fn take_touched(&mut self) -> BTreeSet<CellKey> {
         std::mem::take(&mut self.touched).into_iter().collect()
     }

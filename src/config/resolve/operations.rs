@@ -7,6 +7,7 @@ use crate::config::fault::KeyPath;
 use crate::config::file::FileConfig;
 use crate::config::file::operations::{CascadeFile, IdempotentFile, MeasureFile, RollbackFile};
 use crate::pipeline::operations::Rules;
+use crate::pipeline::operations::budget::slo::Slo;
 use crate::pipeline::operations::cascade::CascadeLimits;
 use crate::pipeline::operations::idempotent::{Declaration, Declared};
 use crate::pipeline::operations::rollback::{Measure, Rule};
@@ -14,8 +15,8 @@ use crate::pipeline::operations::rollback::{Measure, Rule};
 /// Minutes of a page of the account: windows are whole pages.
 const PAGE_MINUTES: u32 = 5;
 
-/// Declarations, limits and criteria; what is faulty is left out, its fault noted.
-pub(super) fn rules(config: &FileConfig, scene: &mut Scene<'_>) -> Rules {
+/// Declarations, limits, criteria and the objectives; what is faulty is left out, its fault noted.
+pub(super) fn rules(config: &FileConfig, slos: Vec<Slo>, scene: &mut Scene<'_>) -> Rules {
     let cascade = cascade(&config.cascade, scene);
     let at = |place| KeyPath::default().key("rollback").index(place);
     let rollback = config.rollback.iter().enumerate();
@@ -24,6 +25,7 @@ pub(super) fn rules(config: &FileConfig, scene: &mut Scene<'_>) -> Rules {
         declared: Declared::new(config.idempotent.iter().filter_map(declaration).collect()),
         cascade,
         rollback: if config.rollback.is_empty() { Rule::usual() } else { rollback },
+        slos,
     }
 }
 

@@ -124,7 +124,8 @@ counters! {
 }
 
 /// What a panic does to an error budget. Every event is exactly one of these, so the split adds up to the whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Burn {
     /// The user saw a failure that nobody meant: not contained, or answered with 5xx and not made good by a retry.
     Real,
