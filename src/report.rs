@@ -133,7 +133,7 @@ fn restore(store: &Store) -> Result<State> {
     Ok(state)
 }
 
-/// A model under which what the service kept stays as it is: no cap folds it further, whatever the service's caps were.
+/// A model under which what the service kept stays as it is.
 fn uncapped() -> Result<ClusteringModel> {
     Ok(ClusteringModel::uncapped()?)
 }
