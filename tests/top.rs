@@ -124,21 +124,22 @@ fn an_address_that_is_none_is_refused_as_a_wrong_command_line() {
     assert!(text(&output.stderr).contains("http://HOST:PORT"), "{}", text(&output.stderr));
 }
 
-/// Runs the view in a terminal of 80 by 24, does `deed` with its keyboard and its process id once the first frame is
+/// Runs the view in a terminal of 80 by 24 with a setting of the environment (`NAME=value`, or none), does `deed` with its keyboard and its process id once the first frame is
 /// there, and gives all that the terminal was sent, with the exit code and the terminal's settings after it.
-fn in_a_terminal(deed: impl FnOnce(&mut dyn Write, &str)) -> String {
+fn in_a_terminal(setting: &str, deed: impl FnOnce(&mut dyn Write, &str)) -> String {
     let dir = tempfile::tempdir().unwrap();
     let steps = dir.path().join("steps.sh");
     let (binary, store) = (env!("CARGO_BIN_EXE_panicsift"), store());
     let lines = format!(
         "stty rows 24 cols 80\n\
-         sh -c 'echo pid=$$.; exec \"{binary}\" top --store \"{store}\" --admin http://127.0.0.1:1'\n\
+         {setting} sh -c 'echo pid=$$.; exec \"{binary}\" top --store \"{store}\" --admin http://127.0.0.1:1'\n\
          echo code=$?.\nstty -a\n"
     );
     std::fs::write(&steps, lines).unwrap();
     let mut child = Command::new("script")
         .args(["-qec", &format!("sh '{}'", steps.display()), "/dev/null"])
         .env("TERM", "xterm-256color")
+        .env_remove("NO_COLOR")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -188,13 +189,22 @@ fn check_given_back(shown: &str) {
 
 #[test]
 fn q_leaves_and_the_terminal_is_as_it_was() {
-    check_given_back(&in_a_terminal(|keyboard, _| keyboard.write_all(b"?jsv\rq").unwrap()));
+    let shown = in_a_terminal("", |keyboard, _| keyboard.write_all(b"?jsv\rq").unwrap());
+    check_given_back(&shown);
+    assert!(shown.contains("\u{1b}[38;"), "a hostile cluster has its colour: {shown:?}");
+}
+
+#[test]
+fn no_color_keeps_colours_away() {
+    let shown = in_a_terminal("NO_COLOR=1", |keyboard, _| keyboard.write_all(b"q").unwrap());
+    check_given_back(&shown);
+    assert!(!shown.contains("\u{1b}[38;") && !shown.contains("\u{1b}[48;"), "{shown:?}");
 }
 
 #[test]
 fn control_c_and_sigterm_leave_the_terminal_as_it_was() {
-    check_given_back(&in_a_terminal(|keyboard, _| keyboard.write_all(b"\x03").unwrap()));
-    check_given_back(&in_a_terminal(|_, pid| {
+    check_given_back(&in_a_terminal("", |keyboard, _| keyboard.write_all(b"\x03").unwrap()));
+    check_given_back(&in_a_terminal("", |_, pid| {
         assert!(Command::new("kill").args(["-TERM", pid]).status().unwrap().success());
     }));
 }

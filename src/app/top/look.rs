@@ -1,9 +1,10 @@
 //! Looks at the store and asks the service; gives what is to be seen.
 //!
 //! **Cost.** A look at a store to which nothing was committed costs microseconds. Otherwise the kinds of rows in
-//! [`KINDS_READ`] are restored, at one moment of the store, which for the largest ones takes seconds; that is why after
-//! each reading the store is left alone for [`REST_TIMES`] as long as the reading took, so that no more than a tenth of
-//! a core goes into it however short the interval is. What is shown says how old it is.
+//! [`KINDS_READ`] are restored, at one moment of the store: 8,192 cells in 8,600 clusters (57 MB) in 0.5 to 1 s on two
+//! busy cores, 0.2 s of it computing, with 90 MB of memory. After each reading the store is left alone for
+//! [`REST_TIMES`] as long as the reading took, so that no more than a tenth of a core goes into it however short the
+//! interval is (3.5 % were measured while that store was written without a pause). What is shown says how old it is.
 //!
 //! A store that cannot be read is looked at again the next time; until then what was read last is shown, with the fault.
 
