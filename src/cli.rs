@@ -6,6 +6,7 @@
 mod dead_letters;
 mod inspect;
 mod outbox;
+mod postmortem;
 mod setup;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub use self::dead_letters::{
 };
 pub use self::inspect::{FeedArgs, InspectArgs};
 pub use self::outbox::{OutboxArgs, OutboxDeed, OutboxDropArgs, OutboxListArgs, OutboxRetryArgs};
+pub use self::postmortem::{KpiArgs, PeriodArgs, PostmortemArgs};
 pub use self::setup::{SetupArgs, SetupTarget};
 use crate::app::{Demo, ReplayOptions};
 use crate::config::{LogFormat, LogLevel, Settings};
@@ -108,13 +110,16 @@ pub enum Command {
 
 Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloudflare_http_requests, sentry, otlp, text.")]
     Inspect(InspectArgs),
-    /// Ask about clusters: list, show, explain, export; and where services panic: surfaces
+    /// Ask about clusters: list, show, explain, export; where services panic: surfaces; what happened: postmortem, kpi
     #[command(after_long_help = "Examples:
   panicsift report list
   panicsift report list --verdict hostile --limit 5
   panicsift report explain CLUSTER
   panicsift report export --format csv > clusters.csv
   panicsift report surfaces --service checkout --format sarif > panics.sarif
+  panicsift report postmortem --from 2026-11-17T14:00:00Z --to 2026-11-17T15:30:00Z --format md
+  panicsift report postmortem --from 2h --service checkout --format html --out night.html
+  panicsift report kpi --baseline 2026-09-01T00:00:00Z..2026-10-01T00:00:00Z --from 30d
 
 The store may be read while the service writes it.")]
     Report(ReportArgs),
@@ -292,27 +297,41 @@ pub enum ReportForm {
     Csv,
     /// For code hosts (SARIF 2.1.0); surfaces only
     Sarif,
+    /// For tickets (Markdown); post-mortems only, and what they are written in unless another form is asked for
+    Md,
+    /// For browsers, one page; post-mortems only
+    Html,
 }
 
 impl ReportForm {
-    /// The form of an answer about clusters; `None` for SARIF, which has no words for them.
+    /// The form of an answer in sheets; `None` for SARIF and for those of documents.
     pub fn of_clusters(self) -> Option<report::Format> {
         match self {
             Self::Table => Some(report::Format::Table),
             Self::Json => Some(report::Format::Json),
             Self::Csv => Some(report::Format::Csv),
-            Self::Sarif => None,
+            Self::Sarif | Self::Md | Self::Html => None,
         }
     }
-}
 
-impl From<ReportForm> for report::surfaces::Form {
-    fn from(typed: ReportForm) -> Self {
-        match typed {
-            ReportForm::Table => Self::Table,
-            ReportForm::Json => Self::Json,
-            ReportForm::Csv => Self::Csv,
-            ReportForm::Sarif => Self::Sarif,
+    /// The form of an answer about surfaces; `None` for those of documents.
+    pub fn of_surfaces(self) -> Option<report::surfaces::Form> {
+        match self {
+            Self::Table => Some(report::surfaces::Form::Table),
+            Self::Json => Some(report::surfaces::Form::Json),
+            Self::Csv => Some(report::surfaces::Form::Csv),
+            Self::Sarif => Some(report::surfaces::Form::Sarif),
+            Self::Md | Self::Html => None,
+        }
+    }
+
+    /// The form of a document; `None` for those that have no words for one.
+    pub fn of_document(self) -> Option<report::document::Form> {
+        match self {
+            Self::Md | Self::Table => Some(report::document::Form::Markdown),
+            Self::Html => Some(report::document::Form::Html),
+            Self::Json => Some(report::document::Form::Json),
+            Self::Csv | Self::Sarif => None,
         }
     }
 }
@@ -325,6 +344,10 @@ pub enum Question {
     Clusters(ClusterQuestion),
     /// Tell where services panic, by surface, class, site and release, and what to write there instead
     Surfaces(SurfacesArgs),
+    /// Write what happened in a stretch of time as one page: Markdown, HTML or JSON
+    Postmortem(PostmortemArgs),
+    /// Tell whether the goals of a migration are met, against a baseline
+    Kpi(KpiArgs),
 }
 
 /// Options of `report surfaces`.

@@ -104,15 +104,29 @@ fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
     start_log(output, LogSettings::default());
     match args.question {
         Question::Clusters(question) => {
-            let format = args.format.of_clusters().ok_or_else(|| anyhow!("only `report surfaces` answers in SARIF"))?;
+            let format = args.format.of_clusters().ok_or_else(not_a_form)?;
             report::answer(&args.store, &question.into(), format, out)
         }
         Question::Surfaces(surfaces) => {
             let settings = surfaces.config.as_deref().map(Settings::load).transpose()?;
             let models = settings.map(|settings| settings.models).unwrap_or_default();
-            report::surfaces::answer(&args.store, &surfaces.into(), &models, args.format.into(), out)
+            let form = args.format.of_surfaces().ok_or_else(not_a_form)?;
+            report::surfaces::answer(&args.store, &surfaces.into(), &models, form, out)
+        }
+        Question::Postmortem(asked) => {
+            let form = args.format.of_document().ok_or_else(not_a_form)?;
+            let (question, file) = asked.question();
+            report::postmortem::answer(&args.store, &question, form, file.as_ref(), out)
+        }
+        Question::Kpi(asked) => {
+            let format = args.format.of_clusters().ok_or_else(not_a_form)?;
+            report::kpi::answer(&args.store, &asked.into(), format, out)
         }
     }
+}
+
+fn not_a_form() -> anyhow::Error {
+    anyhow!("this question has no answer in that form: sarif is for `report surfaces`, md and html for `postmortem`")
 }
 
 fn outbox(args: OutboxArgs, output: OutputArgs, out: &mut Out) -> Result<()> {

@@ -8,13 +8,18 @@
 //! and some tens of microseconds a cluster.
 
 pub mod dead_letters;
+pub mod document;
 mod explain;
 mod export;
 mod find;
+pub mod kpi;
 mod list;
+mod lives;
 pub mod outbox;
 pub mod period;
+pub mod postmortem;
 mod proof;
+mod scope;
 pub mod sheet;
 mod show;
 pub mod surfaces;

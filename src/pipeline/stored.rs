@@ -23,7 +23,7 @@ use super::surfaces::Surfaces;
 use super::tenant::{Standing, Tenant};
 
 /// Kinds of rows.
-pub const KINDS: [&str; 21] = [
+pub const KINDS: [&str; 22] = [
     "clock",
     "recent",
     "name",
@@ -41,6 +41,7 @@ pub const KINDS: [&str; 21] = [
     "surface_level",
     "isolate",
     "consequence",
+    "poisoned",
     "ledger",
     "ledger_reach",
     "chain",
@@ -150,7 +151,7 @@ impl Tenant {
         tenant.record = record;
         let level = reader.read::<(), u8>("surface_level").first().map_or(0, |((), level)| *level);
         tenant.surfaces = Surfaces::restore(reader.read("surface"), level);
-        tenant.causes = Causes::restore(reader.read("isolate"), reader.read("consequence"));
+        tenant.causes = Causes::restore(reader.read("isolate"), reader.read("consequence"), reader.read("poisoned"));
         tenant.operations = Operations::restore(&mut reader);
         tenant.rebuild();
         (tenant, reader.n_unreadable + n)
