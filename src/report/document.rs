@@ -17,7 +17,7 @@ use crate::pipeline::sightings::Reckoning;
 /// Form of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// Markdown (CommonMark with the tables of GitHub), for tickets.
+    /// Markdown (`CommonMark` with the tables of GitHub), for tickets.
     Markdown,
     /// One self-contained HTML page.
     Html,
@@ -243,6 +243,11 @@ impl Document {
             Form::Json => format!("{:#}\n", json::value(self)),
         }
     }
+}
+
+/// `1 event`, `2 events`: a word that takes an s.
+pub fn plural(n: u64, word: &str) -> String {
+    if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") }
 }
 
 /// `12`, or `10 to 12` where it cannot be told.

@@ -165,9 +165,9 @@ fn kpis(now: &Measures, before: Option<&Measures>) -> Vec<Kpi> {
         now,
         before,
         |measures| Some(measures.user_visible),
-        Goal {
+        &Goal {
             name: "user_visible_failures",
-            goal: "reduced by 30 %",
+            words: "reduced by 30 %",
             share: USER_VISIBLE_GOAL,
             of: "user-visible failures by panics (5xx that no retry made good, or not contained)",
         },
@@ -176,9 +176,9 @@ fn kpis(now: &Measures, before: Option<&Measures>) -> Vec<Kpi> {
         now,
         before,
         |measures| measures.breakers_opened,
-        Goal {
+        &Goal {
             name: "circuit_breaker_activations",
-            goal: "reduced by 50 %",
+            words: "reduced by 50 %",
             share: BREAKERS_GOAL,
             of: "circuit breakers that opened",
         },
@@ -189,13 +189,13 @@ fn kpis(now: &Measures, before: Option<&Measures>) -> Vec<Kpi> {
 /// A goal that is a reduction.
 struct Goal {
     name: &'static str,
-    goal: &'static str,
+    words: &'static str,
     share: f64,
     of: &'static str,
 }
 
-fn reduction(now: &Measures, before: Option<&Measures>, get: impl Fn(&Measures) -> Option<u64>, goal: Goal) -> Kpi {
-    let Goal { name, goal, share, of } = goal;
+fn reduction(now: &Measures, before: Option<&Measures>, get: impl Fn(&Measures) -> Option<u64>, goal: &Goal) -> Kpi {
+    let Goal { name, words: goal, share, of } = *goal;
     let (k1, k0) = (get(now), before.and_then(&get));
     let kpi = |standing, value, per, words| Kpi { name, goal, standing, baseline: k0, now: k1, value, per, words };
     let Some(k1) = k1 else {
@@ -303,26 +303,28 @@ fn tell(answer: &Answer, page: &mut Page<'_>) -> Result<()> {
     if page.format == Format::Json {
         return page.object(&serde_json::to_value(answer)?);
     }
-    let mut sheet = Sheet::new(&["kpi", "goal", "standing", "baseline", "now", "data"]);
+    let people = page.format == Format::Table;
+    let for_people: &[&str] = &["kpi", "goal", "standing", "baseline", "now"];
+    let mut sheet =
+        Sheet::new(if people { for_people } else { &["kpi", "goal", "standing", "baseline", "now", "data"] });
     for kpi in &answer.kpis {
         let shown = |n: Option<u64>| match n {
-            Some(ms) if kpi.name == "detection_to_containment" => {
+            Some(ms) if people && kpi.name == "detection_to_containment" => {
                 duration(i64::try_from(ms).unwrap_or(i64::MAX)).into()
             }
             n => Cell::from(n),
         };
-        sheet.push(vec![
-            kpi.name.replace('_', " ").into(),
-            kpi.goal.into(),
-            kpi.standing.words().into(),
-            shown(kpi.baseline),
-            shown(kpi.now),
-            kpi.words.as_str().into(),
-        ]);
+        let mut row: Vec<Cell> = vec![kpi.name.replace('_', " ").into(), kpi.goal.into(), kpi.standing.words().into()];
+        row.extend([shown(kpi.baseline), shown(kpi.now), kpi.words.as_str().into()]);
+        sheet.push(row);
     }
     page.sheet(&sheet)?;
-    if page.format == Format::Csv {
+    if !people {
         return Ok(());
+    }
+    for kpi in &answer.kpis {
+        page.line("")?;
+        page.words(&format!("{}: {}.", kpi.name.replace('_', " "), kpi.words))?;
     }
     page.line("")?;
     let of = |measures: &Measures| {

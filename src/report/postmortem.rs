@@ -95,7 +95,13 @@ pub fn document(store: &Store, question: &Question) -> Result<Document> {
     let total = scope.total(span);
     let recovery_ms = total.recovery_latency.quantile_ms(500).map(|ms| (ms, total.recovery_latency.total()));
 
-    let facts = timeline::Facts { stretches: &stretches, seen: &seen, releases: &releases, sent: &sent };
+    let facts = timeline::Facts {
+        stretches: &stretches,
+        seen: &seen,
+        releases: &releases,
+        sent: &sent,
+        n_events: events(&total),
+    };
     let bursts = timeline::bursts(&scope, &stretches);
     let summary = summary::Facts { timeline: &facts, begun: &begun, bursts: &bursts, total: &total };
     let mut alerts = told::alerts(&sent, |name| living.contains(name));

@@ -2,6 +2,8 @@
 //!
 //! Every text is escaped, and a policy in the page forbids all but its own style. Foreign names stand in `code`.
 
+use std::fmt::Write;
+
 use super::{Block, Document, Part, Table, Words};
 
 /// Dark and light, narrow and wide, screen and paper.
@@ -21,16 +23,20 @@ pub(super) fn render(document: &Document) -> String {
         title = escaped(&document.title)
     );
     for section in &document.sections {
-        page.push_str(&format!("<h2 id=\"{}\">{}</h2>\n", section.id, escaped(section.title)));
+        // Writing to a String cannot fail.
+        writeln!(page, "<h2 id=\"{}\">{}</h2>", section.id, escaped(section.title)).unwrap_or_default();
         for block in &section.blocks {
-            page.push_str(&match block {
-                Block::Paragraph(words) => format!("<p>{}</p>\n", sentence(words)),
+            match block {
+                Block::Paragraph(words) => page.extend(["<p>", &sentence(words), "</p>\n"]),
                 Block::List(items) => {
-                    let items: String = items.iter().map(|item| format!("<li>{}</li>\n", sentence(item))).collect();
-                    format!("<ul>\n{items}</ul>\n")
+                    page.push_str("<ul>\n");
+                    for item in items {
+                        page.extend(["<li>", &sentence(item), "</li>\n"]);
+                    }
+                    page.push_str("</ul>\n");
                 }
-                Block::Table(table) => rows(table),
-            });
+                Block::Table(table) => page.push_str(&rows(table)),
+            }
         }
     }
     page.push_str("</body>\n</html>\n");
@@ -38,14 +44,16 @@ pub(super) fn render(document: &Document) -> String {
 }
 
 fn rows(table: &Table) -> String {
-    let heads: String =
-        table.columns.iter().map(|column| format!("<th scope=\"col\">{}</th>", escaped(column.head))).collect();
-    let mut text = format!("<div><table id=\"{}\">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n", table.id);
+    let mut text = format!("<div><table id=\"{}\">\n<thead><tr>", table.id);
+    for column in &table.columns {
+        text.extend(["<th scope=\"col\">", &escaped(column.head), "</th>"]);
+    }
+    text.push_str("</tr></thead>\n<tbody>\n");
     for row in &table.rows {
         text.push_str("<tr>");
         for value in row {
-            let class = if value.is_number() { " class=\"n\"" } else { "" };
-            text.push_str(&format!("<td{class}>{}</td>", sentence(&value.shown())));
+            let open = if value.is_number() { "<td class=\"n\">" } else { "<td>" };
+            text.extend([open, &sentence(&value.shown()), "</td>"]);
         }
         text.push_str("</tr>\n");
     }

@@ -3,12 +3,13 @@
 //! Reads clusters with their standings, and when the events of their cells happened ([`Sightings`]); never a portrait.
 //! A cluster counts as new when nothing of it was in the baseline; as grown when its rate at least doubled and the exact
 //! interval of the ratio lies above 1 even if all that cannot be told is counted against it; as vanished when nothing of
-//! it is in the period. What cannot be told for want of resolution is none of these.
+//! it is in the period. What cannot be told for want of resolution is none of these. All are counted; listed are those
+//! of which chance is no explanation, since a cluster of two events a day comes and goes.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::super::document::{Section, Table, Value, Words};
+use super::super::document::{Section, Table, Value, Words, plural};
 use super::super::scope::{Exposure, Part, Scope, compare};
 use crate::pipeline::alert::Verdict;
 use crate::pipeline::cluster::RowKey;
@@ -24,6 +25,12 @@ const TOLD_MAX: usize = 10;
 
 /// How many times as many events make a cluster grow, at least.
 const GROWN_TIMES: f64 = 2.0;
+
+/// Events from which on a cluster is worth a line at the top of the page.
+const MATTERS_EVENTS: u64 = 10;
+
+/// One in so many of the period's events, likewise.
+const MATTERS_ONE_IN: u64 = 100;
 
 /// How a cluster stands against the baseline.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,6 +56,21 @@ pub(super) struct Seen {
     pub(super) before: Reckoning,
     pub(super) ever: Sighting,
     pub(super) turn: Turn,
+}
+
+impl Seen {
+    /// Whether it is new or grown, and large enough for the top of a page about `n_events` events.
+    pub(super) fn matters(&self, n_events: u64) -> bool {
+        let turned = matches!(self.turn, Turn::New | Turn::Grown(_));
+        turned && self.now.low >= MATTERS_EVENTS && self.now.low >= n_events / MATTERS_ONE_IN
+    }
+
+    /// Whether chance is no explanation for its coming or going.
+    fn is_news(&self, stretches: &Stretches) -> bool {
+        let Some((_, before)) = &stretches.before else { return true };
+        let (ratio, _) = compare(self.now.low, &stretches.now.1, self.before.low, before);
+        ratio.is_some_and(|ratio| ratio.low > 1.0 || ratio.high < 1.0)
+    }
 }
 
 /// Where a cluster panics.
@@ -168,7 +190,7 @@ fn place(part: &Part<'_>, rows: &[RowKey], sightings: &Sightings) -> Place {
 }
 
 /// The section on clusters.
-pub(super) fn section(seen: &[Seen], n_forgotten: u64, stretches: &Stretches) -> Section {
+pub(super) fn section<'s>(seen: &'s [Seen], n_forgotten: u64, stretches: &Stretches) -> Section {
     let mut section = Section::new("clusters", "Clusters");
     let of = |wanted: fn(&Turn) -> bool| seen.iter().filter(|seen| wanted(&seen.turn)).collect::<Vec<_>>();
     let new = of(|turn| *turn == Turn::New);
@@ -178,7 +200,7 @@ pub(super) fn section(seen: &[Seen], n_forgotten: u64, stretches: &Stretches) ->
     if stretches.before.is_some() {
         section.say(format!(
             "{} new (nothing of them in the baseline), {} grown (rate at least doubled, interval above 1), {} vanished, \
-             {n_other} as before or not to be told.",
+             {n_other} as before or not to be told. Listed are those of which chance is no explanation.",
             new.len(),
             grown.len(),
             vanished.len(),
@@ -190,20 +212,23 @@ pub(super) fn section(seen: &[Seen], n_forgotten: u64, stretches: &Stretches) ->
             new.len()
         ));
     }
-    table(&mut section, "new", "New", &new);
+    let news = |seen: Vec<&'s Seen>| seen.into_iter().filter(|seen| seen.is_news(stretches)).collect::<Vec<_>>();
+    table(&mut section, "new", "New", &news(new));
     table(&mut section, "grown", "Grown", &grown);
-    let mut by_before = vanished;
+    let mut by_before = news(vanished);
     by_before.sort_by(|a, b| (b.before.high, &a.id).cmp(&(a.before.high, &b.id)));
     table(&mut section, "vanished", "Vanished", &by_before);
-    let n_open = seen.iter().filter(|seen| seen.now.exact().is_none() || seen.before.exact().is_none()).count();
+    let n_open: u64 =
+        seen.iter().filter(|seen| seen.now.exact().is_none() || seen.before.exact().is_none()).map(|_| 1).sum();
     if n_open > 0 {
         section.say(format!(
-            "Cells know their last hour by the minute and 48 hours by the hour: of {n_open} clusters the events in a \
-             stretch can only be told as at least and at most."
+            "Cells know their last hour by the minute and 48 hours by the hour: of {} the events in a stretch can only \
+             be told as at least and at most.",
+            plural(n_open, "cluster")
         ));
     }
     if n_forgotten > 0 {
-        section.say(format!("{n_forgotten} clusters have no cell any more and are told by their alerts alone."));
+        section.say(format!("{} without any cell left, told by alerts alone.", plural(n_forgotten, "cluster")));
     }
     section
 }

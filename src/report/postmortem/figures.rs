@@ -12,7 +12,7 @@ use crate::pipeline::operations::interval::{Interval, share};
 use crate::pipeline::operations::ledger::{Account, Span, Tier};
 use crate::pipeline::operations::tally::{Counter, Tally};
 use crate::pipeline::sample::count_f64;
-use crate::pipeline::surfaces::ReleaseKey;
+use crate::pipeline::surfaces::{OUTCOMES, ReleaseKey};
 
 /// Rows of a table that are told.
 const TOLD_MAX: usize = 20;
@@ -72,15 +72,22 @@ pub(super) fn recovery(scope: &Scope<'_>, span: Span, total: &Tally) -> Section 
             Value::Share(handled(tally)),
             Value::Share(success(tally)),
         ];
-        use RecoveryOutcome::{Aborted, Degraded, Escaped, Recovered, SuspectedAbort, Unknown};
-        let outcomes = [Recovered, Degraded, Escaped, Aborted, SuspectedAbort, Unknown];
-        row.extend(outcomes.map(|outcome| Value::Count(tally.recovered(outcome))));
+        row.extend(OUTCOMES.map(|outcome| Value::Count(tally.recovered(outcome))));
         row.push(Value::Count(tally.get(Counter::UserVisible)));
         row.push(Value::Duration(tally.recovery_latency.quantile_ms(500).map(i64::from)));
         table.push(row);
     }
     section.table(table);
     left_out(&mut section, rows.len());
+    let (incidents, told) = (total.get(Counter::PoisoningIncidents), total.get(Counter::IsolateTold));
+    section.say(match (incidents, told) {
+        (0, 0) => "No event names its isolate, so nobody can say whether one was left poisoned.".to_owned(),
+        _ => format!(
+            "Isolates left poisoned by a panic they survived: {incidents}; requests that failed on them: {}; events that \
+             name their isolate: {told}.",
+            total.get(Counter::Poisoned)
+        ),
+    });
     section
 }
 
@@ -148,8 +155,42 @@ pub(super) struct Release {
     pub(super) last: Option<Millis>,
     /// Its first page lies in the period.
     pub(super) is_new: bool,
+    /// Its route with the most events.
+    pub(super) top_route: Option<TopRoute>,
     /// Its rate per request as a multiple of that of the service's other releases in period and baseline.
     pub(super) ratio: Option<Interval>,
+}
+
+/// The route on which most events of a release came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TopRoute {
+    pub(super) route: String,
+    /// Events of the release on it.
+    pub(super) now: u64,
+    /// Events of all releases on it in the baseline.
+    pub(super) before: u64,
+}
+
+/// The busiest route of each release; ties by name.
+fn top_routes(scope: &Scope<'_>, span: Span, before: Option<Span>) -> BTreeMap<(String, String), TopRoute> {
+    let name = |part: &Part<'_>, account: &Account| account.route.id().map(|id| part.tenant.name(id));
+    let now = scope.tallies(span, |part, account| {
+        let route = name(part, account)?;
+        Some((part.service(account.service), part.release(account.release), route))
+    });
+    let earlier = before.map(|before| {
+        scope.tallies(before, |part, account| Some((part.service(account.service), name(part, account)?)))
+    });
+    let mut top: BTreeMap<(String, String), TopRoute> = BTreeMap::new();
+    for ((service, release, route), tally) in now {
+        let n = events(&tally);
+        let key = (service.clone(), release);
+        if top.get(&key).is_none_or(|top| n > top.now) {
+            let before = earlier.as_ref().and_then(|earlier| earlier.get(&(service, route.clone()))).map_or(0, events);
+            top.insert(key, TopRoute { route, now: n, before });
+        }
+    }
+    top
 }
 
 /// The releases of the period that are told one by one, by service, then by events.
@@ -162,9 +203,9 @@ pub(super) fn releases(scope: &Scope<'_>, span: Span, before: Option<Span>) -> V
     let earlier = before.map(|before| scope.tallies(before, named)).unwrap_or_default();
     let requests_now = scope.requests_by_release(span);
     let requests_before = before.map(|before| scope.requests_by_release(before)).unwrap_or_default();
-    let lives = lives(scope);
+    let (lives, mut top_routes) = (lives(scope), top_routes(scope, span, before));
     let mut releases: Vec<Release> = Vec::new();
-    for ((service, name), tally) in now.iter() {
+    for ((service, name), tally) in &now {
         let key = (service.clone(), name.clone());
         let requests = requests_now.get(&key).copied().unwrap_or(0);
         let (first, last) = lives.get(&key).map_or((None, None), |life| (Some(life.first), Some(life.last)));
@@ -182,8 +223,9 @@ pub(super) fn releases(scope: &Scope<'_>, span: Span, before: Option<Span>) -> V
             (_, Per::Time) => None,
         };
         let is_new = first.is_some_and(|first| first >= span.from && first > scope.extent().0);
-        let (service, name, tally) = (service.clone(), name.clone(), tally.clone());
-        releases.push(Release { service, name, tally, requests, first, last, is_new, ratio });
+        let top_route = top_routes.remove(&key);
+        let ((service, name), tally) = (key, tally.clone());
+        releases.push(Release { service, name, tally, requests, first, last, is_new, top_route, ratio });
     }
     releases.sort_by(|a, b| {
         (&a.service, std::cmp::Reverse(events(&a.tally)), &a.name).cmp(&(
@@ -271,6 +313,7 @@ pub(super) fn release_section(releases: &[Release]) -> Section {
             ("ratio", "ratio"),
             ("first_seen", "first seen"),
             ("last_seen", "last seen before"),
+            ("top_route", "most on"),
         ],
     );
     for one in releases.iter().take(TOLD_MAX) {
@@ -284,6 +327,7 @@ pub(super) fn release_section(releases: &[Release]) -> Section {
             Value::Ratio(one.ratio),
             Value::Time(one.first),
             Value::Time(one.last),
+            one.top_route.as_ref().map_or(Value::Missing, |top| Value::name(&top.route)),
         ]);
     }
     section.table(table);

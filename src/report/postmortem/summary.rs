@@ -1,6 +1,6 @@
 //! The first and the last words of a post-mortem: what happened, what was hostile, and what the page rests on.
 
-use super::super::document::{Section, Table, Value, Words, percent, reckoned, times};
+use super::super::document::{Section, Table, Value, Words, percent, plural, reckoned, times};
 use super::super::lives::{Begun, median, median_words};
 use super::super::scope::{Exposure, Scope, compare, events};
 use super::clusters::{Seen, Stretches, Turn};
@@ -34,7 +34,8 @@ pub(super) fn section(scope: &Scope<'_>, facts: &Facts<'_>) -> Section {
         let (n, at) = burst.peak;
         let span = format!("{} to {}", minute(burst.from), minute(burst.to));
         Words::default().name(&burst.service).say(format!(
-            " grew from {span}: {n} events in the page from {}, where {:.1} were usual.",
+            " grew to three times its usual number and more from {span}: {n} events in the page from {}, where {:.1} were \
+             usual.",
             minute(at),
             burst.expected
         ))
@@ -43,12 +44,27 @@ pub(super) fn section(scope: &Scope<'_>, facts: &Facts<'_>) -> Section {
         let first = release.first.map(minute).unwrap_or_default();
         let words = Words::new("Release ").name(&release.name).say(" of ").name(&release.service);
         let words = words.say(format!(" was first seen in the page from {first}: {} events", events(&release.tally)));
-        match &release.ratio {
-            Some(ratio) => words.say(format!(", {} as many per request as the other releases.", times(ratio))),
+        let words = match &release.ratio {
+            Some(ratio) => words.say(format!(", {} as many per request as the other releases", times(ratio))),
+            None => words,
+        };
+        match &release.top_route {
+            Some(top) => words
+                .say("; most on ")
+                .name(&top.route)
+                .say(format!(": {}, after {} on this route in the baseline (all releases).", top.now, top.before)),
             None => words.say("."),
         }
     }));
-    items.extend(turned(facts.timeline.seen));
+    items.extend(turned(facts.timeline.seen, events(facts.total)));
+    let incidents = facts.total.get(Counter::PoisoningIncidents);
+    if incidents > 0 {
+        items.push(Words::new(format!(
+            "{} left poisoned by a panic that was survived, and {} failed on them.",
+            plural(incidents, "isolate"),
+            plural(facts.total.get(Counter::Poisoned), "later request")
+        )));
+    }
     items.push(alerted(facts));
     section.list(items);
     section
@@ -57,10 +73,9 @@ pub(super) fn section(scope: &Scope<'_>, facts: &Facts<'_>) -> Section {
 fn panics(scope: &Scope<'_>, facts: &Facts<'_>) -> Words {
     let (_, exposure) = &facts.timeline.stretches.now;
     let n = events(facts.total);
-    let mut words = format!("{n} panics, {} of them user-visible failures", facts.total.get(Counter::UserVisible));
-    if exposure.requests > 0 {
-        words.push_str(&format!(", in {} requests", exposure.requests));
-    }
+    let visible = facts.total.get(Counter::UserVisible);
+    let requests = if exposure.requests > 0 { format!(", in {} requests", exposure.requests) } else { String::new() };
+    let words = format!("{n} panics, {visible} of them user-visible failures{requests}");
     let Some((before, exposure_before)) = &facts.timeline.stretches.before else {
         return Words::new(format!("{words}. There is no baseline to compare with."));
     };
@@ -80,33 +95,39 @@ fn outcome(total: &Tally) -> Words {
     ))
 }
 
-fn turned(seen: &[Seen]) -> Vec<Words> {
+fn turned(seen: &[Seen], n_events: u64) -> Vec<Words> {
     let mut items = Vec::new();
-    let turned = seen.iter().filter(|seen| matches!(seen.turn, Turn::New | Turn::Grown(_)));
-    for one in turned.take(NAMED_MAX) {
+    for one in seen.iter().filter(|seen| seen.matters(n_events)).take(NAMED_MAX) {
         let kind = if one.turn == Turn::New { "New" } else { "Grown" };
         let before = match one.turn {
             Turn::Grown(_) => format!(" after {} in the baseline", reckoned(one.before)),
             _ => String::new(),
         };
-        let words = Words::new(format!("{kind}: cluster {} with {} events{before}, ", one.id, reckoned(one.now)));
+        let share = share(one.now.low, n_events).map_or(0.0, |share| share.estimate * 100.0);
+        let now = reckoned(one.now);
+        let words = Words::new(format!("{kind}: cluster {} with {now} events ({share:.1} % of all){before}, ", one.id));
         items.push(words.with(one.place.words()).say(format!("; held for {}.", one.verdict.name())));
     }
     items
 }
 
 fn alerted(facts: &Facts<'_>) -> Words {
-    let n = |category: fn(Category) -> bool| facts.begun.iter().filter(|one| category(one.category)).count();
+    let n = |category: fn(Category) -> bool| facts.begun.iter().filter(|one| category(one.category)).count() as u64;
     let n_hostile = n(|category| category == Category::HostileInput);
     let n_operations = n(|category| category != Category::HostileInput);
     let detection =
         median(facts.begun.iter().filter(|one| one.category == Category::HostileInput).map(Begun::detection));
     let detection =
         if n_hostile > 0 { format!("; time to detect: {}", median_words(&detection)) } else { String::new() };
-    let n_alerts = facts.timeline.sent.len();
-    let words = if n_alerts == 0 { "No alert was told".to_owned() } else { format!("{n_alerts} alerts were told") };
+    let n_alerts = facts.timeline.sent.len() as u64;
+    if n_alerts == 0 {
+        return Words::new("No alert was told.");
+    }
     Words::new(format!(
-        "{words}: {n_hostile} hostile clusters and {n_operations} operations situations were opened{detection}."
+        "{} told; opened: {} and {}{detection}.",
+        plural(n_alerts, "alert"),
+        plural(n_hostile, "hostile cluster"),
+        plural(n_operations, "operations situation")
     ))
 }
 
@@ -127,8 +148,8 @@ pub(super) fn hostile(seen: &[Seen], total: &Tally) -> Section {
             None => format!("{} to {}", share(sum.low), share(sum.high)),
         };
         section.say(format!(
-            "{} clusters with events in the period are held for hostile now; they hold {} of {n} events ({shares}).",
-            hostile.len(),
+            "{} with events in the period held for hostile now, with {} of {n} events ({shares}).",
+            plural(hostile.len() as u64, "cluster"),
             reckoned(sum)
         ));
     }
@@ -183,7 +204,7 @@ pub(super) fn basis(scope: &Scope<'_>, stretches: &Stretches, question: &Questio
             ));
         }
         None => {
-            section.say("There is no baseline: none was asked for, and the store holds no events before the period.")
+            section.say("There is no baseline: none was asked for, and the store holds no events before the period.");
         }
     }
     section.say(format!("Of the period: {}", denominator(exposure)));
@@ -196,7 +217,7 @@ pub(super) fn basis(scope: &Scope<'_>, stretches: &Stretches, question: &Questio
 
 fn denominator(exposure: &Exposure) -> String {
     match (exposure.requests, exposure.gaps) {
-        (0, _) => "no traffic feed tells its requests, so there are no rates per request.".to_owned(),
+        (0, _) => "No traffic feed tells its requests, so there are no rates per request.".to_owned(),
         (requests, 0) => format!("{requests} requests, told by a traffic feed for every page with panics."),
         (requests, gaps) => format!(
             "{requests} requests are told, but none for a service with panics in {gaps} pages: too few for rates."

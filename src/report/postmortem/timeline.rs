@@ -43,6 +43,8 @@ pub(super) struct Facts<'f> {
     pub(super) seen: &'f [Seen],
     pub(super) releases: &'f [Release],
     pub(super) sent: &'f [Sent],
+    /// Events of the period.
+    pub(super) n_events: u64,
 }
 
 /// A burst of a service.
@@ -70,14 +72,22 @@ pub(super) fn section(scope: &Scope<'_>, facts: &Facts<'_>) -> Section {
     for burst in bursts(scope, facts.stretches) {
         let expected = decimal(burst.expected);
         let service = || Words::default().name(&burst.service);
-        note(burst.from, 1, service().say(format!(" grows: {expected} events a page were usual.")));
-        note(burst.to, 4, service().say(" is back at its usual number of events."));
+        note(
+            burst.from,
+            1,
+            service().say(format!(" grows to three times its usual {expected} events a page, and more.")),
+        );
+        note(burst.to, 4, service().say(" is below three times its usual number of events again."));
     }
     for release in facts.releases.iter().filter(|release| release.is_new) {
         let words = || Words::new("Release ").name(&release.name).say(" of ").name(&release.service);
-        release.first.into_iter().for_each(|at| note(at, 0, words().say(" is seen for the first time (to the page).")));
+        if let Some(at) = release.first {
+            note(at, 0, words().say(" is seen for the first time (to the page)."));
+        }
         let last = release.last.filter(|last| *last < span.to);
-        last.into_iter().for_each(|at| note(at, 5, words().say(" is not seen any more.")));
+        if let Some(at) = last {
+            note(at, 5, words().say(" is not seen any more."));
+        }
     }
     clusters(facts, *span, &mut note);
     for Sent { alert, deliveries, .. } in facts.sent {
@@ -100,7 +110,7 @@ pub(super) fn section(scope: &Scope<'_>, facts: &Facts<'_>) -> Section {
 }
 
 fn table(mut moments: Vec<Moment>) -> Section {
-    moments.sort_by(|a, b| (a.at, a.rank).cmp(&(b.at, b.rank)));
+    moments.sort_by_key(|moment| (moment.at, moment.rank));
     let mut section = Section::new("timeline", "Timeline (UTC, event time)");
     let mut table = Table::new("timeline", &[("at", "at"), ("what", "what")]);
     let n_more = moments.len().saturating_sub(TOLD_MAX);
@@ -116,13 +126,16 @@ fn table(mut moments: Vec<Moment>) -> Section {
 
 fn clusters(facts: &Facts<'_>, span: Span, note: &mut impl FnMut(Millis, u8, Words)) {
     let inside = |at: &Millis| *at >= span.from && *at < span.to;
-    let turned = facts.seen.iter().filter(|seen| matches!(seen.turn, Turn::New | Turn::Grown(_)));
-    for seen in turned.take(CLUSTERS_MAX) {
+    for seen in facts.seen.iter().filter(|seen| seen.matters(facts.n_events)).take(CLUSTERS_MAX) {
         let words = |what: &str| Words::new(format!("Cluster {} {what}: ", seen.id)).with(seen.place.words());
         let first = seen.ever.first.filter(inside).filter(|_| seen.turn == Turn::New);
-        first.into_iter().for_each(|at| note(at, 1, words("begins").say(".")));
+        if let Some(at) = first {
+            note(at, 1, words("begins").say("."));
+        }
         let last = seen.ever.last.filter(inside);
-        last.into_iter().for_each(|at| note(at, 4, words("has its last event").say(".")));
+        if let Some(at) = last {
+            note(at, 4, words("has its last event").say("."));
+        }
     }
 }
 

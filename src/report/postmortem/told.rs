@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::document::{Section, Table, Value, Words, clock};
+use super::super::document::{Section, Table, Value, Words, clock, plural};
 use super::super::lives::{Begun, median, median_words};
 use crate::edge::store::Sent;
 use crate::pipeline::alert::{Category, Change};
@@ -22,12 +22,14 @@ pub(super) fn alerts(sent: &[Sent], known: impl Fn(&str) -> bool) -> Section {
         return section;
     }
     let mut by_kind: BTreeMap<(Category, Change), u64> = BTreeMap::new();
-    sent.iter().for_each(|sent| *by_kind.entry((sent.alert.category, sent.alert.change)).or_default() += 1);
+    for Sent { alert, .. } in sent {
+        *by_kind.entry((alert.category, alert.change)).or_default() += 1;
+    }
     let kinds: Vec<String> = by_kind
         .iter()
         .map(|((category, change), n)| format!("{n} {} {}", category.name().replace('_', " "), change.name()))
         .collect();
-    section.say(format!("{} alerts: {}.", sent.len(), kinds.join(", ")));
+    section.say(format!("{}: {}.", plural(sent.len() as u64, "alert"), kinds.join(", ")));
     answers(&mut section, sent);
     let mut table = Table::new(
         "alerts",
@@ -97,7 +99,7 @@ fn answers(section: &mut Section, sent: &[Sent]) {
     section.list(items);
     let n_waiting: u64 = sent.iter().map(|sent| sent.n_waiting).sum();
     if n_waiting > 0 {
-        section.say(format!("{n_waiting} deliveries still wait (`panicsift outbox list`)."));
+        section.say(format!("Answers that are still to come: {n_waiting} (panicsift outbox list)."));
     }
 }
 
