@@ -7,6 +7,8 @@ mod budget;
 mod dead_letters;
 mod inspect;
 mod outbox;
+mod postmortem;
+mod report;
 mod retries;
 mod setup;
 mod top;
@@ -14,7 +16,7 @@ mod triage;
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use self::budget::BudgetArgs;
 pub use self::dead_letters::{
@@ -22,14 +24,14 @@ pub use self::dead_letters::{
 };
 pub use self::inspect::{FeedArgs, InspectArgs};
 pub use self::outbox::{OutboxArgs, OutboxDeed, OutboxDropArgs, OutboxListArgs, OutboxRetryArgs};
+pub use self::postmortem::{KpiArgs, PeriodArgs, PostmortemArgs};
+pub use self::report::{ClusterQuestion, Question, ReportArgs, ReportForm, Selection, SurfacesArgs, VerdictArg};
 pub use self::retries::{ReleasesArgs, RetryPolicyArgs};
 pub use self::setup::{SetupArgs, SetupTarget};
 pub use self::top::TopArgs;
 pub use self::triage::TriageArgs;
 use crate::app::{Demo, ReplayOptions};
 use crate::config::{LogFormat, LogLevel, Settings};
-use crate::pipeline::alert::Verdict;
-use crate::report;
 use crate::secret::Secret;
 
 /// Exit code of a command that did what was asked. A reader that closes the pipe early is no failure.
@@ -116,13 +118,16 @@ pub enum Command {
 
 Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloudflare_http_requests, sentry, otlp, text.")]
     Inspect(InspectArgs),
-    /// Ask about clusters: list, show, explain, export; where services panic: surfaces; what operations ask: retry-policy, releases, budget
+    /// Ask about clusters, about where services panic, and what operations ask: retries, releases, budgets, incidents
     #[command(after_long_help = "Examples:
   panicsift report list
   panicsift report list --verdict hostile --limit 5
   panicsift report explain CLUSTER
   panicsift report export --format csv > clusters.csv
   panicsift report surfaces --service checkout --format sarif > panics.sarif
+  panicsift report postmortem --from 2026-11-17T14:00:00Z --to 2026-11-17T15:30:00Z --format md
+  panicsift report postmortem --from 2h --service checkout --format html --out night.html
+  panicsift report kpi --baseline 2026-09-01T00:00:00Z..2026-10-01T00:00:00Z --from 30d
   panicsift report retry-policy --service checkout --format envoy > routes.json
   panicsift report releases --from 6h --service checkout
   panicsift report budget --service checkout --objective 0.999
@@ -295,181 +300,6 @@ impl ReplayArgs {
         options.tables.asn = self.asn.or(options.tables.asn);
         options.tables.country = self.country.or(options.tables.country);
         options
-    }
-}
-
-/// Options of `report`.
-#[derive(Debug, Args)]
-pub struct ReportArgs {
-    /// What to ask.
-    #[command(subcommand)]
-    pub question: Question,
-    /// The store of the service
-    #[arg(long, global = true, value_name = "PATH", default_value = "/var/lib/panicsift/panicsift.db")]
-    pub store: PathBuf,
-    /// Form of the answer
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "table")]
-    pub format: ReportForm,
-}
-
-/// Forms of an answer of `report`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ReportForm {
-    /// For people
-    Table,
-    /// For machines; one object a line for export
-    Json,
-    /// For spreadsheets
-    Csv,
-    /// For code hosts (SARIF 2.1.0); surfaces only
-    Sarif,
-    /// A policy file for clients; retry-policy only
-    Toml,
-    /// Routes for an Envoy proxy; retry-policy only
-    Envoy,
-}
-
-impl ReportForm {
-    /// The form of an answer that is told in rows; `None` for the forms of single questions.
-    pub fn of_clusters(self) -> Option<report::Format> {
-        match self {
-            Self::Table => Some(report::Format::Table),
-            Self::Json => Some(report::Format::Json),
-            Self::Csv => Some(report::Format::Csv),
-            Self::Sarif | Self::Toml | Self::Envoy => None,
-        }
-    }
-}
-
-impl ReportForm {
-    /// The form of an answer about surfaces; `None` for those of other questions.
-    pub fn of_surfaces(self) -> Option<report::surfaces::Form> {
-        match self {
-            Self::Table => Some(report::surfaces::Form::Table),
-            Self::Json => Some(report::surfaces::Form::Json),
-            Self::Csv => Some(report::surfaces::Form::Csv),
-            Self::Sarif => Some(report::surfaces::Form::Sarif),
-            Self::Toml | Self::Envoy => None,
-        }
-    }
-
-    /// The form of a retry policy; `None` for those of other questions.
-    pub fn of_retry_policy(self) -> Option<report::retry_policy::Form> {
-        match self {
-            Self::Toml => Some(report::retry_policy::Form::Toml),
-            Self::Envoy => Some(report::retry_policy::Form::Envoy),
-            other => other.of_clusters().map(report::retry_policy::Form::Told),
-        }
-    }
-}
-
-/// Questions of `report`.
-#[derive(Debug, Subcommand)]
-pub enum Question {
-    /// About clusters.
-    #[command(flatten)]
-    Clusters(ClusterQuestion),
-    /// Tell where services panic, by surface, class, site and release, and what to write there instead
-    Surfaces(SurfacesArgs),
-    /// Tell which requests may be sent again, by route and panic class, and what retries really did
-    RetryPolicy(RetryPolicyArgs),
-    /// Hold releases against each other, with intervals, and against the rollback criteria
-    Releases(ReleasesArgs),
-    /// Tell how error budgets stand: what burns them, how fast, how long they last
-    #[command(after_long_help = "Examples:
-  panicsift report budget
-  panicsift report budget --slo checkout --at 6h --format json
-  panicsift report budget --config /etc/panicsift/config.toml
-  panicsift report budget --service checkout --route 'POST /v1/orders' --objective 0.999 --window 30d
-
-Rates need the request totals of a traffic feed; without it there are counts alone.")]
-    Budget(BudgetArgs),
-}
-
-/// Options of `report surfaces`.
-#[derive(Debug, Args)]
-pub struct SurfacesArgs {
-    /// Only this service
-    #[arg(long, value_name = "NAME")]
-    pub service: Option<String>,
-    /// Only this release
-    #[arg(long, value_name = "NAME")]
-    pub release: Option<String>,
-    /// Most rows to tell, those that hurt most [default: 20 as a table, else all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub limit: Option<u32>,
-    /// Configuration whose models of panics and replacements are used [default: the built-in ones]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-}
-
-impl From<SurfacesArgs> for report::surfaces::Selection {
-    fn from(typed: SurfacesArgs) -> Self {
-        let limit = typed.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        Self { service: typed.service, release: typed.release, limit }
-    }
-}
-
-/// Questions about clusters.
-#[derive(Debug, Subcommand)]
-pub enum ClusterQuestion {
-    /// Rank the clusters
-    List(Selection),
-    /// Show one cluster: timeline, members, networks, scopes, shapes, sites, releases
-    Show {
-        /// The cluster's id, or the beginning of it; an id that became part of another cluster is followed
-        cluster: String,
-    },
-    /// Add up why a cluster got its verdict
-    Explain {
-        /// The cluster's id, or the beginning of it; an id that became part of another cluster is followed
-        cluster: String,
-    },
-    /// Write out all clusters with all they hold: JSON, one object a line, or CSV, one row a cluster
-    Export(Selection),
-}
-
-/// Which clusters are meant.
-#[derive(Debug, Clone, Args)]
-pub struct Selection {
-    /// Most clusters to tell [default: 20 for list as a table, else all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub limit: Option<u32>,
-    /// Only clusters with this verdict
-    #[arg(long, value_name = "VERDICT")]
-    pub verdict: Option<VerdictArg>,
-}
-
-/// Verdicts, as they are typed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum VerdictArg {
-    /// Somebody feels for the edge of an exploit
-    Hostile,
-    /// An honest fault
-    Benign,
-    /// Not enough evidence for either
-    Undecided,
-}
-
-impl From<Selection> for report::Selection {
-    fn from(typed: Selection) -> Self {
-        let verdict = typed.verdict.map(|verdict| match verdict {
-            VerdictArg::Hostile => Verdict::Hostile,
-            VerdictArg::Benign => Verdict::Benign,
-            VerdictArg::Undecided => Verdict::Undecided,
-        });
-        Self { limit: typed.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)), verdict }
-    }
-}
-
-impl From<ClusterQuestion> for report::Question {
-    fn from(typed: ClusterQuestion) -> Self {
-        match typed {
-            ClusterQuestion::List(selection) => Self::List(selection.into()),
-            ClusterQuestion::Show { cluster } => Self::Show(cluster),
-            ClusterQuestion::Explain { cluster } => Self::Explain(cluster),
-            ClusterQuestion::Export(selection) => Self::Export(selection.into()),
-        }
     }
 }
 

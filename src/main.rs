@@ -3,6 +3,7 @@
 //! No logic. Results go to standard output, logs and faults to standard error; a reader that goes away is no failure.
 
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
@@ -104,41 +105,47 @@ fn inspect(args: InspectArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
 
 fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
     start_log(output, LogSettings::default());
+    let (store, form) = (&args.store, args.format);
+    let rows = || form.of_rows().ok_or_else(not_a_form);
     match args.question {
-        Question::Clusters(question) => {
-            let format = args.format.of_clusters().ok_or_else(|| {
-                anyhow!("clusters are told as a table, as JSON or as CSV; only `report surfaces` answers in SARIF")
-            })?;
-            report::answer(&args.store, &question.into(), format, out)
+        Question::Clusters(question) => report::answer(store, &question.into(), rows()?, out),
+        Question::Surfaces(asked) => {
+            let models = settings(asked.config.as_deref())?.map(|settings| settings.models).unwrap_or_default();
+            let form = form.of_surfaces().ok_or_else(not_a_form)?;
+            report::surfaces::answer(store, &asked.into(), &models, form, out)
         }
-        Question::Surfaces(surfaces) => {
-            let settings = surfaces.config.as_deref().map(Settings::load).transpose()?;
-            let models = settings.map(|settings| settings.models).unwrap_or_default();
-            let form =
-                args.format.of_surfaces().ok_or_else(|| anyhow!("`report surfaces` does not answer in this form"))?;
-            report::surfaces::answer(&args.store, &surfaces.into(), &models, form, out)
+        Question::RetryPolicy(asked) => {
+            let form = form.of_retry_policy().ok_or_else(not_a_form)?;
+            report::retry_policy::answer(store, asked.service.as_deref(), form, out)
         }
-        Question::RetryPolicy(policy) => {
-            let form = args.format.of_retry_policy();
-            let form = form.ok_or_else(|| anyhow!("only `report surfaces` answers in SARIF"))?;
-            report::retry_policy::answer(&args.store, policy.service.as_deref(), form, out)
+        Question::Releases(asked) => {
+            let rules = settings(asked.config.as_deref())?.map(|settings| settings.alerts.operations);
+            let (period, rules) = (asked.period(), rules.unwrap_or_default().rollback);
+            let question = report::releases::Question { service: asked.service, period, rules };
+            report::releases::answer(store, &question, rows()?, out)
         }
-        Question::Releases(releases) => {
-            let settings = releases.config.as_deref().map(Settings::load).transpose()?;
-            let rules = settings.map(|settings| settings.alerts.operations).unwrap_or_default().rollback;
-            let format = args.format.of_clusters();
-            let format = format.ok_or_else(|| anyhow!("`report releases` answers as a table, as JSON or as CSV"))?;
-            let period = releases.period();
-            let question = report::releases::Question { service: releases.service, period, rules };
-            report::releases::answer(&args.store, &question, format, out)
+        Question::Budget(asked) => {
+            let configured = settings(asked.config.as_deref())?.map(|settings| settings.alerts.operations.slos);
+            report::budget::answer(store, &asked.question(), configured, rows()?, out)
         }
-        Question::Budget(budget) => {
-            let format = args.format.of_clusters().ok_or_else(|| anyhow!("only `report surfaces` answers in SARIF"))?;
-            let settings = budget.config.as_deref().map(Settings::load).transpose()?;
-            let configured = settings.map(|settings| settings.alerts.operations.slos);
-            report::budget::answer(&args.store, &budget.question(), configured, format, out)
+        Question::Postmortem(asked) => {
+            let form = form.of_document().ok_or_else(not_a_form)?;
+            let (question, file) = asked.question();
+            report::postmortem::answer(store, &question, form, file.as_ref(), out)
         }
+        Question::Kpi(asked) => report::kpi::answer(store, &asked.into(), rows()?, out),
     }
+}
+
+fn settings(config: Option<&Path>) -> Result<Option<Settings>> {
+    Ok(config.map(Settings::load).transpose()?)
+}
+
+fn not_a_form() -> anyhow::Error {
+    anyhow!(
+        "this question has no answer in that form: sarif is for `report surfaces`, toml and envoy for `retry-policy`, md \
+         and html for `postmortem`; all others answer as a table, as JSON or as CSV"
+    )
 }
 
 fn top(args: TopArgs, output: OutputArgs, out: &mut Out) -> Result<()> {

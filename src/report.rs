@@ -9,15 +9,20 @@
 
 pub mod budget;
 pub mod dead_letters;
+pub mod document;
 mod explain;
 mod export;
 mod find;
+pub mod kpi;
 mod list;
+mod lives;
 pub mod outbox;
 pub mod period;
+pub mod postmortem;
 mod proof;
 pub mod releases;
 pub mod retry_policy;
+mod scope;
 pub mod sheet;
 mod show;
 pub mod surfaces;

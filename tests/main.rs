@@ -45,6 +45,9 @@ mod mock_broker;
 /// Alerts that wait or were refused, and what an operator does to them beside a lane that runs.
 #[cfg(test)]
 mod outbox;
+/// Post-mortems and the figures of a migration, held against the raw events; their bytes, their forms, hostile names.
+#[cfg(test)]
+mod postmortem;
 /// What the example producers wrote when they ran, held against the contract.
 #[cfg(test)]
 mod producers;

@@ -27,6 +27,7 @@ mod outbox;
 mod replays;
 mod schema;
 mod watch;
+mod sent;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -42,6 +43,7 @@ pub use self::outbox::{Delivery, Fate, Outbox, Pending, Settlement};
 pub use self::replays::{ReplayAccount, ReplayStanding};
 pub use self::schema::SCHEMA_VERSION;
 pub use self::watch::{Stamp, Watch};
+pub use self::sent::Sent;
 
 use crate::pipeline::alert::Alert;
 use crate::pipeline::event::Checkpoint;
@@ -201,6 +203,20 @@ impl Store {
         self.rows("SELECT key, value FROM state WHERE kind = ?1 ORDER BY key", [kind], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
+    }
+
+    /// The value of one row of a collection.
+    pub fn load_row(&self, kind: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let rows =
+            self.rows("SELECT value FROM state WHERE kind = ?1 AND key = ?2", params![kind, key], |row| row.get(0));
+        Ok(rows?.pop())
+    }
+
+    /// The newest `n_max` alerts that were decided from `from` on and before `to` (event time as alerts write it, RFC
+    /// 3339 in UTC with milliseconds), in the order in which they were decided; each with what became of it. One pass
+    /// over the outbox.
+    pub fn alerts_between(&self, from: &str, to: &str, n_max: usize) -> Result<Vec<Sent>, StoreError> {
+        sent::between(&self.connection, from, to, n_max).map_err(|e| schema::explain(&self.path, &e))
     }
 
     /// The changes of a cluster that are still kept, oldest first.

@@ -16,6 +16,12 @@
 //!
 //! A primary panic counts as a cause for [`WITHIN_MILLIS`]; so long, too, a site that is silent keeps its cause.
 //!
+//! Whether an isolate was left poisoned needs no cause: a secondary panic whose class asks for a new isolate
+//! ([`Bucket::IsolateReset`]: a lock or a `Once` is poisoned, a module has been terminated) is an innocent request that
+//! fails because an earlier panic was survived, also where that panic's own event comes later or never. The first such
+//! request of an isolate is an incident; one that comes after [`WITHIN_MILLIS`] without any counts as another, since the
+//! isolate may be another one under the same name.
+//!
 //! Order: the four latest primary panics of an isolate do not depend on the order of arrival, and a batch is put in
 //! order before it is folded, at equal times primary panics first. Then what holds is: a secondary event that comes in
 //! a batch before its cause has no cause, or an older one. Counts of cause cells are sums and bottom-k sets.
@@ -27,6 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::classify::Bucket;
 use super::cluster::identity::{Cluster, ClusterId};
 use super::cluster::{Party, RowKey};
 use super::event::{Id, Millis};
@@ -150,11 +157,6 @@ impl Isolate {
         (time.since(primary.time) <= WITHIN_MILLIS).then_some(primary.cell)
     }
 
-    /// Whether a site in it fails since a primary panic.
-    fn is_poisoned(&self, time: Millis) -> bool {
-        self.held.iter().any(|held| time.since(held.last) <= WITHIN_MILLIS)
-    }
-
     /// The cause of a failure at `site`, which stays while the site goes on failing.
     fn held(&mut self, site: Id, time: Millis) -> Option<CellKey> {
         if let Some(held) = self.held.iter_mut().find(|held| held.site == site)
@@ -180,8 +182,11 @@ impl Isolate {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Causes {
     isolates: BTreeMap<IsolateKey, Isolate>,
+    /// Isolates that were left poisoned, with the latest request that met it.
+    poisoned: BTreeMap<IsolateKey, Millis>,
     consequences: BTreeMap<CellKey, Consequence>,
     changed_isolates: BTreeSet<IsolateKey>,
+    changed_poisoned: BTreeSet<IsolateKey>,
     changed_cells: BTreeSet<CellKey>,
 }
 
@@ -198,16 +203,15 @@ impl Causes {
             self.changed_isolates.insert(key);
             return None;
         }
-        let known = self.isolates.get_mut(&key)?;
-        let stays = STAYING.contains(&o.panic.class.as_str());
-        let (cause, poisoning) = if stays {
-            self.changed_isolates.insert(key);
-            let was_poisoned = known.is_poisoned(o.time);
-            let cause = known.held(o.cell.site, o.time);
-            (cause, cause.map(|_| if was_poisoned { Poisoning::Further } else { Poisoning::First }))
-        } else {
-            (known.latest(o.time), None)
-        };
+        let poisoning = self.meet_poison(o, key);
+        let cause = self.isolates.get_mut(&key).and_then(|known| {
+            if STAYING.contains(&o.panic.class.as_str()) {
+                self.changed_isolates.insert(key);
+                known.held(o.cell.site, o.time)
+            } else {
+                known.latest(o.time)
+            }
+        });
         if let Some(cause) = cause
             && (self.consequences.len() < CONSEQUENCES_MAX || self.consequences.contains_key(&landed))
         {
@@ -215,6 +219,25 @@ impl Causes {
             self.changed_cells.insert(landed);
         }
         poisoning
+    }
+
+    /// Notes a request that met a poisoned isolate; `None` for another kind of consequence.
+    fn meet_poison(&mut self, o: &Observation<'_>, key: IsolateKey) -> Option<Poisoning> {
+        if o.panic.bucket != Bucket::IsolateReset {
+            return None;
+        }
+        if self.poisoned.len() >= ISOLATES_MAX && !self.poisoned.contains_key(&key) {
+            let gone = longest_silent(self.poisoned.iter().map(|(key, last)| (*last, *key)));
+            for key in gone {
+                self.poisoned.remove(&key);
+                self.changed_poisoned.insert(key);
+            }
+        }
+        self.changed_poisoned.insert(key);
+        let before = self.poisoned.get(&key).copied();
+        self.poisoned.insert(key, before.map_or(o.time, |last| last.max(o.time)));
+        let goes_on = before.is_some_and(|last| o.time.since(last) <= WITHIN_MILLIS);
+        Some(if goes_on { Poisoning::Further } else { Poisoning::First })
     }
 
     /// Where the secondary events of a cell come from; `None` when no cause is known of any.
@@ -249,6 +272,14 @@ impl Causes {
             self.isolates.remove(&key);
             self.changed_isolates.insert(key);
         }
+        let (poisoned, changed) = (&mut self.poisoned, &mut self.changed_poisoned);
+        poisoned.retain(|key, last| {
+            let stays = now.since(*last) <= WITHIN_MILLIS;
+            if !stays {
+                changed.insert(*key);
+            }
+            stays
+        });
         let gone: Vec<CellKey> = self.consequences.keys().filter(|cell| !kept(cell)).copied().collect();
         for cell in gone {
             self.consequences.remove(&cell);
@@ -266,10 +297,7 @@ impl Causes {
         if self.isolates.len() < ISOLATES_MAX || self.isolates.contains_key(&newcomer) {
             return;
         }
-        let mut order: Vec<(Millis, IsolateKey)> = self.isolates.iter().map(|(key, it)| (it.last(), *key)).collect();
-        order.sort_unstable();
-        let surplus = order.len().saturating_sub(ISOLATES_KEPT);
-        for (_, key) in order.into_iter().take(surplus) {
+        for key in longest_silent(self.isolates.iter().map(|(key, it)| (it.last(), *key))) {
             self.isolates.remove(&key);
             self.changed_isolates.insert(key);
         }
@@ -281,17 +309,28 @@ impl Causes {
         let isolates = isolates.iter().map(|key| StateRow::of("isolate", key, self.isolates.get(key)));
         let cells = std::mem::take(&mut self.changed_cells);
         let cells = cells.iter().map(|cell| StateRow::of("consequence", cell, self.consequences.get(cell)));
-        isolates.chain(cells).flatten().collect()
+        let poisoned = std::mem::take(&mut self.changed_poisoned);
+        let poisoned = poisoned.iter().map(|key| StateRow::of("poisoned", key, self.poisoned.get(key)));
+        isolates.chain(cells).chain(poisoned).flatten().collect()
     }
 
     /// Puts back what a store kept.
     pub(super) fn restore(
         isolates: impl IntoIterator<Item = (IsolateKey, Isolate)>,
         consequences: impl IntoIterator<Item = (CellKey, Consequence)>,
+        poisoned: impl IntoIterator<Item = (IsolateKey, Millis)>,
     ) -> Self {
-        let isolates = isolates.into_iter().collect();
-        Self { isolates, consequences: consequences.into_iter().collect(), ..Self::default() }
+        let (isolates, poisoned) = (isolates.into_iter().collect(), poisoned.into_iter().collect());
+        Self { isolates, poisoned, consequences: consequences.into_iter().collect(), ..Self::default() }
     }
+}
+
+/// The isolates that go when there are too many: the longest silent ones, ties by id.
+fn longest_silent(isolates: impl Iterator<Item = (Millis, IsolateKey)>) -> Vec<IsolateKey> {
+    let mut order: Vec<(Millis, IsolateKey)> = isolates.collect();
+    order.sort_unstable();
+    let surplus = order.len().saturating_sub(ISOLATES_KEPT);
+    order.into_iter().take(surplus).map(|(_, key)| key).collect()
 }
 
 /// What a cluster's secondary events go back to, for a report.

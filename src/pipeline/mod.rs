@@ -45,6 +45,7 @@ pub mod causes;
 pub mod names;
 pub mod operations;
 pub mod recent;
+pub mod sightings;
 pub mod state;
 pub mod stored;
 pub mod surfaces;

@@ -41,6 +41,7 @@ pub const KINDS: [&str; 24] = [
     "surface_level",
     "isolate",
     "consequence",
+    "poisoned",
     "ledger",
     "ledger_reach",
     "chain",
@@ -153,7 +154,7 @@ impl Tenant {
         tenant.record = record;
         let level = reader.read::<(), u8>("surface_level").first().map_or(0, |((), level)| *level);
         tenant.surfaces = Surfaces::restore(reader.read("surface"), level);
-        tenant.causes = Causes::restore(reader.read("isolate"), reader.read("consequence"));
+        tenant.causes = Causes::restore(reader.read("isolate"), reader.read("consequence"), reader.read("poisoned"));
         tenant.operations = Operations::restore(&mut reader);
         tenant.rebuild();
         (tenant, reader.n_unreadable + n)

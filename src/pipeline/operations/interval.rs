@@ -4,7 +4,7 @@
 //! microseconds a call. The distributions are those of the `statrs` crate.
 
 use serde::Serialize;
-use statrs::distribution::{Beta, ContinuousCDF, DiscreteCDF, NegativeBinomial};
+use statrs::distribution::{Beta, Binomial, ContinuousCDF, DiscreteCDF, Gamma, NegativeBinomial};
 
 use crate::pipeline::sample::count_f64;
 
@@ -57,6 +57,23 @@ pub fn rate_ratio(k1: u64, e1: u64, k0: u64, e0: u64) -> Option<Interval> {
     Some(Interval { low, estimate, high })
 }
 
+/// The mean of a Poisson process that showed `k` events, with its exact interval (Garwood 1936).
+pub fn count(k: u64) -> Interval {
+    let estimate = count_f64(k);
+    let quantile = |shape: f64, at: f64| Gamma::new(shape, 1.0).map_or(estimate, |gamma| gamma.inverse_cdf(at));
+    let low = if k == 0 { 0.0 } else { quantile(estimate, TAIL) };
+    Interval { low, estimate, high: quantile(estimate + 1.0, 1.0 - TAIL) }
+}
+
+/// The ranks (from 1) of two of `n` ordered values between which the median of what they were drawn from lies with 95 %,
+/// whatever its distribution (Conover 1971); `None` below 6 values, where no two do.
+pub fn median_ranks(n: u64) -> Option<(u64, u64)> {
+    let heads = Binomial::new(0.5, n).ok()?;
+    let below = (0..n / 2).take_while(|k| heads.cdf(*k) <= TAIL).count();
+    let low = u64::try_from(below).ok().filter(|low| *low > 0)?;
+    Some((low, n + 1 - low))
+}
+
 /// How likely `k` or more events are in a time of `exposure` when `k0` came in a baseline of `exposure0`: a Poisson
 /// process whose rate has the gamma distribution that the baseline leaves (Jeffreys' prior, shape ½), so that a short
 /// baseline makes nothing certain. 1 for no events; exposures are in one unit, and without a baseline nothing is unlikely.
@@ -98,6 +115,27 @@ mod tests {
         check(rate_ratio(5, 100, 0, 100), 0.9165, f64::INFINITY, f64::INFINITY);
         assert_eq!(rate_ratio(0, 100, 0, 100), None);
         assert_eq!(rate_ratio(1, 0, 1, 100), None);
+    }
+
+    #[test]
+    fn a_count_has_the_interval_of_garwood() {
+        let check = |k, low, high| check(Some(count(k)), low, count_f64(k), high);
+        check(0, 0.0, 3.6889);
+        check(1, 0.0253, 5.5716);
+        check(10, 4.7954, 18.3904);
+        check(100, 81.3640, 121.6272);
+    }
+
+    #[test]
+    fn a_median_lies_between_two_ranks() {
+        for n in 0..6 {
+            assert_eq!(median_ranks(n), None, "{n}");
+        }
+        // Conover's table.
+        assert_eq!(median_ranks(6), Some((1, 6)));
+        assert_eq!(median_ranks(10), Some((2, 9)));
+        assert_eq!(median_ranks(20), Some((6, 15)));
+        assert_eq!(median_ranks(100), Some((40, 61)));
     }
 
     #[test]

@@ -119,8 +119,10 @@ counters! {
     Secondary = "secondary";
     /// Of these, requests that failed because a panic before them left its isolate poisoned.
     Poisoned = "poisoned";
-    /// Isolates that a panic left poisoned: the first of their [`Counter::Poisoned`] requests.
+    /// Times that a panic left an isolate poisoned: the first of its [`Counter::Poisoned`] requests.
     PoisoningIncidents = "poisoning_incidents";
+    /// Events that name their isolate: without any, nobody can say whether one was left poisoned.
+    IsolateTold = "isolate_told";
 }
 
 /// What a panic does to an error budget. Every event is exactly one of these, so the split adds up to the whole.
@@ -313,6 +315,7 @@ impl Tally {
         self.bump(Counter::Secondary, u64::from(o.panic.secondary));
         self.bump(Counter::Poisoned, u64::from(circumstances.poisoned.is_some()));
         self.bump(Counter::PoisoningIncidents, u64::from(circumstances.poisoned == Some(Poisoning::First)));
+        self.bump(Counter::IsolateTold, u64::from(o.isolate.is_some()));
         self.classes.add(text_id(o.cell.tenant, &o.panic.class).0);
         o.latency_ms.into_iter().for_each(|ms| self.latency.add(ms));
         o.aftermath.recovery_latency_ms.into_iter().for_each(|ms| self.recovery_latency.add(ms));
