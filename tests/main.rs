@@ -63,9 +63,6 @@ mod stderr_text;
 /// The whole path on the demo's events: exactness over order, restart and crash, alerts' lives, secrets, the demo.
 #[cfg(test)]
 mod story;
-/// Storms on real events, recomputed by hand; `triage` as an engineer on call meets it.
-#[cfg(test)]
-mod triage;
 /// The surface inventory in its four forms, and storms of consequences that blame nobody.
 #[cfg(test)]
 mod surfaces;
@@ -75,6 +72,9 @@ mod tidy;
 /// The live view as a user meets it: one frame as text, refusals, and a terminal that is given back.
 #[cfg(test)]
 mod top;
+/// Storms on real events, recomputed by hand; `triage` as an engineer on call meets it.
+#[cfg(test)]
+mod triage;
 
 /// The service on a Kafka of three nodes that are killed in turn.
 #[cfg(test)]

@@ -161,7 +161,8 @@ fn storms_of_larger_sets_are_what_the_raw_events_say() {
     for entry in std::fs::read_dir(sets).unwrap() {
         let path = entry.unwrap().path().join("events.jsonl.gz");
         let Ok(file) = std::fs::File::open(&path) else { continue };
-        let lines: Vec<String> = BufReader::new(flate2::read::GzDecoder::new(file)).lines().map(Result::unwrap).collect();
+        let lines: Vec<String> =
+            BufReader::new(flate2::read::GzDecoder::new(file)).lines().map(Result::unwrap).collect();
         let n_storms = recomputed(&lines, &run(&lines, 5_000, None));
         eprintln!("{}: {n_storms} storms", path.display());
     }
@@ -181,7 +182,9 @@ fn a_storm_is_told_once_an_end_at_most_and_under_its_own_kind() {
         for alert in alerts {
             assert!(alert.portrait.title.contains("storm on "), "{}", alert.portrait.title);
             let has = |finding: &str| alert.findings.iter().any(|one| one.name == finding);
-            assert!(["events", "expected", "probability", "cause_release", "next_action"].map(has).iter().all(|is| *is));
+            assert!(
+                ["events", "expected", "probability", "cause_release", "next_action"].map(has).iter().all(|is| *is)
+            );
         }
     }
 }

@@ -318,7 +318,9 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
 
     /// Shows the error budgets, once in five minutes: they are made of pages of five minutes.
     fn show_budgets(&mut self, context: &Context, step: &Step) {
-        let Some(now) = self.state.now().filter(|_| step.epochs > 0 && !context.operations.slos.is_empty()) else { return };
+        let Some(now) = self.state.now().filter(|_| step.epochs > 0 && !context.operations.slos.is_empty()) else {
+            return;
+        };
         let slot = Some(Tier::FiveMinutes.start(now.plus(-GRACE_MILLIS)));
         if slot == self.budgets_shown {
             return;

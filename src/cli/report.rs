@@ -201,4 +201,3 @@ impl From<ClusterQuestion> for report::Question {
         }
     }
 }
-

@@ -26,8 +26,8 @@ mod operator;
 mod outbox;
 mod replays;
 mod schema;
-mod watch;
 mod sent;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -42,8 +42,8 @@ pub use self::operator::{
 pub use self::outbox::{Delivery, Fate, Outbox, Pending, Settlement};
 pub use self::replays::{ReplayAccount, ReplayStanding};
 pub use self::schema::SCHEMA_VERSION;
-pub use self::watch::{Stamp, Watch};
 pub use self::sent::Sent;
+pub use self::watch::{Stamp, Watch};
 
 use crate::pipeline::alert::Alert;
 use crate::pipeline::event::Checkpoint;

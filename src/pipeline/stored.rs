@@ -23,7 +23,7 @@ use super::surfaces::Surfaces;
 use super::tenant::{Standing, Tenant};
 
 /// Kinds of rows.
-pub const KINDS: [&str; 24] = [
+pub const KINDS: [&str; 25] = [
     "clock",
     "recent",
     "name",

@@ -205,9 +205,10 @@ impl Storms {
     /// The picture of a storm as the ledger shows it now.
     pub fn picture(&self, storm: &Storm, ledger: &Ledger, names: &Names, now: Millis) -> Picture {
         let (from, to) = (storm.from, storm.to.unwrap_or(now));
-        let elsewhere = self.storms.values().filter(|other| {
-            other.service != storm.service && other.from <= to && other.to.unwrap_or(now) >= from
-        });
+        let elsewhere = self
+            .storms
+            .values()
+            .filter(|other| other.service != storm.service && other.from <= to && other.to.unwrap_or(now) >= from);
         let services: BTreeSet<Id> = elsewhere.map(|other| other.service).collect();
         Picture::of(storm, ledger, names, services.len() as u64, now)
     }
@@ -285,7 +286,9 @@ impl Storms {
 
     /// Begins a storm for a release that came after the storm of `key` began and bursts on its routes.
     fn split(&mut self, key: StormKey, scene: Scene<'_>, alarms: &mut Alarms, alerts: &mut Vec<Alert>) {
-        let Some(storm) = self.storms.get(&key).filter(|storm| storm.to.is_none() && storm.only.is_none()) else { return };
+        let Some(storm) = self.storms.get(&key).filter(|storm| storm.to.is_none() && storm.only.is_none()) else {
+            return;
+        };
         let Some((release, burst)) = newcomer(storm, scene) else { return };
         let is_told = self.open_storms().any(|other| other.culprit == Culprit::Release(release));
         let subject = subject(burst.place, Some(release));
@@ -386,7 +389,8 @@ impl Storms {
 
 /// What severity is read from, added up over the storm.
 fn counted(storm: &Storm, scene: Scene<'_>) -> Tally {
-    let span = Span { from: storm.from, to: Tier::FiveMinutes.start(scene.now.plus(-1)).plus(PAGE), tier: Tier::FiveMinutes };
+    let span =
+        Span { from: storm.from, to: Tier::FiveMinutes.start(scene.now.plus(-1)).plus(PAGE), tier: Tier::FiveMinutes };
     let mut sum = Tally::default();
     for (_, _, tally) in picture::members(storm, scene.ledger, span) {
         sum.merge_counts(tally);

@@ -73,8 +73,7 @@ impl Scene {
             Some(Instant::Ago(millis)) => at.plus(-millis),
             None => at.plus(-RECENT_MILLIS),
         });
-        let mut scene =
-            Self { at, since, open: Vec::new(), recent: Vec::new(), hostile_clusters: 0, hour: None };
+        let mut scene = Self { at, since, open: Vec::new(), recent: Vec::new(), hostile_clusters: 0, hour: None };
         if let (Some(at), Some(since)) = (at, since) {
             for (id, tenant) in state.tenants() {
                 let place = Place { store, tenant, name: tenant.name(id), at };
@@ -194,7 +193,11 @@ impl Place<'_> {
         let operations = self.tenant.operations();
         let mut open = Vec::new();
         for (key, alarm, name) in operations.alarms().open() {
-            let storm = operations.storms().iter().map(|(_, storm)| storm).find(|storm| storm.name == name && storm.to.is_none());
+            let storm = operations
+                .storms()
+                .iter()
+                .map(|(_, storm)| storm)
+                .find(|storm| storm.name == name && storm.to.is_none());
             open.push(match storm {
                 Some(storm) => self.storm(storm),
                 None => self.told(key.category, alarm, name, None)?,

@@ -136,20 +136,14 @@ fn whole(situation: &Situation, width: usize, told: &mut Vec<String>) {
         format!("{seen} seen by users"),
     ];
     told.push(cut(&format!("  radius   {}", radius.join(", ")), width));
-    let scores: Vec<String> = picture
-        .ranked()
-        .iter()
-        .map(|one| format!("{} {:.2}", one.cause.name().replace('_', " "), one.score))
-        .collect();
+    let scores: Vec<String> =
+        picture.ranked().iter().map(|one| format!("{} {:.2}", one.cause.name().replace('_', " "), one.score)).collect();
     told.push(cut(&format!("  causes   {}", scores.join(", ")), width));
     if let Some(first) = picture.ranked().first() {
         wrap("  because  ", &first.words, width, told);
     }
-    let changes: Vec<String> = picture
-        .changes
-        .iter()
-        .map(|change| format!("{} {}", clock(change.at), change.words))
-        .collect();
+    let changes: Vec<String> =
+        picture.changes.iter().map(|change| format!("{} {}", clock(change.at), change.words)).collect();
     let changes = if changes.is_empty() { "nothing that the panics tell of".to_owned() } else { changes.join("; ") };
     told.push(cut(&format!("  changed  {changes}"), width));
     wrap("  next     ", picture.cause().action(), width, told);

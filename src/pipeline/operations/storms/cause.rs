@@ -84,9 +84,7 @@ impl Cause {
             Self::Hostile => {
                 "See who it is and why, and block or rate-limit them: panicsift report list --verdict hostile"
             }
-            Self::Release => {
-                "Roll the release back, then find what it broke: panicsift report surfaces --release NAME"
-            }
+            Self::Release => "Roll the release back, then find what it broke: panicsift report surfaces --release NAME",
             Self::RetryCascade => {
                 "Have clients back off or stop retrying this route, and see what still fails: panicsift report list"
             }

@@ -134,7 +134,8 @@ fn a_release_that_breaks_something_is_named() {
     assert!(title.contains("release 2.0 has 100 % of them; contained"), "{title}");
     assert!(title.starts_with("storm on GET /: 30 panics in 1 minute where 1 are usual"), "{title}");
     let changes = &stream.told.first().unwrap().findings;
-    let changed: Vec<&str> = changes.iter().filter(|one| one.name == "changed_before").map(|one| one.words.as_str()).collect();
+    let changed: Vec<&str> =
+        changes.iter().filter(|one| one.name == "changed_before").map(|one| one.words.as_str()).collect();
     assert_eq!(changed, ["1970-01-01T02:00:00.000Z: release 2.0 first panicked"]);
 }
 
