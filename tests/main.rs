@@ -57,15 +57,15 @@ mod stderr_text;
 /// The whole path on the demo's events: exactness over order, restart and crash, alerts' lives, secrets, the demo.
 #[cfg(test)]
 mod story;
-/// Storms on real events, recomputed by hand; `triage` as an engineer on call meets it.
-#[cfg(test)]
-mod triage;
 /// The surface inventory in its four forms, and storms of consequences that blame nobody.
 #[cfg(test)]
 mod surfaces;
 /// The house rules that no lint holds: layers, doors, sizes, headers, names.
 #[cfg(test)]
 mod tidy;
+/// Storms on real events, recomputed by hand; `triage` as an engineer on call meets it.
+#[cfg(test)]
+mod triage;
 
 /// The service on a Kafka of three nodes that are killed in turn.
 #[cfg(test)]

@@ -53,7 +53,9 @@ pub(super) fn find<'s>(state: &'s State, asked: &str) -> Result<Found<'s>> {
     let Some(target) = targets.first() else {
         // Operations alerts bear the names of situations where others bear clusters'.
         if Category::ALL.iter().any(|one| *one != Category::HostileInput && asked.trim().starts_with(one.prefix())) {
-            bail!("{shown} is no cluster but a situation that operations are alerted on: `panicsift triage` tells of it");
+            bail!(
+                "{shown} is no cluster but a situation that operations are alerted on: `panicsift triage` tells of it"
+            );
         }
         let (ranked, n_all) = ranked(state, Selection::default());
         let known = listed(ranked.iter().map(|ranked| ranked.cluster.id.to_string()), n_all);

@@ -66,7 +66,11 @@ const ECS: &[(&str, &[&str], Type)] = &[
 
 /// Fields of the alert, below `panicsift`.
 const OWN: &[(&str, &[&str], Type)] = &[
-    ("", &["schema", "alert_id", "change", "category", "cluster", "verdict", "severity", "tenant", "lineage", "model"], Keyword),
+    (
+        "",
+        &["schema", "alert_id", "change", "category", "cluster", "verdict", "severity", "tenant", "lineage", "model"],
+        Keyword,
+    ),
     ("", &["title"], Text),
     ("", &["at", "first_event", "last_event"], Date),
     ("", &["ordinal"], Long),

@@ -96,7 +96,8 @@ pub(super) fn addresses(alert: &Alert) -> String {
 pub(super) fn reason(alert: &Alert) -> String {
     let met = alert.findings.iter().filter(|finding| finding.met && finding.limit.is_some());
     let evidence = alert.portrait.evidence.iter().map(|one| one.words.as_str());
-    let words: Vec<&str> = evidence.take(REASONS_MAX).chain(met.take(FINDINGS_MAX).map(|one| one.words.as_str())).collect();
+    let words: Vec<&str> =
+        evidence.take(REASONS_MAX).chain(met.take(FINDINGS_MAX).map(|one| one.words.as_str())).collect();
     words.join("; ")
 }
 

@@ -73,8 +73,7 @@ impl Scene {
             Some(Instant::Ago(millis)) => at.plus(-millis),
             None => at.plus(-RECENT_MILLIS),
         });
-        let mut scene =
-            Self { at, since, open: Vec::new(), recent: Vec::new(), hostile_clusters: 0, hour: None };
+        let mut scene = Self { at, since, open: Vec::new(), recent: Vec::new(), hostile_clusters: 0, hour: None };
         if let (Some(at), Some(since)) = (at, since) {
             for (id, tenant) in state.tenants() {
                 let place = Place { store, tenant, name: tenant.name(id), at };
@@ -194,7 +193,11 @@ impl Place<'_> {
         let operations = self.tenant.operations();
         let mut open = Vec::new();
         for (key, alarm, name) in operations.alarms().open() {
-            let storm = operations.storms().iter().map(|(_, storm)| storm).find(|storm| storm.name == name && storm.to.is_none());
+            let storm = operations
+                .storms()
+                .iter()
+                .map(|(_, storm)| storm)
+                .find(|storm| storm.name == name && storm.to.is_none());
             open.push(match storm {
                 Some(storm) => self.storm(storm),
                 None => self.told(key.category, alarm, name, None)?,
@@ -256,7 +259,9 @@ fn hour(state: &State, at: Millis) -> Hour {
         let span = |from, to| Span { from, to, tier: Tier::FiveMinutes };
         let by_route = ledger.tallies(span(from, to), |account| Some((account.service, account.route)));
         routes += by_route.len() as u64;
-        by_route.values().for_each(|one| tally.merge(one));
+        for one in by_route.values() {
+            tally.merge(one);
+        }
         for (start, page) in ledger.pages(span(day, from)) {
             known = Some(known.map_or(start, |known: Millis| known.min(start)));
             before += page.accounts().map(|(_, one)| one.get(Counter::Events)).sum::<u64>();

@@ -42,14 +42,18 @@ pub(super) fn draw(scene: &Scene, columns: u16, lines: Option<u16>) -> String {
             told.push(format!("… {left_out} more lines: panicsift triage without --watch"));
         }
     }
-    told.iter().map(|line| format!("{line}\n")).collect()
+    lines_of(told)
+}
+
+fn lines_of(told: Vec<String>) -> String {
+    told.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect()
 }
 
 /// A sentence over as many lines as it needs.
 pub(super) fn wrapped(text: &str, columns: u16) -> String {
     let mut told = Vec::new();
     wrap("", text, usize::from(columns.max(40)), &mut told);
-    told.iter().map(|line| format!("{line}\n")).collect()
+    lines_of(told)
 }
 
 fn head(scene: &Scene, width: usize, told: &mut Vec<String>) {
@@ -136,20 +140,14 @@ fn whole(situation: &Situation, width: usize, told: &mut Vec<String>) {
         format!("{seen} seen by users"),
     ];
     told.push(cut(&format!("  radius   {}", radius.join(", ")), width));
-    let scores: Vec<String> = picture
-        .ranked()
-        .iter()
-        .map(|one| format!("{} {:.2}", one.cause.name().replace('_', " "), one.score))
-        .collect();
+    let scores: Vec<String> =
+        picture.ranked().iter().map(|one| format!("{} {:.2}", one.cause.name().replace('_', " "), one.score)).collect();
     told.push(cut(&format!("  causes   {}", scores.join(", ")), width));
     if let Some(first) = picture.ranked().first() {
         wrap("  because  ", &first.words, width, told);
     }
-    let changes: Vec<String> = picture
-        .changes
-        .iter()
-        .map(|change| format!("{} {}", clock(change.at), change.words))
-        .collect();
+    let changes: Vec<String> =
+        picture.changes.iter().map(|change| format!("{} {}", clock(change.at), change.words)).collect();
     let changes = if changes.is_empty() { "nothing that the panics tell of".to_owned() } else { changes.join("; ") };
     told.push(cut(&format!("  changed  {changes}"), width));
     wrap("  next     ", picture.cause().action(), width, told);

@@ -200,7 +200,6 @@ impl Window {
     pub(super) fn span(self) -> Span {
         Span { from: self.from, to: self.from.plus(2 * PAGE), tier: Tier::FiveMinutes }
     }
-
 }
 
 /// Far more than usual.
@@ -260,8 +259,8 @@ impl<F: Fn(Place) -> Vec<(Millis, Millis)>> Watch<'_, F> {
     fn burst(&self, place: Place, events: u64) -> Option<Burst> {
         let usual = self.usual(place, Millis::DAY);
         let expected = usual.expected_requests(self.window.millis()).filter(|_| usual.is_known())?;
-        let is_burst = count_f64(events) >= TIMES_USUAL * expected
-            && usual.probability(events, self.window.millis()) < P_MAX;
+        let is_burst =
+            count_f64(events) >= TIMES_USUAL * expected && usual.probability(events, self.window.millis()) < P_MAX;
         is_burst.then(|| Burst { place, from: self.began(place, usual), usual })
     }
 

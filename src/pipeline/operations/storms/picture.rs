@@ -89,7 +89,8 @@ impl Picture {
     /// The picture of a storm at `now`; `others`: services that are in another storm.
     pub fn of(storm: &Storm, ledger: &Ledger, names: &Names, others: u64, now: Millis) -> Self {
         let to = storm.to.unwrap_or(now);
-        let span = Span { from: storm.from, to: Tier::FiveMinutes.start(to.plus(-1)).plus(PAGE), tier: Tier::FiveMinutes };
+        let span =
+            Span { from: storm.from, to: Tier::FiveMinutes.start(to.plus(-1)).plus(PAGE), tier: Tier::FiveMinutes };
         let parts = Parts::of(storm, ledger, span);
         let events = unannounced(&parts.tally);
         let millis = to.since(storm.from).max(0);
@@ -99,9 +100,8 @@ impl Picture {
         let breadth = parts.tally.breadth.clone().unwrap_or_default();
         let release = releases.first().and_then(|(key, n)| Some((release_id(*key)?, *n)));
         let exposure = |millis: i64| u64::try_from(millis).unwrap_or(0);
-        let release_ratio = release.and_then(|(_, n)| {
-            rate_ratio(n, exposure(millis), storm.usual.events, exposure(storm.usual.millis))
-        });
+        let release_ratio = release
+            .and_then(|(_, n)| rate_ratio(n, exposure(millis), storm.usual.events, exposure(storm.usual.millis)));
         let facts = Facts {
             events,
             hostile: parts.tally.get(Counter::BurnHostile),
@@ -331,7 +331,11 @@ impl Past {
             changes.push(Change { at, words: format!("panic class {} is new on these routes", names.text(class)) });
         }
         if let (n, Some(at)) = self.poisoned {
-            let words = if n == 1 { "a panic left an isolate poisoned".to_owned() } else { format!("panics left {n} isolates poisoned") };
+            let words = if n == 1 {
+                "a panic left an isolate poisoned".to_owned()
+            } else {
+                format!("panics left {n} isolates poisoned")
+            };
             changes.push(Change { at, words });
         }
         changes.sort();

@@ -21,8 +21,12 @@ impl Picture {
     /// `storm on POST /v1/x: 312 panics in 10 minutes where 4 are usual; release 4.18.0 has 98 % of them; contained; 41
     /// customers`.
     pub fn title(&self, storm: &Storm, names: &Names) -> String {
-        let parts =
-            [self.headline(storm, names), self.cause_in_brief(), self.containment(), plural(self.customers(), "customer")];
+        let parts = [
+            self.headline(storm, names),
+            self.cause_in_brief(),
+            self.containment(),
+            plural(self.customers(), "customer"),
+        ];
         parts.join("; ")
     }
 
@@ -201,10 +205,12 @@ impl Picture {
         if let (Some(ratio), Some(release)) = (self.release_ratio, &self.facts.release) {
             let words = if ratio.estimate.is_infinite() {
                 format!("release {} panics here, where nothing was usual", release.name)
-            } else { format!(
-                "release {} panics here at {:.1} times the rate that was usual (95 %: {:.1} to {:.1})",
-                release.name, ratio.estimate, ratio.low, ratio.high
-            ) };
+            } else {
+                format!(
+                    "release {} panics here at {:.1} times the rate that was usual (95 %: {:.1} to {:.1})",
+                    release.name, ratio.estimate, ratio.low, ratio.high
+                )
+            };
             let value = ratio.estimate.is_finite().then_some(ratio.estimate);
             radius.push(Finding { value, ..finding("release_rate_ratio", value, Some(1.0), words) });
         }
