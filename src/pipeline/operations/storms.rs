@@ -348,6 +348,10 @@ impl Storms {
             storm.to = Some(if lasts { last_page.min(scene.now) } else { scene.now });
             storm.became_usual = !lasts;
         }
+        if told.is_none() && !holds && !desk.alarms.open().any(|(key_of, ..)| key_of == alarm(key.subject)) {
+            // Its alarm is not followed any more, which only a damaged store brings about.
+            storm.to = Some(scene.now);
+        }
         if let Some(told) = told {
             let picture = self.picture(&storm, scene.ledger, scene.names, scene.now);
             let mut portrait = picture.portrait(&storm, scene.names, scene.model);

@@ -235,6 +235,21 @@ fn a_service_that_is_new_has_no_usual_and_no_storm() {
 }
 
 #[test]
+fn a_service_that_was_healthy_for_days_is_known_all_the_same() {
+    let mut stream = Stream::default();
+    stream.run(0..1, 1, |n| (calm(n), CALM));
+    let later = 3 * 24 * 60;
+    stream.run(later..later + 5, 30, |n| {
+        let mut o = calm(n);
+        o.release = Some(Cow::Borrowed("2.0"));
+        (o, CALM)
+    });
+    assert_eq!(stream.changes(), [Change::Opened]);
+    let title = &stream.told.first().unwrap().portrait.title;
+    assert!(title.contains("where 0.0 are usual; release 2.0 has 100 % of them"), "{title}");
+}
+
+#[test]
 fn few_events_and_a_growing_morning_are_no_storm() {
     let mut stream = Stream::default();
     stream.run(0..300, 1, |n| (calm(n), CALM));
