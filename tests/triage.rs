@@ -17,6 +17,7 @@ use panicsift::pipeline::event::{Batch, Checkpoint, Millis, Position};
 use panicsift::pipeline::operations::storms::Storm;
 use panicsift::pipeline::operations::storms::cause::Cause;
 use panicsift::pipeline::operations::tally::Counter;
+use panicsift::pipeline::sample::count_f64;
 use panicsift::pipeline::state::State;
 use panicsift::pipeline::tenant::Tenant;
 use panicsift::pipeline::{Memos, examine, fold};
@@ -141,7 +142,7 @@ fn check(storm: &Storm, tenant: &Tenant, raw: &[Raw], now: Millis) {
     let (release, n) = by(&|event| event.release.clone()).into_iter().max_by_key(|(_, n)| *n).unwrap();
     let top = picture.facts.release.as_ref().unwrap();
     assert_eq!(top.events, n, "{release}");
-    let retries = 1.0 - picture.tally.get(Counter::Originals) as f64 / mine.len() as f64;
+    let retries = 1.0 - count_f64(picture.tally.get(Counter::Originals)) / count_f64(mine.len() as u64);
     let scored = picture.ranked();
     let cascade = scored.iter().find(|one| one.cause == Cause::RetryCascade).unwrap();
     assert!((cascade.score - retries).abs() < f64::EPSILON, "{} {retries}", cascade.score);
@@ -153,6 +154,7 @@ fn storms_of_the_demo_are_what_the_raw_events_say() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment what there is")]
 fn storms_of_larger_sets_are_what_the_raw_events_say() {
     let Some(sets) = std::env::var_os("PANICSIFT_TEST_SETS").map(PathBuf::from) else {
         eprintln!("SKIPPED: PANICSIFT_TEST_SETS names no folder with sets");

@@ -35,7 +35,7 @@ use self::burst::{Burst, P_MAX, PAGE, Place, REQUESTS_MIN, TIMES_USUAL, Usual, W
 use self::cause::Cause;
 use self::picture::Picture;
 use super::alarms::{AlarmKey, Alarms};
-use super::ledger::{Account, Ledger, RouteKey, Span, Tier};
+use super::ledger::{Account, Ledger, Page, RouteKey, Span, Tier};
 use super::tally::Tally;
 use crate::pipeline::alert::{Alert, Category, Change};
 use crate::pipeline::event::{Id, Millis};
@@ -189,6 +189,12 @@ pub struct Scene<'s> {
     pub now: Millis,
 }
 
+/// Where changes are decided and told.
+struct Desk<'d> {
+    alarms: &'d mut Alarms,
+    alerts: &'d mut Vec<Alert>,
+}
+
 /// The storms of one tenant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Storms {
@@ -215,15 +221,16 @@ impl Storms {
 
     /// Looks at the end of an epoch at what goes on; what is to be told goes onto `alerts`.
     pub fn close(&mut self, scene: Scene<'_>, alarms: &mut Alarms, alerts: &mut Vec<Alert>) {
+        let desk = &mut Desk { alarms, alerts };
         for key in self.open().collect::<Vec<_>>() {
-            self.follow(key, scene, alarms, alerts);
-            self.split(key, scene, alarms, alerts);
+            self.follow(key, scene, desk);
+            self.split(key, scene, desk);
         }
         for burst in self.bursts(scene) {
             let alarm = alarm(subject(burst.place, None));
             // A picture is dear, and a burst that cools down would ask for it at every epoch.
-            if !alarms.is_cooling(scene.policy, alarm, scene.now) {
-                self.place(burst, scene, alarms, alerts);
+            if !desk.alarms.is_cooling(scene.policy, alarm, scene.now) {
+                self.place(burst, scene, desk);
             }
         }
         self.forget(scene.now);
@@ -253,12 +260,12 @@ impl Storms {
     }
 
     /// Puts a burst into the open storm that it belongs to, or begins one.
-    fn place(&mut self, burst: Burst, scene: Scene<'_>, alarms: &mut Alarms, alerts: &mut Vec<Alert>) {
+    fn place(&mut self, burst: Burst, scene: Scene<'_>, desk: &mut Desk<'_>) {
         let mut storm = begun(burst, scene.now);
         let picture = self.picture(&storm, scene.ledger, scene.names, scene.now);
         storm.culprit = Culprit::of(&picture);
         if !self.join(burst, storm.culprit, scene.now) {
-            self.open_one(storm, subject(burst.place, None), scene, alarms, alerts);
+            self.open_one(storm, subject(burst.place, None), scene, desk);
         }
     }
 
@@ -285,19 +292,19 @@ impl Storms {
     }
 
     /// Begins a storm for a release that came after the storm of `key` began and bursts on its routes.
-    fn split(&mut self, key: StormKey, scene: Scene<'_>, alarms: &mut Alarms, alerts: &mut Vec<Alert>) {
+    fn split(&mut self, key: StormKey, scene: Scene<'_>, desk: &mut Desk<'_>) {
         let Some(storm) = self.storms.get(&key).filter(|storm| storm.to.is_none() && storm.only.is_none()) else {
             return;
         };
         let Some((release, burst)) = newcomer(storm, scene) else { return };
         let is_told = self.open_storms().any(|other| other.culprit == Culprit::Release(release));
         let subject = subject(burst.place, Some(release));
-        if is_told || alarms.is_cooling(scene.policy, alarm(subject), scene.now) {
+        if is_told || desk.alarms.is_cooling(scene.policy, alarm(subject), scene.now) {
             return;
         }
         let (routes, culprit) = (storm.routes.clone(), Culprit::Release(release));
         let own = Storm { routes, culprit, only: Some(release), ..begun(burst, scene.now) };
-        if self.open_one(own, subject, scene, alarms, alerts)
+        if self.open_one(own, subject, scene, desk)
             && let Some(storm) = self.storms.get_mut(&key)
         {
             storm.without.insert(release);
@@ -305,30 +312,23 @@ impl Storms {
         }
     }
 
-    fn open_one(
-        &mut self,
-        mut storm: Storm,
-        subject: Id,
-        scene: Scene<'_>,
-        alarms: &mut Alarms,
-        alerts: &mut Vec<Alert>,
-    ) -> bool {
+    fn open_one(&mut self, mut storm: Storm, subject: Id, scene: Scene<'_>, desk: &mut Desk<'_>) -> bool {
         if self.open().count() >= OPEN_MAX {
             return false;
         }
         let picture = self.picture(&storm, scene.ledger, scene.names, scene.now);
         let word = Word { holds: true, severity: picture.severity(), last_event: scene.now };
-        let Some(told) = alarms.turn(scene.policy, alarm(subject), word, scene.now) else { return false };
+        let Some(told) = desk.alarms.turn(scene.policy, alarm(subject), word, scene.now) else { return false };
         storm.name.clone_from(&told.name);
         let portrait = picture.portrait(&storm, scene.names, scene.model);
-        alerts.push(Alert::of_operations(Category::Storm, &told, scene.now, portrait, picture.findings()));
+        desk.alerts.push(Alert::of_operations(Category::Storm, &told, scene.now, portrait, picture.findings()));
         let key = StormKey { from: storm.from, subject };
         self.changed.insert(key);
         self.storms.insert(key, storm);
         true
     }
 
-    fn follow(&mut self, key: StormKey, scene: Scene<'_>, alarms: &mut Alarms, alerts: &mut Vec<Alert>) {
+    fn follow(&mut self, key: StormKey, scene: Scene<'_>, desk: &mut Desk<'_>) {
         let Some(mut storm) = self.storms.get(&key).cloned() else { return };
         let window = Window::at(scene.now);
         let requests = storm.window_requests(scene.ledger, window);
@@ -341,12 +341,16 @@ impl Storms {
         let holds = lasts && scene.now.since(storm.above) < CALM_MILLIS;
         let severity = picture::severity(&counted(&storm, scene));
         let word = Word { holds, severity, last_event: storm.above };
-        let told = alarms.turn(scene.policy, alarm(key.subject), word, scene.now);
+        let told = desk.alarms.turn(scene.policy, alarm(key.subject), word, scene.now);
         if told.as_ref().is_some_and(|told| told.change == Change::Closed) {
             // Over with the page in which it was last above the line, but for one that goes on as the new usual.
             let last_page = Tier::FiveMinutes.start(storm.above.plus(-1)).plus(PAGE);
             storm.to = Some(if lasts { last_page.min(scene.now) } else { scene.now });
             storm.became_usual = !lasts;
+        }
+        if told.is_none() && !holds && !desk.alarms.open().any(|(key_of, ..)| key_of == alarm(key.subject)) {
+            // Its alarm is not followed any more, which only a damaged store brings about.
+            storm.to = Some(scene.now);
         }
         if let Some(told) = told {
             let picture = self.picture(&storm, scene.ledger, scene.names, scene.now);
@@ -355,7 +359,7 @@ impl Storms {
                 let end = if lasts { "over" } else { "no storm any more but the new usual" };
                 portrait.title = format!("{end}: {}", portrait.title);
             }
-            alerts.push(Alert::of_operations(Category::Storm, &told, scene.now, portrait, picture.findings()));
+            desk.alerts.push(Alert::of_operations(Category::Storm, &told, scene.now, portrait, picture.findings()));
         }
         if self.storms.get(&key) != Some(&storm) {
             self.changed.insert(key);
@@ -408,10 +412,15 @@ fn newcomer(storm: &Storm, scene: Scene<'_>) -> Option<(Id, Burst)> {
         }
     }
     let (release, requests) = releases.into_iter().max_by_key(|(_, n)| *n)?;
+    if requests < REQUESTS_MIN {
+        return None;
+    }
+    // Anywhere in the service: a release that was there when the storm began is no news on one of its routes.
     let span = Span { to: window.span().to, ..past_hour(storm.opened) };
-    let of_release = |account: &Account| account.release == ReleaseKey::One(release);
-    let first = picture::members(storm, scene.ledger, span).find(|(_, account, _)| of_release(account))?.0;
-    if requests < REQUESTS_MIN || first < Tier::FiveMinutes.start(storm.opened) {
+    let is_there =
+        |page: &Page| page.of_service(storm.service).any(|(account, _)| account.release == ReleaseKey::One(release));
+    let first = scene.ledger.pages(span).find(|(_, page)| is_there(page)).map(|(start, _)| start)?;
+    if first <= Tier::FiveMinutes.start(storm.opened) {
         return None;
     }
     let mut usual = Usual { millis: Millis::HOUR, ..Usual::default() };

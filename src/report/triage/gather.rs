@@ -259,7 +259,9 @@ fn hour(state: &State, at: Millis) -> Hour {
         let span = |from, to| Span { from, to, tier: Tier::FiveMinutes };
         let by_route = ledger.tallies(span(from, to), |account| Some((account.service, account.route)));
         routes += by_route.len() as u64;
-        by_route.values().for_each(|one| tally.merge(one));
+        for one in by_route.values() {
+            tally.merge(one);
+        }
         for (start, page) in ledger.pages(span(day, from)) {
             known = Some(known.map_or(start, |known: Millis| known.min(start)));
             before += page.accounts().map(|(_, one)| one.get(Counter::Events)).sum::<u64>();

@@ -42,14 +42,18 @@ pub(super) fn draw(scene: &Scene, columns: u16, lines: Option<u16>) -> String {
             told.push(format!("… {left_out} more lines: panicsift triage without --watch"));
         }
     }
-    told.iter().map(|line| format!("{line}\n")).collect()
+    lines_of(told)
+}
+
+fn lines_of(told: Vec<String>) -> String {
+    told.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect()
 }
 
 /// A sentence over as many lines as it needs.
 pub(super) fn wrapped(text: &str, columns: u16) -> String {
     let mut told = Vec::new();
     wrap("", text, usize::from(columns.max(40)), &mut told);
-    told.iter().map(|line| format!("{line}\n")).collect()
+    lines_of(told)
 }
 
 fn head(scene: &Scene, width: usize, told: &mut Vec<String>) {

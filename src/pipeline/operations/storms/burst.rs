@@ -57,6 +57,9 @@ const RECENT_MIN_MILLIS: i64 = 15 * Millis::MINUTE;
 /// Bursts that are weighed against their day at one time: 288 pages each, so that a time stays below a millisecond.
 const WEIGHED_MAX: usize = 16;
 
+/// Days in which a service that was healthy all day is looked for.
+pub(super) const KNOWN_DAYS: i64 = 8;
+
 /// One five-minute page.
 pub(super) const PAGE: i64 = 5 * Millis::MINUTE;
 
@@ -300,9 +303,17 @@ impl<F: Fn(Place) -> Vec<(Millis, Millis)>> Watch<'_, F> {
     }
 }
 
-/// The first page of a service in the day before `from`.
-pub(super) fn known_since(ledger: &Ledger, service: Id, from: Millis) -> Option<Millis> {
+/// Since when a service is known, at most a day and a page before `from`: by its first panic, or by requests of a traffic
+/// feed. A service that was healthy all day is known by what it did in the weeks before.
+fn known_since(ledger: &Ledger, service: Id, from: Millis) -> Option<Millis> {
+    let is_in = |page: &Page| {
+        page.of_service(service).next().is_some() || page.requests().any(|(demand, _)| demand.service == Some(service))
+    };
     let day = Span { from: from.plus(-Millis::DAY - PAGE), to: from, tier: Tier::FiveMinutes };
-    let of_service = |page: &Page| page.of_service(service).next().is_some();
-    ledger.pages(day).find(|(_, page)| of_service(page)).map(|(start, _)| start)
+    let before =
+        Span { from: from.plus(-KNOWN_DAYS * Millis::DAY), to: day.from.plus(-Millis::HOUR), tier: Tier::Hours };
+    if ledger.pages(before).rev().any(|(_, page)| is_in(page)) {
+        return Some(day.from);
+    }
+    ledger.pages(day).find(|(_, page)| is_in(page)).map(|(start, _)| start)
 }

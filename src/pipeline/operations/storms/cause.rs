@@ -193,10 +193,12 @@ impl Facts {
 
     fn release_score(&self) -> f64 {
         let Some(TopRelease { events, age_millis: Some(age), .. }) = self.release else { return 0.0 };
-        let weight = match age {
-            ..=FRESH_MILLIS => 1.0,
-            ..=RECENT_MILLIS => RECENT_WEIGHT,
-            _ => 0.0,
+        let weight = if age <= FRESH_MILLIS {
+            1.0
+        } else if age <= RECENT_MILLIS {
+            RECENT_WEIGHT
+        } else {
+            0.0
         };
         let share = self.share(events);
         weight * share * if share >= ROLLED_OUT { 1.0 } else { self.over_elsewhere(share) }
@@ -217,7 +219,7 @@ impl Facts {
         let Some(release) = &self.release else { return "no release is told".to_owned() };
         let has = format!("release {} has {} of the events", release.name, self.percent(release.events));
         match release.age_millis {
-            None => format!("{has}; no other release panicked before it"),
+            None => format!("{has}; it is not known to be new"),
             Some(age) if age < 0 => format!("{has}; it first panicked after the storm began"),
             Some(0) => format!("{has}; it first panicked in the very minutes in which the storm began"),
             Some(age) => format!("{has}; it first panicked {} before the storm", duration(age)),

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Storm;
-use super::burst::{PAGE, requests, unannounced};
+use super::burst::{KNOWN_DAYS, PAGE, requests, unannounced};
 use super::cause::{Cause, Facts, Scored, TopRelease};
 use crate::pipeline::alert::Severity;
 use crate::pipeline::event::{Id, Millis};
@@ -253,7 +253,7 @@ fn elsewhere(storm: &Storm, ledger: &Ledger, span: Span, release: Id) -> (u64, u
     })
 }
 
-/// What was there in the day before the storm, and in which page it was first seen, storm included.
+/// What was there in the days before the storm, and in which page it was first seen, storm included.
 struct Past {
     /// First page of each release of the service.
     releases: BTreeMap<Id, Millis>,
@@ -280,6 +280,13 @@ impl Past {
             poisoned: (0, None),
         };
         let from = storm.from.plus(-Millis::DAY);
+        let weeks =
+            Span { from: storm.from.plus(-KNOWN_DAYS * Millis::DAY), to: from.plus(-Millis::HOUR), tier: Tier::Hours };
+        for (start, page) in ledger.pages(weeks) {
+            for (account, _) in page.of_service(storm.service) {
+                past.know(start, account);
+            }
+        }
         // Two pages of the storm itself: what it began with.
         let span = Span { from, to: storm.from.plus(2 * PAGE), tier: Tier::FiveMinutes };
         for (start, page) in ledger.pages(span) {
@@ -290,11 +297,15 @@ impl Past {
         past
     }
 
-    fn add(&mut self, storm: &Storm, start: Millis, account: &Account, tally: &Tally) {
+    fn know(&mut self, start: Millis, account: &Account) {
         self.service.get_or_insert(start);
         if let Some(release) = release_id(account.release) {
             self.releases.entry(release).or_insert(start);
         }
+    }
+
+    fn add(&mut self, storm: &Storm, start: Millis, account: &Account, tally: &Tally) {
+        self.know(start, account);
         if storm.has(account.route) && start < storm.from {
             self.routes.insert(account.route);
             self.classes.extend(tally.classes.iter().map(|(id, _)| Id(id)));

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::cause::Scored;
+use super::cause::{NAMED_AT, Scored};
 use super::*;
 use crate::pipeline::alert::Severity;
 use crate::pipeline::cell::testing::{event, id, key};
@@ -134,9 +134,9 @@ fn a_release_that_breaks_something_is_named() {
     assert!(title.contains("release 2.0 has 100 % of them; contained"), "{title}");
     assert!(title.starts_with("storm on GET /: 30 panics in 1 minute where 1 are usual"), "{title}");
     let changes = &stream.told.first().unwrap().findings;
-    let changed: Vec<&str> =
+    let before: Vec<&str> =
         changes.iter().filter(|one| one.name == "changed_before").map(|one| one.words.as_str()).collect();
-    assert_eq!(changed, ["1970-01-01T02:00:00.000Z: release 2.0 first panicked"]);
+    assert_eq!(before, ["1970-01-01T02:00:00.000Z: release 2.0 first panicked"]);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn what_many_routes_depend_on_is_named() {
     let poisoned = |n: u64| {
         let (mut o, _) = broken(n);
         class(&mut o, if n.is_multiple_of(3) { "option_none" } else { "mutex_poison" }, !n.is_multiple_of(3));
-        (o, Circumstances { poisoned: (n % 3 > 0).then_some(Poisoning::Further), ..CALM })
+        (o, Circumstances { poisoned: (!n.is_multiple_of(3)).then_some(Poisoning::Further), ..CALM })
     };
     check(poisoned, Cause::Dependency);
 }
@@ -235,6 +235,21 @@ fn a_service_that_is_new_has_no_usual_and_no_storm() {
 }
 
 #[test]
+fn a_service_that_was_healthy_for_days_is_known_all_the_same() {
+    let mut stream = Stream::default();
+    stream.run(0..1, 1, |n| (calm(n), CALM));
+    let later = 3 * 24 * 60;
+    stream.run(later..later + 5, 30, |n| {
+        let mut o = calm(n);
+        o.release = Some(Cow::Borrowed("2.0"));
+        (o, CALM)
+    });
+    assert_eq!(stream.changes(), [Change::Opened]);
+    let title = &stream.told.first().unwrap().portrait.title;
+    assert!(title.contains("where 0.0 are usual; release 2.0 has 100 % of them"), "{title}");
+}
+
+#[test]
 fn few_events_and_a_growing_morning_are_no_storm() {
     let mut stream = Stream::default();
     stream.run(0..300, 1, |n| (calm(n), CALM));
@@ -254,7 +269,9 @@ fn few_events_and_a_growing_morning_are_no_storm() {
 fn what_comes_in_clumps_needs_more_to_be_a_burst() {
     let usual = |pages: &[u64]| {
         let mut usual = Usual { millis: i64::try_from(pages.len()).unwrap() * PAGE, ..Usual::default() };
-        pages.iter().for_each(|n| usual.add(*n, *n));
+        for n in pages {
+            usual.add(*n, *n);
+        }
         usual
     };
     let even = usual(&[5; 24]);
@@ -380,6 +397,7 @@ fn classes_of_the_environment_are_those_of_the_model() {
 /// Slow on purpose: run by hand in a release build for the figure in the module's head.
 #[test]
 #[ignore = "measures"]
+#[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 fn what_an_epoch_costs_with_full_pages() {
     let mut stream = Stream::default();
     for page in 0..300 {

@@ -12,8 +12,8 @@ fn facts() -> Facts {
     }
 }
 
-fn release(age_millis: Option<i64>) -> Option<TopRelease> {
-    Some(TopRelease { name: "2.0".to_owned(), events: 294, age_millis, elsewhere: (0, 0) })
+fn release(age_millis: Option<i64>) -> TopRelease {
+    TopRelease { name: "2.0".to_owned(), events: 294, age_millis, elsewhere: (0, 0) }
 }
 
 #[track_caller]
@@ -31,7 +31,7 @@ fn without_evidence_nothing_is_guessed() {
 
 #[test]
 fn a_release_is_blamed_while_it_is_new_and_another_one_was_there_before() {
-    let aged = |age| Facts { release: release(age), ..facts() };
+    let aged = |age| Facts { release: Some(release(age)), ..facts() };
     check(&aged(Some(0)), Cause::Release);
     check(&aged(Some(-5 * Millis::MINUTE)), Cause::Release);
     check(&aged(Some(Millis::HOUR)), Cause::Release);
@@ -45,7 +45,7 @@ fn one_route_depends_on_nothing_that_others_share() {
     check(&Facts { routes: 2, ..facts() }, Cause::Dependency);
     check(&Facts { environment: 300, ..facts() }, Cause::Dependency);
     check(&Facts { environment: 300, routes: 3, customer_share: 0.9, ..facts() }, Cause::OneCustomer);
-    check(&Facts { secondary: 290, routes: 5, release: release(Some(0)), ..facts() }, Cause::Release);
+    check(&Facts { secondary: 290, routes: 5, release: Some(release(Some(0))), ..facts() }, Cause::Release);
 }
 
 #[test]
