@@ -59,7 +59,8 @@ impl Shelf {
         let text = |alert: &Value, key: &str| alert[key].as_str().unwrap().to_owned();
         let of = |category: &str| ["retry_cascade", "rollback"].contains(&category);
         let mine = self.alerts.iter().filter(|alert| alert["category"].as_str().is_some_and(of));
-        mine.map(|alert| (text(alert, "category"), text(alert, "change"), text(alert, "title"), text(alert, "at"))).collect()
+        mine.map(|alert| (text(alert, "category"), text(alert, "change"), text(alert, "title"), text(alert, "at")))
+            .collect()
     }
 }
 
@@ -220,7 +221,10 @@ fn releases_are_what_a_second_reader_makes_of_the_events() {
         // Whom the judge held for hostile when they came is not known here, but all others are counted.
         let (honest, good) = (told["honest"].as_u64().unwrap(), told["made_good"].as_u64().unwrap());
         assert_eq!(told["real"].as_u64().unwrap() + good, honest);
-        assert!(honest <= count(&|_, _| true) && good <= count(&|event, _| event.status < 500 || event.outcome == "succeeded"));
+        assert!(
+            honest <= count(&|_, _| true)
+                && good <= count(&|event, _| event.status < 500 || event.outcome == "succeeded")
+        );
         let (n, k) = (count(&|_, _| true), count(&|_, continues| !continues));
         let estimate = told["amplification"]["estimate"].as_f64().unwrap();
         assert!((estimate - float(n) / float(k)).abs() < 1e-12, "{estimate}");
@@ -263,7 +267,9 @@ fn the_bad_release_of_the_demo_is_told_while_it_runs_and_nothing_else_is() {
     let rollbacks: Vec<_> = told.iter().filter(|(category, ..)| category == "rollback").collect();
     let (_, change, title, at) = rollbacks.first().unwrap();
     assert_eq!(change, "opened");
-    assert!(title.contains("release 4.18.0 of storefront-api, after 4.17.2") && title.contains("POST /v1/pricing/quote"));
+    assert!(
+        title.contains("release 4.18.0 of storefront-api, after 4.17.2") && title.contains("POST /v1/pricing/quote")
+    );
     assert!(("2026-09-14T10:05".."2026-09-14T11:00").contains(&at.as_str()), "{at}");
     assert!(rollbacks.iter().all(|(_, _, title, _)| title.contains("4.18.0") || title.contains("gone")), "{told:?}");
     assert_eq!(rollbacks.last().unwrap().1, "closed");
@@ -394,7 +400,10 @@ fn what_cannot_be_answered_is_said() {
         assert!(output.stdout.is_empty());
     };
     check(&["retry-policy", "--service", "shop"], "there is no service of this name; known here: storefront-api");
-    check(&["releases", "--service", "shop"], "there is no service of this name in the period; known here: storefront-api");
+    check(
+        &["releases", "--service", "shop"],
+        "there is no service of this name in the period; known here: storefront-api",
+    );
     check(&["releases", "--from", "2026-09-14T10:00:00Z", "--to", "2026-09-14T09:00:00Z"], "not after its beginning");
     check(&["releases", "--from", "2027-01-01T00:00:00Z", "--to", "2027-01-02T00:00:00Z"], "nothing is known of");
     check(&["releases", "--from", "yesterday"], "is no time");
@@ -405,7 +414,9 @@ fn what_cannot_be_answered_is_said() {
 
 #[test]
 fn answers_are_the_same_each_time_and_hold_what_people_need() {
-    for question in [&["retry-policy"][..], &["releases"], &["retry-policy", "--format", "envoy"], &["releases", "--format", "csv"]] {
+    for question in
+        [&["retry-policy"][..], &["releases"], &["retry-policy", "--format", "envoy"], &["releases", "--format", "csv"]]
+    {
         assert_eq!(DEMO.told(question), DEMO.told(question), "{question:?}");
     }
     let table = DEMO.told(&["releases", "--to", "2026-09-14T11:20:00Z"]);
