@@ -533,6 +533,7 @@ fn what_is_said_of_retries_and_releases_is_read_or_refused_as_a_whole() {
         "[cascade]\nwindow_minutes = 7\ngrowth = 0.5\n[[idempotent]]\nservice = \"api\"\n[[rollback]]\nmeasure = \"speed\"\n",
         &[
             "cascade.growth: found a number 0.5; a number from 1.0 to 1000.0 is expected",
+            "cascade.window_minutes: found 7; a multiple of 5 is expected",
             "idempotent[0].routes: missing; it is required: an array of 1 to 100 texts is expected",
             "rollback[0].limit: missing; it is required: a number from 0.0 to 1000.0 is expected",
             "rollback[0].measure: found a text \"speed\"; one of \"amplification\", \"panic_share\", \"unhandled_share\", \
