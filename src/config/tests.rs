@@ -512,3 +512,40 @@ fn an_announcement_names_its_senders_and_ends() {
         ],
     );
 }
+
+#[test]
+fn what_is_said_of_retries_and_releases_is_read_or_refused_as_a_whole() {
+    let settings = parse(&format!(
+        "{LEAST}[cascade]\nwindow_minutes = 30\n[[idempotent]]\nservice = \"api\"\nroutes = [\"POST /v1/quote\"]\n\
+         [[rollback]]\nmeasure = \"unhandled_share\"\nlimit = 0.2\nservices = [\"api\"]\n"
+    ));
+    let rules = settings.unwrap().alerts.operations;
+    assert_eq!((rules.cascade.window_pages, rules.cascade.retries_min), (6, 50));
+    assert_eq!(
+        rules.rollback.iter().map(|rule| (rule.limit, rule.window_pages, rule.events_min)).collect::<Vec<_>>(),
+        [(0.2, 6, 30)]
+    );
+    assert_ne!(rules.declared, crate::pipeline::operations::idempotent::Declared::default());
+    let usual = parse(LEAST).unwrap().alerts.operations;
+    assert_eq!(usual, Rules::default());
+    check(
+        "[cascade]\nwindow_minutes = 7\ngrowth = 0.5\n[[idempotent]]\nservice = \"api\"\n[[rollback]]\nmeasure = \"speed\"\n",
+        &[
+            "cascade.growth: found a number 0.5; a number from 1.0 to 1000.0 is expected",
+            "cascade.window_minutes: found 7; a multiple of 5 is expected",
+            "idempotent[0].routes: missing; it is required: an array of 1 to 100 texts is expected",
+            "rollback[0].limit: missing; it is required: a number from 0.0 to 1000.0 is expected",
+            "rollback[0].measure: found a text \"speed\"; one of \"amplification\", \"panic_share\", \"unhandled_share\", \
+             \"recovery_share\"",
+        ],
+    );
+    check(
+        "[cascade]\nwindow_minutes = 7\n[[rollback]]\nmeasure = \"recovery_share\"\nlimit = 2\n\
+         [[rollback]]\nmeasure = \"panic_share\"\nlimit = 0.5\n",
+        &[
+            "cascade.window_minutes: found 7; a multiple of 5 is expected",
+            "rollback[0].limit: found 2; a share from 0 to 1 is expected",
+            "rollback[1].limit: found 0.5; a multiple of at least 1 is expected: below it nothing has become worse",
+        ],
+    );
+}

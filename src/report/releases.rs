@@ -247,25 +247,64 @@ fn denominator(rows: &[Row]) -> &'static str {
 fn for_people(rows: &[Row], span: Span, page: &mut Page<'_>) -> Result<()> {
     page.words(&format!("{} to {}, in pages of {}", span.from, span.to, span.tier.words()))?;
     page.words(&format!("{}; hostile and announced panics are not among the honest ones", denominator(rows)))?;
-    page.line("")?;
-    page.sheet(&sheet(rows))?;
-    for row in rows {
+    for service in rows.chunk_by(|a, b| (&a.tenant, &a.service) == (&b.tenant, &b.service)) {
         page.line("")?;
-        let (service, release) = (printable(&row.service), printable(&row.release));
-        let Some(before) = &row.before else {
-            page.words(&format!(
-                "{service} {release}: no release is known to have been there an hour before it, so no criterion can be held \
-                 against it"
-            ))?;
-            continue;
-        };
-        let before = printable(&before.release);
-        page.words(&format!("{service} {release}, after {before}, at {}:", minute(row.last)))?;
-        for (_, words) in &row.criteria {
-            page.words(&format!("  {words}"))?;
+        if let Some(first) = service.first() {
+            page.line(&printable(&first.service))?;
         }
+        page.sheet(&rates(service))?;
+        page.line("")?;
+        page.sheet(&shares(service))?;
+        service.iter().try_for_each(|row| judged(row, page))?;
     }
     Ok(())
+}
+
+/// What fits a screen, in two parts: how often,
+fn rates(rows: &[Row]) -> Sheet {
+    let mut sheet =
+        Sheet::new(&["release", "seen_from", "seen_to", "panics", "honest", "requests", "rate", "times_before"]);
+    for row in rows {
+        sheet.push(vec![
+            row.release.as_str().into(),
+            minute(row.first).into(),
+            minute(row.last).into(),
+            row.figures.events.into(),
+            row.figures.honest.into(),
+            Some(row.figures.requests).filter(|n| *n > 0).into(),
+            row.rate().into(),
+            Cell::from(row.before.as_ref().and_then(|before| before.ratio).map(number)),
+        ]);
+    }
+    sheet
+}
+
+/// and what became of it.
+fn shares(rows: &[Row]) -> Sheet {
+    let mut sheet = Sheet::new(&["release", "unhandled", "made_good", "events_per_original"]);
+    for row in rows {
+        sheet.push(vec![
+            row.release.as_str().into(),
+            row.unhandled().map(percent).into(),
+            row.made_good().map(percent).into(),
+            Cell::from(row.amplification().map(number)),
+        ]);
+    }
+    sheet
+}
+
+fn judged(row: &Row, page: &mut Page<'_>) -> Result<()> {
+    page.line("")?;
+    let (service, release) = (printable(&row.service), printable(&row.release));
+    let Some(before) = &row.before else {
+        return page.words(&format!(
+            "{service} {release}: no release is known to have been there an hour before it, so no criterion can be held \
+             against it"
+        ));
+    };
+    let before = printable(&before.release);
+    page.words(&format!("{service} {release}, after {before}, at {}:", minute(row.last)))?;
+    row.criteria.iter().try_for_each(|(_, words)| page.words(&format!("- {words}")))
 }
 
 fn interval(value: Option<Interval>) -> Value {

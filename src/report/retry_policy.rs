@@ -207,10 +207,40 @@ fn sheet(rows: &[Row]) -> Sheet {
     sheet
 }
 
+/// What fits a screen: the counts, and what retries did before the reason.
+fn brief(rows: &[Row]) -> Sheet {
+    let mut sheet = Sheet::new(&["route", "class", "retry", "events", "keyed", "retries", "why"]);
+    for row in rows {
+        let policy = &row.policy;
+        let harm = [
+            (policy.retried_unsafe, "unsafe"),
+            (policy.repeated_side_effects, "repeated what had been changed"),
+            (policy.retried_hopeless, "could not succeed"),
+        ];
+        let harm: Vec<String> =
+            harm.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} retries {what}; ")).collect();
+        sheet.push(vec![
+            row.route.as_deref().unwrap_or("all others").into(),
+            row.class.as_deref().unwrap_or("any").into(),
+            row.word.gate.name().into(),
+            policy.events().into(),
+            policy.keyed().into(),
+            policy.retries.into(),
+            Cell::from(format!("{}{}", harm.concat(), row.why())),
+        ]);
+    }
+    sheet
+}
+
 fn for_people(rows: &[Row], page: &mut Page<'_>) -> Result<()> {
-    page.sheet(&sheet(rows))?;
+    for service in rows.chunk_by(|a, b| (&a.tenant, &a.service) == (&b.tenant, &b.service)) {
+        if let Some(first) = service.first() {
+            page.line(&printable(&first.service))?;
+        }
+        page.sheet(&brief(service))?;
+        page.line("")?;
+    }
     let sum = |of: fn(&Policy) -> u64| rows.iter().map(|row| of(&row.policy)).sum::<u64>();
-    page.line("")?;
     page.words(&format!(
         "{} retries of {} events: {} although they must not be sent again, {} that changed again what had been changed, {} \
          that never could succeed; of {} events it is told that a later attempt succeeded",

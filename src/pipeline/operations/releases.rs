@@ -18,6 +18,7 @@ use super::interval::{Interval, rate_ratio};
 use super::ledger::{Ledger, Page, RouteKey, Span, Tier};
 use super::tally::{Counter, Tally};
 use crate::pipeline::event::{Id, Millis};
+use crate::pipeline::sample::count_f64;
 use crate::pipeline::surfaces::ReleaseKey;
 
 /// How long a release counts as new, and how far back the one before it is looked at.
@@ -246,17 +247,40 @@ impl Line {
     /// The rate of honest panics of the new release in `now` as a multiple of the old one's, on a route or on the whole;
     /// `None` where there is nothing to compare.
     pub fn pace(&self, now: &Sheet, n_pages: i64, route: Option<RouteKey>) -> Option<Pace> {
+        let Rates { new, old, denominator } = self.rates(now, n_pages, route)?;
+        let (e1, e0) = denominator.exposures();
+        Some(Pace { route, new, old, denominator, ratio: rate_ratio(new, e1, old, e0)? })
+    }
+
+    /// What a pace is made of; cheap, where its interval is not.
+    pub(super) fn rates(&self, now: &Sheet, n_pages: i64, route: Option<RouteKey>) -> Option<Rates> {
         let (mine, theirs) = (now.figures(route), self.reference.figures(route));
-        if now.whole.requests > 0 {
-            let ratio = rate_ratio(mine.counted, mine.requests, theirs.counted, theirs.requests)?;
+        let rates = if now.whole.requests > 0 {
             let denominator = Denominator::Requests { new: mine.requests, old: theirs.requests };
-            return Some(Pace { route, new: mine.counted, old: theirs.counted, denominator, ratio });
-        }
-        let millis = n_pages.saturating_mul(PAGE_MILLIS);
-        let length = u64::try_from(millis).ok()?;
-        let busiest = self.reference.busiest(route, n_pages, self.since);
-        let ratio = rate_ratio(mine.honest, length, busiest, length)?;
-        Some(Pace { route, new: mine.honest, old: busiest, denominator: Denominator::Busiest { millis }, ratio })
+            Rates { new: mine.counted, old: theirs.counted, denominator }
+        } else {
+            let millis = n_pages.saturating_mul(PAGE_MILLIS);
+            let old = self.reference.busiest(route, n_pages, self.since);
+            Rates { new: mine.honest, old, denominator: Denominator::Busiest { millis } }
+        };
+        let (e1, e0) = rates.denominator.exposures();
+        (e1 > 0 && e0 > 0 && rates.new + rates.old > 0).then_some(rates)
+    }
+}
+
+/// Two rates before they are divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rates {
+    pub(super) new: u64,
+    old: u64,
+    denominator: Denominator,
+}
+
+impl Rates {
+    /// The one as a multiple of the other; infinite where there was none before.
+    pub(super) fn estimate(&self) -> f64 {
+        let (e1, e0) = self.denominator.exposures();
+        count_f64(self.new) / count_f64(self.old) * (count_f64(e0) / count_f64(e1))
     }
 }
 
@@ -275,6 +299,19 @@ pub enum Denominator {
         /// Milliseconds.
         millis: i64,
     },
+}
+
+impl Denominator {
+    /// Of the new release and of the old one, in one unit.
+    fn exposures(self) -> (u64, u64) {
+        match self {
+            Self::Requests { new, old } => (new, old),
+            Self::Busiest { millis } => {
+                let length = u64::try_from(millis).unwrap_or(0);
+                (length, length)
+            }
+        }
+    }
 }
 
 /// A rate as a multiple of another.

@@ -7,6 +7,8 @@
 //!
 //! Pure. Costs some microseconds a rule and route.
 
+use std::collections::BTreeMap;
+
 use super::interval::{Interval, share};
 use super::ledger::{Ledger, RouteKey, Span, Tier};
 use super::releases::{Denominator, Figures, Line, PAGE_MILLIS, Pace, Sheet};
@@ -66,15 +68,15 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// What holds when nothing is configured. The limits are those under which every bad release of the labelled sets was
-    /// met and no other.
+    /// What holds when nothing is configured. Under these limits every bad release of the labelled sets is met and no
+    /// other; the last two are strict, since a share also changes with what is panicking.
     pub fn usual() -> Vec<Self> {
         let rule = |measure, limit| Self { measure, limit, window_pages: 6, events_min: 30, services: Vec::new() };
         vec![
             rule(Measure::Amplification, 2.0),
             rule(Measure::PanicShare, 3.0),
             rule(Measure::UnhandledShare, 0.1),
-            rule(Measure::RecoveryShare, 0.05),
+            rule(Measure::RecoveryShare, 0.01),
         ]
     }
 
@@ -140,7 +142,17 @@ pub struct Criterion {
 
 /// What the rules say of the new release of a line at `now`; rules for other services are left out.
 pub fn criteria(ledger: &Ledger, line: &Line, rules: &[Rule], service: &str, now: Millis) -> Vec<Criterion> {
-    rules.iter().filter(|rule| rule.holds_for(service)).map(|rule| criterion(ledger, line, rule, now)).collect()
+    let rules = rules.iter().filter(|rule| rule.holds_for(service));
+    // Most rules look at one window.
+    let mut sheets: BTreeMap<Millis, Sheet> = BTreeMap::new();
+    rules
+        .map(|rule| {
+            let window = rule.window(now);
+            let window = Span { from: window.from.max(line.since), ..window };
+            let made = || Sheet::of(ledger, window, line.service, line.new);
+            criterion(line, rule, window, sheets.entry(window.from).or_insert_with(made))
+        })
+        .collect()
 }
 
 /// Whether there is anything of the release in the longest window of the rules: if not, it is gone.
@@ -149,10 +161,7 @@ pub fn is_running(ledger: &Ledger, line: &Line, rules: &[Rule], now: Millis) -> 
     longest.is_some_and(|rule| !Sheet::of(ledger, rule.window(now), line.service, line.new).is_empty())
 }
 
-fn criterion(ledger: &Ledger, line: &Line, rule: &Rule, now: Millis) -> Criterion {
-    let window = rule.window(now);
-    let window = Span { from: window.from.max(line.since), ..window };
-    let sheet = Sheet::of(ledger, window, line.service, line.new);
+fn criterion(line: &Line, rule: &Rule, window: Span, sheet: &Sheet) -> Criterion {
     let empty = Criterion {
         measure: rule.measure,
         limit: rule.limit,
@@ -165,7 +174,7 @@ fn criterion(ledger: &Ledger, line: &Line, rule: &Rule, now: Millis) -> Criterio
         standing: Standing::NotEnoughData,
     };
     if rule.measure == Measure::PanicShare {
-        return panic_share(line, rule, &sheet, empty);
+        return panic_share(line, rule, sheet, &empty);
     }
     let (events, value) = measured(rule.measure, &sheet.whole);
     let (_, before) = measured(rule.measure, &line.reference.whole);
@@ -200,15 +209,22 @@ fn measured(measure: Measure, figures: &Figures) -> (u64, Option<Interval>) {
     }
 }
 
-/// The worst of the whole release and its routes, of those with enough events: the one whose interval begins highest.
-fn panic_share(line: &Line, rule: &Rule, sheet: &Sheet, empty: Criterion) -> Criterion {
+/// The worst of the whole release and its routes, of those with enough events: the one whose interval begins highest. An
+/// interval costs more than all else here, so only those over the limit get one, and else the highest alone.
+fn panic_share(line: &Line, rule: &Rule, sheet: &Sheet, empty: &Criterion) -> Criterion {
     let n_pages = (empty.window.millis() / PAGE_MILLIS).max(1);
     let routes =
         sheet.routes.iter().filter(|(_, figures)| figures.honest >= rule.events_min).map(|(key, _)| Some(*key));
-    let enough = |pace: &Pace| pace.new >= rule.events_min;
-    let paces = std::iter::once(None).chain(routes).filter_map(|route| line.pace(sheet, n_pages, route));
-    let worst = paces.filter(enough).max_by(|a, b| a.ratio.low.total_cmp(&b.ratio.low));
-    let Some(pace) = worst else { return Criterion { events: sheet.whole.honest, ..empty } };
+    let rates = std::iter::once(None).chain(routes).filter_map(|route| {
+        let rates = line.rates(sheet, n_pages, route).filter(|rates| rates.new >= rule.events_min)?;
+        Some((rates.estimate(), route))
+    });
+    let mut rates: Vec<(f64, Option<RouteKey>)> = rates.collect();
+    rates.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let n_over = rates.iter().take_while(|(estimate, _)| *estimate > rule.limit).count().max(1);
+    let paces = rates.iter().take(n_over).filter_map(|(_, route)| line.pace(sheet, n_pages, *route));
+    let worst = paces.max_by(|a, b| a.ratio.low.total_cmp(&b.ratio.low));
+    let Some(pace) = worst else { return Criterion { events: sheet.whole.honest, ..empty.clone() } };
     let standing = if pace.ratio.low > rule.limit {
         Standing::Met
     } else if pace.ratio.estimate > rule.limit {
@@ -216,7 +232,7 @@ fn panic_share(line: &Line, rule: &Rule, sheet: &Sheet, empty: Criterion) -> Cri
     } else {
         Standing::NotMet
     };
-    Criterion { events: pace.new, value: Some(pace.ratio), pace: Some(pace), standing, ..empty }
+    Criterion { events: pace.new, value: Some(pace.ratio), pace: Some(pace), standing, ..empty.clone() }
 }
 
 /// Events for each original request. Of `events` panics `originals` begin a request: their share has Wilson's interval,
@@ -266,17 +282,17 @@ impl Criterion {
 pub fn pace_words(pace: &Pace, names: &Names) -> String {
     let place = pace.route.and_then(RouteKey::id).map_or_else(String::new, |id| format!(" on {}", names.text(id)));
     let (new, old) = (pace.new, pace.old);
-    let times = number(pace.ratio);
+    let multiple = number(pace.ratio);
     match pace.denominator {
-        Denominator::Requests { new: requests, old: before } => {
+        Denominator::Requests { new: of_new, old: of_old } => {
             format!(
-                "{times} times as many panics a request as before{place}: {new} in {requests} requests, {old} in {before}"
+                "{multiple} times as many panics a request as before{place}: {new} in {of_new} requests, {old} in {of_old}"
             )
         }
         Denominator::Busiest { millis } => {
             let minutes = millis / Millis::MINUTE;
             format!(
-                "{times} times as many panics as in the busiest {minutes} minutes before{place}: {new}, then {old} (no \
+                "{multiple} times as many panics as in the busiest {minutes} minutes before{place}: {new}, then {old} (no \
                  request totals are known)"
             )
         }

@@ -74,7 +74,8 @@ impl Lookout<'_> {
             let mut findings = self.cascade_findings(&cascade);
             findings.extend(line.into_iter().flat_map(|line| self.judged(line)).map(|c| c.finding(self.names)));
             let tally = self.tally(window, |account| at_place(account, place));
-            self.tell(Category::RetryCascade, &told, self.portrait(title, severity, &tally, &told), findings, step);
+            let portrait = self.portrait(title, severity, &tally, &told);
+            step.alerts.push(Alert::of_operations(Category::RetryCascade, &told, self.now, portrait, findings));
         }
         self.calm(Category::RetryCascade, &met, alarms, step);
     }
@@ -191,7 +192,7 @@ impl Lookout<'_> {
             let of_release = |account: &Account| account.service == Some(line.service) && account.release == line.new;
             let lines = self.tally(recent, of_release);
             let portrait = self.portrait(self.rollback_title(line, &criteria), word.severity, &lines, &told);
-            self.tell(Category::Rollback, &told, portrait, findings, step);
+            step.alerts.push(Alert::of_operations(Category::Rollback, &told, self.now, portrait, findings));
         }
         self.calm(Category::Rollback, &met, alarms, step);
     }
@@ -228,7 +229,7 @@ impl Lookout<'_> {
             };
             let title = self.closed_title(category, key.subject, &told).unwrap_or(title);
             let portrait = self.portrait(title, Severity::Low, &[], &told);
-            self.tell(category, &told, portrait, Vec::new(), step);
+            step.alerts.push(Alert::of_operations(category, &told, self.now, portrait, Vec::new()));
         }
     }
 
@@ -279,10 +280,6 @@ impl Lookout<'_> {
             ..Portrait::default()
         }
     }
-
-    fn tell(&self, category: Category, told: &Told, portrait: Portrait, findings: Vec<Finding>, step: &mut Step) {
-        step.alerts.push(Alert::of_operations(category, told, self.now, portrait, findings));
-    }
 }
 
 fn at_place(account: &Account, (service, route): Place) -> bool {
@@ -291,7 +288,9 @@ fn at_place(account: &Account, (service, route): Place) -> bool {
 
 fn sum(lines: &[(Account, Tally)]) -> Tally {
     let mut whole = Tally::default();
-    lines.iter().for_each(|(_, tally)| whole.merge(tally));
+    for (_, tally) in lines {
+        whole.merge(tally);
+    }
     whole
 }
 

@@ -143,16 +143,9 @@ fn pieces(segment: &str) -> String {
     let mut rest = segment;
     while let Some((text, after)) = rest.split_once('{') {
         regex.push_str(&regex::escape(text));
-        match after.split_once('}') {
-            Some((_, after)) => {
-                regex.push_str("[^/]+");
-                rest = after;
-            }
-            None => {
-                regex.push_str(&regex::escape("{"));
-                rest = after;
-            }
-        }
+        let parameter = after.split_once('}').map(|(_, after)| after);
+        regex.push_str(if parameter.is_some() { "[^/]+" } else { "\\{" });
+        rest = parameter.unwrap_or(after);
     }
     regex.push_str(&regex::escape(rest));
     regex

@@ -19,7 +19,9 @@ fn post(n: u64, keyed: bool, changes: Option<u64>, bucket: Bucket) -> Observatio
 
 fn table(events: &[Observation<'_>]) -> Policies {
     let mut table = Policies::default();
-    events.iter().for_each(|o| table.observe(o, gate(GateFacts::of(o)), ALONE));
+    for o in events {
+        table.observe(o, gate(GateFacts::of(o)), ALONE);
+    }
     table
 }
 
