@@ -4,6 +4,7 @@
 //! are made of, so that they never disagree with the help. Exit codes are in [`EXIT_CODES`].
 
 mod dead_letters;
+mod html;
 mod inspect;
 mod outbox;
 mod setup;
@@ -15,6 +16,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 pub use self::dead_letters::{
     DeadLettersArgs, DeadLettersDeed, LetterShowArgs, LettersListArgs, LettersPurgeArgs, LettersReplayArgs,
 };
+pub use self::html::HtmlArgs;
 pub use self::inspect::{FeedArgs, InspectArgs};
 pub use self::outbox::{OutboxArgs, OutboxDeed, OutboxDropArgs, OutboxListArgs, OutboxRetryArgs};
 pub use self::setup::{SetupArgs, SetupTarget};
@@ -114,6 +116,7 @@ Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloud
   panicsift report explain CLUSTER
   panicsift report export --format csv > clusters.csv
   panicsift report surfaces --service checkout --format sarif > panics.sarif
+  panicsift report html --out report.html
 
 The store may be read while the service writes it.")]
     Report(ReportArgs),
@@ -320,6 +323,11 @@ pub enum Question {
     Clusters(ClusterQuestion),
     /// Tell where services panic, by surface, class, site and release, and what to write there instead
     Surfaces(SurfacesArgs),
+    /// Write all of it as one HTML page: overview, clusters with timelines and evidence, networks, shapes, alerts
+    ///
+    /// One self-contained file that asks nothing of any network, to be looked at, printed and sent on. The same store
+    /// gives the same page.
+    Html(HtmlArgs),
 }
 
 /// Options of `report surfaces`.

@@ -112,6 +112,10 @@ fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
             let models = settings.map(|settings| settings.models).unwrap_or_default();
             report::surfaces::answer(&args.store, &surfaces.into(), &models, args.format.into(), out)
         }
+        Question::Html(html) => match html.file() {
+            Some(path) => report::html::save(&args.store, html.n_max(), path),
+            None => report::html::answer(&args.store, html.n_max(), out),
+        },
     }
 }
 

@@ -11,6 +11,7 @@ pub mod dead_letters;
 mod explain;
 mod export;
 mod find;
+pub mod html;
 mod list;
 pub mod outbox;
 mod proof;
