@@ -6,6 +6,7 @@
 mod browser;
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
@@ -53,14 +54,26 @@ const CONTRAST: &str = r"(() => {
   return least;
 })()";
 
-/// A browser and the page of a store; `None`, loudly, where there is no browser.
-fn opened(test: &str, fill: impl Fn(&Path)) -> Option<(Browser, tempfile::TempDir, PathBuf)> {
+/// The page of the demo, made once for all tests.
+static DEMO: LazyLock<Vec<u8>> = LazyLock::new(|| page(|path| demo_store(&context(), path, N_EVENTS)));
+
+/// The page of the store that `fill` makes.
+fn page(fill: impl Fn(&Path)) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("panicsift.db");
+    fill(&store);
+    let mut page = Vec::new();
+    panicsift::report::html::answer(&store, 500, &mut page).unwrap();
+    page
+}
+
+/// A browser and the page as a file; `None`, loudly, where there is no browser.
+fn opened(test: &str, page: impl Fn() -> Vec<u8>) -> Option<(Browser, tempfile::TempDir, PathBuf)> {
     let chromium = live_folder("PANICSIFT_TEST_CHROMIUM", test, "apt-get install chromium")?;
     let dir = tempfile::tempdir().unwrap();
-    let (store, page) = (dir.path().join("panicsift.db"), dir.path().join("report.html"));
-    fill(&store);
-    panicsift::report::html::save(&store, 500, &page).unwrap();
-    Some((Browser::start(&chromium), dir, page))
+    let file = dir.path().join("report.html");
+    std::fs::write(&file, page()).unwrap();
+    Some((Browser::start(&chromium), dir, file))
 }
 
 fn pictures() -> PathBuf {
@@ -87,8 +100,7 @@ fn check_look(browser: &mut Browser, name: &str) {
 
 #[test]
 fn the_page_fits_a_laptop_and_a_phone_in_the_dark_and_in_the_light() {
-    let fill = |path: &Path| demo_store(&context(), path, N_EVENTS);
-    let Some((mut browser, _dir, page)) = opened("the page in a browser", fill) else { return };
+    let Some((mut browser, _dir, page)) = opened("the page in a browser", || DEMO.clone()) else { return };
     for width in WIDTHS {
         for is_dark in [false, true] {
             let name = format!("{width}-{}", if is_dark { "dark" } else { "light" });
@@ -106,8 +118,8 @@ fn the_page_fits_a_laptop_and_a_phone_in_the_dark_and_in_the_light() {
 
 #[test]
 fn canaries_in_every_name_do_not_run() {
-    let fill = |path: &Path| canary_store(&context(), path, N_EVENTS);
-    let Some((mut browser, _dir, page)) = opened("canaries in a browser", fill) else { return };
+    let canaries = || page(|path| canary_store(&context(), path, N_EVENTS));
+    let Some((mut browser, _dir, page)) = opened("canaries in a browser", canaries) else { return };
     for width in WIDTHS {
         browser.open(&page, Look { width, ..DESK });
         check_look(&mut browser, &format!("canaries at {width}"));
@@ -125,8 +137,7 @@ fn canaries_in_every_name_do_not_run() {
 
 #[test]
 fn the_keyboard_does_it_all() {
-    let fill = |path: &Path| demo_store(&context(), path, N_EVENTS);
-    let Some((mut browser, _dir, page)) = opened("the keyboard in a browser", fill) else { return };
+    let Some((mut browser, _dir, page)) = opened("the keyboard in a browser", || DEMO.clone()) else { return };
     browser.open(&page, DESK);
     browser.press("Tab", 9, "");
     assert_eq!(browser.value("document.activeElement.className"), json!("skip"));
@@ -180,8 +191,7 @@ fn the_keyboard_does_it_all() {
 
 #[test]
 fn the_page_is_read_without_a_script_and_printed() {
-    let fill = |path: &Path| demo_store(&context(), path, N_EVENTS);
-    let Some((mut browser, _dir, page)) = opened("paper in a browser", fill) else { return };
+    let Some((mut browser, _dir, page)) = opened("paper in a browser", || DEMO.clone()) else { return };
     browser.open(&page, Look { has_script: false, ..DESK });
     check_look(&mut browser, "without a script");
     let offered = "['#theme', '.filter', 'th button'].filter((one) => document.querySelector(one)?.checkVisibility())";

@@ -53,11 +53,11 @@ struct Section {
 /// it leaves out when it has too little).
 const SECTIONS: [Section; 6] = [
     Section { name: "overview", title: "Overview", room_bytes: 60_000, fill: overview::fill },
-    Section { name: "clusters", title: "Clusters", room_bytes: 450_000, fill: clusters::fill },
+    Section { name: "clusters", title: "Clusters", room_bytes: 400_000, fill: clusters::fill },
     Section { name: "networks", title: "Networks", room_bytes: 40_000, fill: networks::fill },
-    Section { name: "shapes", title: "Shapes", room_bytes: 110_000, fill: shapes::fill },
-    Section { name: "alerts", title: "Alerts", room_bytes: 110_000, fill: alerts::fill },
-    Section { name: "full", title: "Clusters in full", room_bytes: 560_000, fill: full::fill },
+    Section { name: "shapes", title: "Shapes", room_bytes: 60_000, fill: shapes::fill },
+    Section { name: "alerts", title: "Alerts", room_bytes: 90_000, fill: alerts::fill },
+    Section { name: "full", title: "Clusters in full", room_bytes: 660_000, fill: full::fill },
 ];
 
 /// Writes the page of the store at `store` to `out`; of the clusters by rank the first `n_max`.

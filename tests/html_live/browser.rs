@@ -147,7 +147,8 @@ impl Browser {
     /// What went wrong in the page, and what it asked for beside itself.
     pub(crate) fn faults(&mut self) -> Vec<Value> {
         // What happened until now has been told when this is answered.
-        self.value("new Promise((done) => setTimeout(done, 50))");
+        std::thread::sleep(Duration::from_millis(100));
+        self.value("1");
         let is_fault = |event: &&Value| match event["method"].as_str().unwrap_or_default() {
             "Runtime.exceptionThrown" | "Log.entryAdded" | "Runtime.consoleAPICalled" => true,
             "Network.requestWillBeSent" => event["params"]["type"] != "Document",

@@ -150,9 +150,10 @@ pub(crate) fn large_store(context: &Context, path: &Path, name: impl Fn(&str, u6
         // Some cells have lived for 30 days, all had events in the last 40 hours.
         let days = if number % 97 == 0 { 30 } else { 0 };
         let old = (1..=days).map(|day| LARGE_END.0 - day * Millis::DAY);
-        let fresh = (0..4_i64).map(|nth| {
-            let minutes = i64::try_from(mix(number * 4 + u64::try_from(nth).unwrap()) % 2_400).unwrap();
-            LARGE_END.0 - minutes * Millis::MINUTE
+        // In steps of an hour: an epoch that has events is closed, and that takes its time.
+        let fresh = (0..4_u64).map(|nth| {
+            let hours = i64::try_from(mix(number * 4 + nth) % 40).unwrap();
+            LARGE_END.0 - hours * Millis::HOUR
         });
         for (nth, time) in (0_u64..).zip(old.chain(fresh)) {
             let unique = mix(number * 64 + nth);
@@ -173,12 +174,9 @@ pub(crate) fn large_store(context: &Context, path: &Path, name: impl Fn(&str, u6
             });
         }
     }
-    let late = LARGE_END.0 - real.iter().map(|o| o.time.0).max().unwrap();
-    for mut o in real {
-        // So that what is hostile is of now; times keep their distances.
-        o.time = Millis(o.time.0 + late);
-        seen.push(o);
-    }
+    // The real ones come first: an epoch is closed faster while there are few cells. Times keep their distances.
+    let shift = LARGE_END.0 - 41 * Millis::HOUR - real.iter().map(|o| o.time.0).max().unwrap();
+    seen.extend(real.into_iter().map(|o| Observation { time: Millis(o.time.0 + shift), ..o }));
     seen.sort_by_key(|o| o.time);
     drop(store(context, path, seen));
     settle(path, "splunk", "HTTP 200");

@@ -18,6 +18,12 @@ use crate::report::list::to_the_minute;
 /// Alerts that get a row.
 const ALERTS_MAX: usize = 100;
 
+/// Alerts of one cluster, the newest: a life has a handful.
+const OF_ONE_MAX: usize = 10;
+
+/// Destinations with their fates that are counted, before the table.
+const STANDINGS_MAX: usize = 40;
+
 /// Longest answer of a destination that is told, in characters: the whole is told by `outbox list`.
 const DETAIL_CHARS_MAX: usize = 120;
 
@@ -134,7 +140,7 @@ fn destinations(facts: &Facts<'_>, m: &mut Markup<'_>) -> io::Result<()> {
         return Ok(());
     }
     m.within(tag::UL, &[attr::class("inline")], |m| {
-        for count in told {
+        for count in told.into_iter().take(STANDINGS_MAX) {
             m.within(tag::LI, &[], |m| {
                 m.leaf(tag::BDI, &[], &count.destination)?;
                 m.text(" ")?;
@@ -153,8 +159,15 @@ pub(super) fn of_one(told: &[crate::report::show::Told], m: &mut Markup<'_>) -> 
     if told.is_empty() {
         return m.leaf(tag::P, &[attr::class("quiet")], "None was told of it.");
     }
+    let n_left_out = told.len().saturating_sub(OF_ONE_MAX);
+    if n_left_out > 0 {
+        m.leaf(tag::P, &[attr::class("quiet")], format!("{n_left_out} earlier ones, and:"))?;
+    }
     m.within(tag::UL, &[], |m| {
-        for alert in told {
+        for alert in told.iter().skip(n_left_out) {
+            if m.is_full() {
+                break;
+            }
             m.within(tag::LI, &[], |m| {
                 m.text(format!("{} at {}, ", alert.change.name(), to_the_minute(&alert.at)))?;
                 severity_mark(alert.severity, m)?;

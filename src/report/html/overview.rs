@@ -89,7 +89,7 @@ fn looks(facts: &Facts<'_>, m: &mut Markup<'_>) -> io::Result<()> {
     let open: Vec<&Card<'_>> = by_severity(facts.cards.iter().filter(|card| card.open_since.is_some()));
     let loose: Vec<&Card<'_>> = by_severity(facts.cards.iter().filter(|card| is_loose(card)));
     let short: Vec<&Card<'_>> = facts.cards.iter().filter(|card| is_short(card)).collect();
-    let stuck: Vec<String> = stuck(facts);
+    let stuck = stuck(facts);
     if open.is_empty() && loose.is_empty() && short.is_empty() && stuck.is_empty() {
         return m.leaf(tag::P, &[], "Nothing: no alert is open, none is held up, and no fault left its boundary.");
     }
@@ -97,8 +97,12 @@ fn looks(facts: &Facts<'_>, m: &mut Markup<'_>) -> io::Result<()> {
         for card in open.iter().take(LOOKS_MAX) {
             look(card, &open_words(card), m)?;
         }
-        for words in stuck {
-            m.within(tag::LI, &[], |m| m.leaf(tag::SPAN, &[], words))?;
+        for (words, command) in stuck {
+            m.within(tag::LI, &[], |m| {
+                m.leaf(tag::BDI, &[], words)?;
+                m.text(": ")?;
+                m.leaf(tag::CODE, &[], command)
+            })?;
         }
         for card in loose.iter().take(LOOKS_MAX) {
             look(card, &loose_words(card), m)?;
@@ -171,20 +175,17 @@ fn is_short(card: &Card<'_>) -> bool {
         && portrait.points >= portrait.threshold - SHORT_POINTS
 }
 
-/// Destinations that hold up or refused alerts, with the command that lists them.
-fn stuck(facts: &Facts<'_>) -> Vec<String> {
+/// Destinations that hold up or refused alerts, with the command that lists these.
+fn stuck(facts: &Facts<'_>) -> Vec<(String, String)> {
     let told = facts.outbox.iter().filter(|count| count.alerts > 0).filter_map(|count| {
-        let what = match count.fate {
-            None => ("waiting", "wait for"),
-            Some(Fate::Refused) => ("refused", "were refused by"),
+        let (fate, happened) = match count.fate {
+            None => ("waiting", "waiting for"),
+            Some(Fate::Refused) => ("refused", "refused by"),
             Some(_) => return None,
         };
-        let (fate, happened) = what;
         let destination = &count.destination;
-        let alerts = grouped(count.alerts);
-        Some(format!(
-            "{alerts} alert(s) {happened} {destination}: panicsift outbox list --destination {destination} --fate {fate}"
-        ))
+        let words = format!("{} {happened} {destination}", counted(count.alerts, "alert"));
+        Some((words, format!("panicsift outbox list --destination {destination} --fate {fate}")))
     });
     told.take(LOOKS_MAX).collect()
 }
@@ -234,6 +235,9 @@ fn tenants(facts: &Facts<'_>, m: &mut Markup<'_>) -> io::Result<()> {
             table_head(&columns, m)?;
             m.within(tag::TBODY, &[], |m| {
                 for tenant in &facts.tenants {
+                    if m.is_full() {
+                        break;
+                    }
                     m.within(tag::TR, &[], |m| {
                         let name = if tenant.name.is_empty() { "(the default tenant)" } else { &tenant.name };
                         m.within(tag::TD, &[], |m| m.leaf(tag::BDI, &[], name))?;

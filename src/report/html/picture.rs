@@ -17,10 +17,10 @@ const HEIGHT: u64 = 48;
 const SPARK_HEIGHT: u64 = 16;
 /// Fewest buckets of a picture.
 const BUCKETS_MIN: i64 = 12;
-/// Width of a bucket, its gap included.
+/// Width of a bucket; the bar in it is three wide (the style's stroke), the rest is the gap.
 const STEP: i64 = 4;
-/// Width of a bar.
-const BAR: i64 = 3;
+/// Middle of the first bar.
+const MIDDLE: i64 = 2;
 
 /// Buckets of one length, up to and including the last one.
 #[derive(Debug, Clone, Copy)]
@@ -55,13 +55,19 @@ impl Window {
         counts.iter().copied().filter(move |(at, n)| *n > 0 && (self.first()..=self.last).contains(at))
     }
 
-    /// The bars, as the data of one path: `M x bottom v -height h width v height z`.
+    /// The bars, as the data of one path of upright strokes: from the foot of one to its head, and over to the next foot.
     fn path(self, counts: &[(i64, u32)], height: u64) -> String {
         let most = self.within(counts).map(|(_, n)| u64::from(n)).max().unwrap_or(0);
         let mut path = String::new();
+        let mut before: Option<(i64, u64)> = None;
         for (at, n) in self.within(counts) {
-            let (x, tall) = ((at - self.first()) * STEP, share(u64::from(n), most, height));
-            path.push_str(&format!("M{x} {height}v-{tall}h{BAR}v{tall}z"));
+            let tall = share(u64::from(n), most, height);
+            let over = match before {
+                None => format!("M{} {height}", (at - self.first()) * STEP + MIDDLE),
+                Some((last, down)) => format!("m{} {down}", (at - last) * STEP),
+            };
+            path.push_str(&format!("{over}v-{tall}"));
+            before = Some((at, tall));
         }
         path
     }
@@ -157,8 +163,9 @@ mod tests {
     fn bars_stand_where_their_buckets_are_and_grow_with_their_counts() {
         let check = |counts: &[(i64, u32)], expected: &str| assert_eq!(HOURS.path(counts, 16), expected, "{counts:?}");
         check(&[], "");
-        check(&[(0, 4)], "M0 16v-16h3v16z");
-        check(&[(0, 1), (47, 1_000)], "M0 16v-1h3v1zM188 16v-16h3v16z");
+        check(&[(0, 4)], "M2 16v-16");
+        check(&[(0, 1), (47, 1_000)], "M2 16v-1m188 1v-16");
+        check(&[(3, 2), (4, 1)], "M14 16v-16m4 16v-8");
         check(&[(0, 0)], "");
         check(&[(-1, 5), (48, 5)], "");
         check(&[(i64::MIN, 5), (i64::MAX, 5)], "");
