@@ -8,6 +8,7 @@ fn main() {
 }
 
 #[cfg(test)]
+#[expect(dead_code, reason = "the benchmark needs the context alone")]
 mod fixture;
 /// The stores of the tests.
 #[cfg(test)]

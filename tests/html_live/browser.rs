@@ -1,4 +1,4 @@
-//! Chromium under the DevTools protocol, over a pair of pipes: no port, no library, ended with the value.
+//! Chromium under the `DevTools` protocol, over a pair of pipes: no port, no library, ended with the value.
 //!
 //! The shell gives the browser its standard input and output as the descriptors 3 and 4, on which it then listens;
 //! messages are JSON ended by a NUL.
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Longer than any answer takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Messages that wait for the test: it reads on at every call.
 const QUEUE: usize = 4_096;

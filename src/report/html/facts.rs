@@ -6,7 +6,7 @@
 use anyhow::Result;
 
 use super::markup::Anchor;
-use crate::edge::store::{Fate, OutboxCount};
+use crate::edge::store::{Fate, OutboxCount, Store};
 use crate::pipeline::alert::{Portrait, Verdict};
 use crate::pipeline::census::Census;
 use crate::pipeline::cluster::identity::Cluster;
@@ -64,7 +64,7 @@ impl<'s> Facts<'s> {
     pub(super) fn gather(memory: Memory<'s>, limit: usize) -> Result<Self> {
         let (ranked, _) = ranked(memory.state, Selection::default());
         let cards = ranked.iter().take(limit).enumerate().map(|(at, ranked)| Card::of(ranked, at)).collect();
-        let outbox = memory.store.map(|store| store.outbox_counts()).transpose()?.unwrap_or_default();
+        let outbox = memory.store.map(Store::outbox_counts).transpose()?.unwrap_or_default();
         let mut facts = Self {
             memory,
             cards,

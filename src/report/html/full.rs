@@ -99,14 +99,16 @@ fn summary(card: &Card<'_>, m: &mut Markup<'_>) -> io::Result<()> {
 fn times(card: &Card<'_>, m: &mut Markup<'_>) -> io::Result<()> {
     let portrait = &card.portrait;
     m.leaf(tag::H3, &[], "When")?;
-    let mut words = format!("First event {}, last {}.", portrait.first_event, portrait.last_event);
     let n_of_senders: u64 = portrait.recovery.iter().map(|outcome| outcome.events).sum();
-    if n_of_senders > portrait.counts.events {
+    let more = if n_of_senders > portrait.counts.events {
         let all = grouped(n_of_senders);
-        words.push_str(&format!(
+        format!(
             " Times, networks and what follows from senders count all {all} events of its cells, or of its suspects."
-        ));
-    }
+        )
+    } else {
+        String::new()
+    };
+    let words = format!("First event {}, last {}.{more}", portrait.first_event, portrait.last_event);
     m.leaf(tag::P, &[attr::class("quiet")], words)?;
     let (hours, minutes): (Vec<_>, Vec<_>) = (card.minutes.hours().collect(), card.minutes.minutes().collect());
     m.within(tag::DIV, &[attr::class("columns")], |m| {

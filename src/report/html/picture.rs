@@ -51,25 +51,23 @@ impl Window {
     }
 
     /// Counts within the window, as (bucket, events).
-    fn within<'c>(self, counts: &'c [(i64, u32)]) -> impl Iterator<Item = (i64, u32)> + 'c {
+    fn within(self, counts: &[(i64, u32)]) -> impl Iterator<Item = (i64, u32)> + '_ {
         counts.iter().copied().filter(move |(at, n)| *n > 0 && (self.first()..=self.last).contains(at))
     }
 
     /// The bars, as the data of one path of upright strokes: from the foot of one to its head, and over to the next foot.
     fn path(self, counts: &[(i64, u32)], height: u64) -> String {
         let most = self.within(counts).map(|(_, n)| u64::from(n)).max().unwrap_or(0);
-        let mut path = String::new();
         let mut before: Option<(i64, u64)> = None;
-        for (at, n) in self.within(counts) {
+        let strokes = self.within(counts).map(|(at, n)| {
             let tall = share(u64::from(n), most, height);
-            let over = match before {
+            let over = match before.replace((at, tall)) {
                 None => format!("M{} {height}", (at - self.first()) * STEP + MIDDLE),
                 Some((last, down)) => format!("m{} {down}", (at - last) * STEP),
             };
-            path.push_str(&format!("{over}v-{tall}"));
-            before = Some((at, tall));
-        }
-        path
+            format!("{over}v-{tall}")
+        });
+        strokes.collect()
     }
 
     fn view_box(self, height: u64) -> String {
