@@ -5,6 +5,7 @@
 
 mod budget;
 mod dead_letters;
+mod html;
 mod inspect;
 mod outbox;
 mod postmortem;
@@ -22,6 +23,7 @@ pub use self::budget::BudgetArgs;
 pub use self::dead_letters::{
     DeadLettersArgs, DeadLettersDeed, LetterShowArgs, LettersListArgs, LettersPurgeArgs, LettersReplayArgs,
 };
+pub use self::html::HtmlArgs;
 pub use self::inspect::{FeedArgs, InspectArgs};
 pub use self::outbox::{OutboxArgs, OutboxDeed, OutboxDropArgs, OutboxListArgs, OutboxRetryArgs};
 pub use self::postmortem::{KpiArgs, PeriodArgs, PostmortemArgs};
@@ -131,6 +133,7 @@ Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloud
   panicsift report retry-policy --service checkout --format envoy > routes.json
   panicsift report releases --from 6h --service checkout
   panicsift report budget --service checkout --objective 0.999
+  panicsift report html --out report.html
 
 The store may be read while the service writes it.")]
     Report(ReportArgs),

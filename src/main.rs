@@ -134,6 +134,10 @@ fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
             report::postmortem::answer(store, &question, form, file.as_ref(), out)
         }
         Question::Kpi(asked) => report::kpi::answer(store, &asked.into(), rows()?, out),
+        Question::Html(asked) => match asked.file() {
+            Some(path) => report::html::save(store, asked.n_max(), path),
+            None => report::html::answer(store, asked.n_max(), out),
+        },
     }
 }
 

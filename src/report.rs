@@ -14,6 +14,7 @@ mod explain;
 mod export;
 mod find;
 pub mod kpi;
+pub mod html;
 mod list;
 mod lives;
 pub mod outbox;

@@ -36,6 +36,9 @@ mod formats;
 /// The scripted HEC server: it takes, acknowledges and forgets as Splunk documents it.
 #[cfg(test)]
 mod hec_server;
+/// The page of `report html`, read by a real parser: well formed, inert, bounded, and its sums add up.
+#[cfg(test)]
+mod html;
 /// Canaries in everything that a sender chooses: on no disk and in no output, but for dead letters that keep bytes.
 #[cfg(test)]
 mod leaks;
@@ -91,6 +94,9 @@ mod elastic_live;
 /// The scripted HEC server, checked by independent clients, where they are installed.
 #[cfg(test)]
 mod hec_client_live;
+/// The same page in a real browser, where one is told of: nothing runs, nothing is asked for, nothing overflows.
+#[cfg(test)]
+mod html_live;
 /// The Kafka edge on Apache Kafka itself, where one is told of: see `tests/servers`.
 #[cfg(test)]
 mod kafka_live;

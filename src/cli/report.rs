@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{BudgetArgs, KpiArgs, PostmortemArgs, ReleasesArgs, RetryPolicyArgs};
+use super::{BudgetArgs, HtmlArgs, KpiArgs, PostmortemArgs, ReleasesArgs, RetryPolicyArgs};
 use crate::pipeline::alert::Verdict;
 use crate::report;
 
@@ -113,6 +113,13 @@ Rates need the request totals of a traffic feed; without it there are counts alo
     Postmortem(PostmortemArgs),
     /// Tell whether the goals of a migration are met, against a baseline
     Kpi(KpiArgs),
+    /// Write all of it as one HTML page: overview, clusters with timelines and evidence, networks, shapes, alerts
+    ///
+    /// One self-contained file that asks nothing of any network, to be looked at, printed and sent on. The same store
+    /// gives the same page.
+    #[command(after_long_help = "Examples:
+  panicsift report html --out report.html")]
+    Html(HtmlArgs),
 }
 
 /// Options of `report surfaces`.

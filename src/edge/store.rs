@@ -223,15 +223,25 @@ impl Store {
     pub fn alerts_of(&self, cluster: &str) -> Result<Vec<Alert>, StoreError> {
         let bodies: Vec<String> =
             self.rows("SELECT body FROM outbox WHERE cluster = ?1 ORDER BY seq", [cluster], |row| row.get(0))?;
-        bodies
-            .iter()
-            .map(|body| {
-                serde_json::from_str(body).map_err(|error| StoreError::Damaged {
-                    path: self.path.clone(),
-                    detail: format!("an alert of cluster {cluster} cannot be read: {error}"),
-                })
+        self.read_alerts(&bodies)
+    }
+
+    /// The newest `n_max` alerts that are still kept, the newest first. Reads no more rows than that.
+    pub fn newest_alerts(&self, n_max: usize) -> Result<Vec<Alert>, StoreError> {
+        let n_max = i64::try_from(n_max).unwrap_or(i64::MAX);
+        let bodies: Vec<String> =
+            self.rows("SELECT body FROM outbox ORDER BY seq DESC LIMIT ?1", [n_max], |row| row.get(0))?;
+        self.read_alerts(&bodies)
+    }
+
+    fn read_alerts(&self, bodies: &[String]) -> Result<Vec<Alert>, StoreError> {
+        let read = |body: &String| {
+            serde_json::from_str(body).map_err(|error| StoreError::Damaged {
+                path: self.path.clone(),
+                detail: format!("an alert cannot be read: {error}"),
             })
-            .collect()
+        };
+        bodies.iter().map(read).collect()
     }
 
     /// What became of an alert at each destination that has its answer.

@@ -42,6 +42,7 @@ pub mod life;
 pub mod portrait;
 
 pub mod causes;
+pub mod census;
 pub mod names;
 pub mod operations;
 pub mod recent;

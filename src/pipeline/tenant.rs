@@ -359,12 +359,14 @@ impl Tenant {
         cluster.members.iter().filter_map(|row| Some((row, self.cells.get(&row.cell)?)))
     }
 
-    fn rows_events(&self, row: &RowKey, cell: &Cell) -> u64 {
+    /// Events of one party's share of a cell.
+    pub(super) fn rows_events(&self, row: &RowKey, cell: &Cell) -> u64 {
         let suspects: u64 = self.shares.of(&row.cell).map(|(_, events)| *events).sum::<u64>().min(cell.n);
         if row.party == Party::Suspects { suspects } else { cell.n - suspects }
     }
 
-    fn suspects_of(&self, cluster: &Cluster) -> BTreeSet<Actor> {
+    /// The suspects who have a share of its cells.
+    pub(super) fn suspects_of(&self, cluster: &Cluster) -> BTreeSet<Actor> {
         let shares = cluster.members.iter().filter(|row| row.party == Party::Suspects);
         shares.flat_map(|row| self.shares.of(&row.cell)).map(|(actor, _)| *actor).collect()
     }

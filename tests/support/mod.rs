@@ -6,6 +6,7 @@ pub(crate) mod embedded;
 pub(crate) mod hec;
 pub(crate) mod http;
 pub(crate) mod kafka;
+pub(crate) mod pages;
 pub(crate) mod replay;
 pub(crate) mod servers;
 pub(crate) mod service;
