@@ -31,6 +31,14 @@ const PAGE: i64 = 300_000;
 /// Names the folder of the data sets, to run the proof on them, too.
 const SETS: &str = "PANICSIFT_TEST_SETS";
 
+/// Names a folder where the stores of the data sets are left, to ask them by hand.
+const KEEP: &str = "PANICSIFT_TEST_KEEP";
+
+#[expect(clippy::disallowed_methods, reason = "the folders are named by whoever runs the tests")]
+fn named(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from)
+}
+
 fn slo(name: &str, service: &str, objective: f64) -> Slo {
     Slo {
         name: name.to_owned(),
@@ -285,7 +293,7 @@ fn naive(
         to += page;
     }
     let mut by_page: BTreeMap<i64, u64> = BTreeMap::new();
-    for one in asked.iter().filter(|one| (from..to).contains(&one.start) && ours(&one.route)) {
+    for one in asked.iter().filter(|one| (from..to).contains(&one.start)) {
         *by_page.entry(one.start / page).or_default() += one.requests;
     }
     let (mut events, mut beside) = ([0; 5], [0; 5]);
@@ -299,34 +307,51 @@ fn naive(
     (from, to, events, beside, requests)
 }
 
+/// Whether requests of a route are an objective's: the feed names no service, so they are of the one service that panics
+/// there, or of the only one there is; where nobody panics, of an objective that names the route.
+fn is_asked(facts: &[Fact], slo: &Slo, route: &str) -> bool {
+    let there = |fact: &&Fact| fact.route == route;
+    let others = |fact: &Fact| fact.service != slo.service;
+    let named = slo.routes.iter().any(|one| one == route);
+    if !slo.routes.is_empty() && !named {
+        return false;
+    }
+    match (facts.iter().any(|fact| there(&fact)), facts.iter().filter(there).any(others)) {
+        (true, shared) => !shared,
+        (false, _) => named || !facts.iter().any(others),
+    }
+}
+
 /// Holds all figures of an objective at a time against the naive ones; gives those of its own window.
 #[track_caller]
 fn prove(service: &Service, asked: &[Asked], slo: &Slo, at: i64) -> [u64; 5] {
     let routes = slo.routes.iter().map(|route| service.id(route)).collect();
     let scope = Scope::new(&Owners::of(service.ledger()), service.id(&slo.service), routes);
     let end = end_of_data(service.ledger(), &scope, Millis(at));
-    let ours = |one: &&Asked| slo.routes.is_empty() || slo.routes.contains(&one.route);
+    let routes: BTreeSet<&String> = asked.iter().map(|one| &one.route).collect();
+    let asks: BTreeSet<&String> = routes.into_iter().filter(|route| is_asked(&service.facts, slo, route)).collect();
+    let asked: Vec<Asked> = asked.iter().filter(|one| asks.contains(&one.route)).cloned().collect();
     let over = at / PAGE * PAGE;
-    let ends =
-        asked.iter().filter(ours).map(|one| one.start + PAGE).filter(|end| *end <= over && over - *end < 3_600_000);
+    let ends = asked.iter().map(|one| one.start + PAGE).filter(|end| *end <= over && over - *end < 3_600_000);
     assert_eq!(end.0, ends.max().unwrap_or(over));
     let figures = Figures::of(slo, &scope, service.ledger(), end);
     let mut own = [0; 5];
     assert_eq!(figures.windows.len(), 8);
     for window in &figures.windows {
         let page = if window.span.tier == Tier::Hours { 3_600_000 } else { PAGE };
-        let (from, to, events, beside, requests) = naive(&service.facts, asked, slo, (window.millis, end.0, page));
+        let (from, to, events, beside, requests) = naive(&service.facts, &asked, slo, (window.millis, end.0, page));
         assert_eq!((window.span.from.0, window.span.to.0), (from, to), "{window:?}");
         assert_eq!((Burn::ALL.map(|burn| window.events.get(burn)), window.requests), (events, requests), "{window:?}");
         assert_eq!(window.events.total(), events.iter().sum::<u64>());
         for (burn, n) in Burn::ALL.into_iter().zip(beside) {
             let n_all: u64 = beside.iter().sum();
             // Both products are whole numbers below 2^53, so that one division rounds once.
-            let exact = n as f64 * 1e6 / (requests as f64 * f64::from(slo.budget_ppm));
+            let [n, requests_f64] = [n, requests].map(|n| f64::from(u32::try_from(n).unwrap()));
+            let exact = n * 1e6 / (requests_f64 * f64::from(slo.budget_ppm));
             let expected = (requests > 0 && n_all <= requests).then_some(exact);
             assert_eq!(window.burn(slo, burn), expected, "{burn:?} {window:?}");
             if let Some(burn) = expected {
-                let by_definition = n as f64 / requests as f64 / (1.0 - slo.objective());
+                let by_definition = n / requests_f64 / (1.0 - slo.objective());
                 assert!((burn - by_definition).abs() <= 1e-9 * burn.max(1.0));
             }
         }
@@ -546,7 +571,7 @@ fn what_cannot_be_told_is_a_clear_error_or_a_clear_note() {
 /// The proof on whole data sets: with `PANICSIFT_TEST_SETS=/path cargo test --test it budget -- --nocapture`.
 #[test]
 fn the_figures_of_whole_data_sets_are_those_of_a_naive_count() {
-    let Some(sets) = std::env::var_os(SETS).map(PathBuf::from) else {
+    let Some(sets) = named(SETS) else {
         eprintln!("skipped: {SETS} names no folder of data sets");
         return;
     };
@@ -564,10 +589,16 @@ fn the_figures_of_whole_data_sets_are_those_of_a_naive_count() {
             let text = |key: &str| event[key].as_str().unwrap().to_owned();
             *services.entry(text("service")).or_default().entry(text("endpoint")).or_default() += 1;
         }
-        assert_eq!(services.len(), 1, "the naive count is for one service: {services:?}");
-        let (name, routes) = services.pop_first().unwrap();
-        let busiest = routes.iter().max_by_key(|(_, n)| **n).unwrap().0;
-        let (asked, slos) = (traffic(feed), objectives(&name, &[busiest]));
+        let asked = traffic(feed);
+        let slos: Vec<Slo> = services
+            .iter()
+            .flat_map(|(name, routes)| {
+                let busiest = routes.iter().max_by_key(|(_, n)| **n).unwrap().0;
+                objectives(name, &[busiest])
+                    .into_iter()
+                    .map(move |slo| Slo { name: format!("{name}-{}", slo.name), ..slo })
+            })
+            .collect();
         let mut service = Service::new(slos.clone(), &asked);
         service.take(&lines);
         let last = service.facts.iter().map(|fact| fact.time).max().unwrap();
@@ -581,7 +612,7 @@ fn the_figures_of_whole_data_sets_are_those_of_a_naive_count() {
             println!("{} {:?} {:?} {}", alert.at, alert.change, alert.portrait.severity, alert.portrait.title);
         }
         let out = dir.file_name().unwrap().to_str().unwrap().to_owned();
-        if let Some(kept) = std::env::var_os("PANICSIFT_TEST_KEEP").map(PathBuf::from) {
+        if let Some(kept) = named(KEEP) {
             service.store(&kept.join(format!("{out}.db")));
         }
         n_sets += 1;

@@ -305,7 +305,9 @@ proptest! {
                     ledger.settle();
                 }
             }
-            asked.iter().for_each(|(page, n)| ask(&mut ledger, page * 5, *n));
+            for (page, n) in &asked {
+                ask(&mut ledger, page * 5, *n);
+            }
             ledger.settle();
             ledger
         };
