@@ -9,6 +9,9 @@ mod support;
 /// Every kind of bad input beside good records: named with its place, and the good ones are processed.
 #[cfg(test)]
 mod bad_input;
+/// Error budgets: figures against a naive count, alarms over restarts, the report and what it refuses.
+#[cfg(test)]
+mod budget;
 /// Every carrier by its captures: told apart, and through the whole service to a cluster.
 #[cfg(test)]
 mod carriers;

@@ -549,3 +549,92 @@ fn what_is_said_of_retries_and_releases_is_read_or_refused_as_a_whole() {
         ],
     );
 }
+fn slo(keys: &str) -> String {
+    format!("[[slo]]\nname = \"a\"\nservice = \"shop\"\nobjective = 0.99\n{keys}\n")
+}
+
+#[test]
+fn an_objective_has_defaults_and_says_what_it_is_about() {
+    let text = slo("")
+        + "[[slo]]\nname = \"b\"\nservice = \"shop\"\nroutes = [\"POST /a\"]\nobjective = 0.9995\nwindow_days = 7\n\
+                         counts = [\"real\", \"unknown\"]\nalert = false\n";
+    let settings = parse(&format!("{LEAST}{text}")).unwrap();
+    let [a, b] = settings.alerts.operations.slos.as_slice() else { panic!("{:?}", settings.alerts.operations.slos) };
+    assert_eq!((a.budget_ppm, a.window_days, a.counts.len()), (10_000, 30, 1));
+    assert_eq!(a.alarm.map(|rule| (rule.events_min, rule.limits)), Some((10, [None; 3])));
+    assert_eq!((b.budget_ppm, b.window_days, b.counts.len(), b.alarm), (500, 7, 2, None));
+    assert_eq!(settings, parse(settings.render_redacted()).unwrap());
+    let warning =
+        "slo[1]: it shares requests with \"a\"; a failure among them burns both budgets, and may be alerted twice";
+    assert_eq!(settings.warnings, [warning]);
+}
+
+#[test]
+fn objectives_that_cannot_be_or_contradict_each_other_are_refused_all_at_once() {
+    let share = "a number above 0 and below 1 is expected: 1 leaves no budget, 0 no objective";
+    for objective in ["1.0", "0", "-0.5", "99.9"] {
+        let found = objective.trim_end_matches(".0");
+        check(
+            &format!("[[slo]]\nname = \"a\"\nservice = \"s\"\nobjective = {objective}\n"),
+            &[&format!("slo[0].objective: found {found}; {share}")],
+        );
+    }
+    check(
+        "[[slo]]\nname = \"a\"\nservice = \"s\"\nobjective = 0.9999999\n",
+        &["slo[0].objective: found 0.9999999; at most six decimals are expected, such as 0.9995"],
+    );
+    let route = "no route is called so: a method and a path are expected, such as POST /v1/orders";
+    check(
+        &slo(
+            "window_days = 33\nroutes = [\"/v1/orders\", \"POST /a\", \"POST /a\", \"post /a\", \"GET \"]\nburn_1h = 0",
+        ),
+        &[
+            "slo[0].burn_1h: found a number 0; a number from 0.1 to 1000000.0 is expected",
+            &format!("slo[0].routes[0]: found \"/v1/orders\"; {route}"),
+            "slo[0].routes[2]: \"POST /a\" stands twice; name each route once",
+            &format!("slo[0].routes[3]: found \"post /a\"; {route}"),
+            &format!("slo[0].routes[4]: found \"GET \"; {route}"),
+            "slo[0].window_days: found a number 33; a whole number from 1 to 32 is expected",
+        ],
+    );
+    check(
+        &(slo("") + &slo("")),
+        &[
+            "slo[1].name: the name \"a\" stands twice; each name must be unique",
+            "slo[1].objective: found 0.99, and slo[0] says 0.99 of the same requests; one objective for the same service, \
+             routes, window and counts: keep one of them",
+        ],
+    );
+    check(
+        &(slo("routes = [\"GET /a\", \"GET /b\"]")
+            + "[[slo]]\nname = \"b\"\nservice = \"shop\"\nroutes = [\"GET /b\", \"GET /a\"]\nobjective = 0.9\n"),
+        &[
+            "slo[1].objective: found 0.9, and slo[0] says 0.99 of the same requests; one objective for the same service, \
+           routes, window and counts: keep one of them",
+        ],
+    );
+    check(
+        &slo("alert = false\nburn_6h = 3.0\ncounts = [\"real\", \"real\"]"),
+        &[
+            "slo[0].burn_6h: a limit of an alert that is off; remove it, or alert = false",
+            "slo[0].counts[1]: \"real\" stands twice; name each once",
+        ],
+    );
+    check(
+        "[[slo]]\nname = \"a b\"\n",
+        &[
+            "slo[0].name: found \"a b\"; letters, digits, \"-\", \"_\" and \".\" are allowed in a name",
+            "slo[0].objective: missing; it is required: a number is expected",
+            "slo[0].service: missing; it is required: a text of 1 to 200 characters is expected",
+        ],
+    );
+}
+
+#[test]
+fn a_limit_that_can_never_be_reached_is_a_warning() {
+    let text = "[[slo]]\nname = \"a\"\nservice = \"s\"\nobjective = 0.9\n";
+    let warnings = parse(&format!("{LEAST}{text}")).unwrap().warnings;
+    let expected = "slo[0]: its budget burns 10.00 times too fast when every request fails; the limit of burn_1h is never \
+                    reached";
+    assert_eq!(warnings, [expected]);
+}

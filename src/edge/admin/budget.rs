@@ -57,3 +57,52 @@ pub fn show_budget(slo: &Slo, figures: &Figures) {
     let remaining = figures.budget.map_or(f64::NAN, |budget| budget.remaining);
     gauge!(SLO_BUDGET_REMAINING, "slo" => name()).set(remaining);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+    use crate::pipeline::event::{Id, Millis};
+    use crate::pipeline::operations::budget::slo::{Owners, Scope};
+    use crate::pipeline::operations::ledger::{Demand, Ledger};
+    use crate::pipeline::surfaces::ReleaseKey;
+
+    #[test]
+    fn a_budget_has_its_series_and_what_cannot_be_said_is_no_number() {
+        let slo = Slo {
+            name: "checkout".to_owned(),
+            tenant: String::new(),
+            service: "shop".to_owned(),
+            routes: Vec::new(),
+            budget_ppm: 1_000,
+            window_days: 30,
+            counts: [Burn::Real].into(),
+            alarm: None,
+        };
+        let mut ledger = Ledger::default();
+        let demand = Demand { service: Some(Id(1)), route: Id(2), release: ReleaseKey::Untold };
+        ledger.count_requests(Millis(0), demand, 400).unwrap();
+        let scope = Scope::new(&Owners::default(), Id(1), BTreeSet::new());
+        let page = |end: i64| {
+            let recorder = PrometheusBuilder::new().build_recorder();
+            let figures = Figures::of(&slo, &scope, &ledger, Millis(end * Millis::MINUTE));
+            metrics::with_local_recorder(&recorder, || show_budget(&slo, &figures));
+            recorder.handle().render()
+        };
+        let told = page(5);
+        for line in [
+            "panicsift_slo_requests{slo=\"checkout\"} 400",
+            "panicsift_slo_events{slo=\"checkout\",series=\"counted\"} 0",
+            "panicsift_slo_burn_rate{slo=\"checkout\",series=\"hostile\",window=\"5m\"} 0",
+            "panicsift_slo_budget_remaining{slo=\"checkout\"} 1",
+        ] {
+            assert!(told.lines().any(|found| found == line), "{line} is not in\n{told}");
+        }
+        // Eight windows of six series, six counts, and three more.
+        assert_eq!(told.lines().filter(|line| line.starts_with("panicsift_")).count(), 57, "{told}");
+        assert!(page(20).contains("series=\"real\",window=\"5m\"} NaN"));
+    }
+}

@@ -148,20 +148,26 @@ pub(super) fn millis_f64(millis: i64) -> f64 {
 pub struct Owners {
     single: BTreeMap<Id, Id>,
     known: BTreeSet<Id>,
+    /// The only service there is.
+    sole: Option<Id>,
 }
 
 impl Owners {
     /// Those of a ledger.
     pub fn of(ledger: &Ledger) -> Self {
         let days = Span { from: Millis(i64::MIN), to: Millis(i64::MAX), tier: Tier::Days };
-        let accounts = ledger.pages(days).flat_map(|(_, page)| page.accounts());
-        let known = accounts.filter_map(|(account, _)| account.route.id()).collect();
-        Self { single: ledger.owners(), known }
+        let (mut services, mut known) = (BTreeSet::new(), BTreeSet::new());
+        for (account, _) in ledger.pages(days).flat_map(|(_, page)| page.accounts()) {
+            services.insert(account.service);
+            known.extend(account.route.id());
+        }
+        let sole = services.first().copied().flatten().filter(|_| services.len() == 1);
+        Self { single: ledger.owners(), known, sole }
     }
 
     /// Whether these requests can be said to be of no service: the feed names none, and none or several panic there.
     pub fn is_unclaimed(&self, demand: &Demand) -> bool {
-        demand.service.is_none() && !self.single.contains_key(&demand.route)
+        demand.service.is_none() && self.sole.is_none() && !self.single.contains_key(&demand.route)
     }
 }
 
@@ -184,16 +190,19 @@ pub struct Scope {
     routes: BTreeSet<Id>,
     /// Routes whose requests are ours where the traffic feed names no service.
     own: BTreeSet<Id>,
+    /// All requests are ours where the traffic feed names no service.
+    is_sole: bool,
 }
 
 impl Scope {
     /// The scope of a service and some of its routes (all when there are none). A request total that names no service
-    /// is of the one service that panics on its route; where none ever did, of an objective that names the route.
+    /// is of the one service that panics on its route, or of the only service there is; where no service ever panicked on it,
+    /// of an objective that names the route.
     pub fn new(owners: &Owners, service: Id, routes: BTreeSet<Id>) -> Self {
         let ours = owners.single.iter().filter(|(route, owner)| **owner == service && among(&routes, **route));
         let unowned = routes.iter().filter(|route| !owners.known.contains(route));
         let own = ours.map(|(route, _)| *route).chain(unowned.copied()).collect();
-        Self { service, routes, own }
+        Self { service, routes, own, is_sole: owners.sole == Some(service) }
     }
 
     pub(super) fn place(&self, account: &Account) -> Place {
@@ -210,6 +219,7 @@ impl Scope {
     pub fn asks(&self, demand: &Demand) -> bool {
         match demand.service {
             Some(service) => service == self.service && among(&self.routes, demand.route),
+            None if self.is_sole => among(&self.routes, demand.route),
             None => self.own.contains(&demand.route),
         }
     }
