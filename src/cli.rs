@@ -93,6 +93,7 @@ pub enum Command {
     #[command(after_long_help = "Examples:
   panicsift replay events.jsonl.gz
   panicsift replay --store monday.db monday.jsonl.gz && panicsift report list --store monday.db
+  panicsift replay monday.jsonl.gz --traffic traffic_5min.csv.gz --store monday.db
   panicsift replay --asn asn.mmdb --assignments out.jsonl --alerts alerts.jsonl monday.jsonl.gz tuesday.jsonl.zst
   zcat events.jsonl.gz | panicsift replay --json -")]
     Replay(ReplayArgs),
@@ -106,7 +107,8 @@ pub enum Command {
   panicsift inspect --carrier text --service checkout --all stderr.log
   kcat -b broker:9092 -t tail -e | panicsift inspect -
 
-Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloudflare_http_requests, sentry, otlp, text.")]
+Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloudflare_http_requests, sentry, otlp, text,
+request_totals.")]
     Inspect(InspectArgs),
     /// Ask about clusters: list, show, explain, export; and where services panic: surfaces
     #[command(after_long_help = "Examples:
@@ -222,6 +224,10 @@ pub struct ReplayArgs {
     /// What is known of the records.
     #[command(flatten)]
     pub feed: FeedArgs,
+    /// Request totals for rates: CSV with the columns `window_start`, `endpoint`, `requests` and, if need be, `release`,
+    /// `service`, `tenant`; windows of five minutes; plain or compressed
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub traffic: Vec<PathBuf>,
     /// Write one line for each event: its cluster, its verdict, and when it was first covered by an alert
     #[arg(long, value_name = "OUT")]
     pub assignments: Option<PathBuf>,
@@ -251,6 +257,7 @@ impl ReplayArgs {
             alerts_out: self.alerts,
             store: self.store,
             feed: self.feed.feed(),
+            traffic: self.traffic,
             ..ReplayOptions::default()
         };
         if let Some(settings) = settings {

@@ -376,7 +376,7 @@ impl Tally {
 }
 
 /// Whether the panic was caught: as told, else as its outcome says.
-fn handled(o: &Observation<'_>) -> Option<bool> {
+pub fn handled(o: &Observation<'_>) -> Option<bool> {
     o.aftermath.handled.or(match o.recovery {
         RecoveryOutcome::Recovered | RecoveryOutcome::Degraded => Some(true),
         RecoveryOutcome::Escaped | RecoveryOutcome::Aborted | RecoveryOutcome::SuspectedAbort => Some(false),
@@ -384,7 +384,8 @@ fn handled(o: &Observation<'_>) -> Option<bool> {
     })
 }
 
-fn recovery_counter(outcome: RecoveryOutcome) -> Counter {
+/// The counter of a recovery outcome; its name is the outcome's, but for `recovery_unknown`.
+pub fn recovery_counter(outcome: RecoveryOutcome) -> Counter {
     match outcome {
         RecoveryOutcome::Recovered => Counter::Recovered,
         RecoveryOutcome::Degraded => Counter::Degraded,
