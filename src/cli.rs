@@ -7,6 +7,7 @@ mod dead_letters;
 mod inspect;
 mod outbox;
 mod setup;
+mod telemetry;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ pub use self::dead_letters::{
 pub use self::inspect::{FeedArgs, InspectArgs};
 pub use self::outbox::{OutboxArgs, OutboxDeed, OutboxDropArgs, OutboxListArgs, OutboxRetryArgs};
 pub use self::setup::{SetupArgs, SetupTarget};
+pub use self::telemetry::{ByArg, TelemetryArgs};
 use crate::app::{Demo, ReplayOptions};
 use crate::config::{LogFormat, LogLevel, Settings};
 use crate::pipeline::alert::Verdict;
@@ -117,6 +119,7 @@ request_totals.")]
   panicsift report explain CLUSTER
   panicsift report export --format csv > clusters.csv
   panicsift report surfaces --service checkout --format sarif > panics.sarif
+  panicsift report telemetry --by release --since 6h
 
 The store may be read while the service writes it.")]
     Report(ReportArgs),
@@ -332,6 +335,9 @@ pub enum Question {
     Clusters(ClusterQuestion),
     /// Tell where services panic, by surface, class, site and release, and what to write there instead
     Surfaces(SurfacesArgs),
+    /// Count panics over time by endpoint, release, service, outcome, surface, class or boundary, with rates where a
+    /// traffic feed tells how many requests there were
+    Telemetry(TelemetryArgs),
 }
 
 /// Options of `report surfaces`.

@@ -107,6 +107,12 @@ fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
             let format = args.format.of_clusters().ok_or_else(|| anyhow!("only `report surfaces` answers in SARIF"))?;
             report::answer(&args.store, &question.into(), format, out)
         }
+        Question::Telemetry(telemetry) => {
+            let format = args.format.of_clusters().ok_or_else(|| anyhow!("only `report surfaces` answers in SARIF"))?;
+            let settings = telemetry.config.as_deref().map(Settings::load).transpose()?;
+            let models = settings.map(|settings| settings.models).unwrap_or_default();
+            report::telemetry::answer(&args.store, &telemetry.into(), &models, format, out)
+        }
         Question::Surfaces(surfaces) => {
             let settings = surfaces.config.as_deref().map(Settings::load).transpose()?;
             let models = settings.map(|settings| settings.models).unwrap_or_default();

@@ -18,6 +18,7 @@ mod proof;
 pub mod sheet;
 mod show;
 pub mod surfaces;
+pub mod telemetry;
 mod timeline;
 
 use std::io::Write;

@@ -384,8 +384,15 @@ pub fn handled(o: &Observation<'_>) -> Option<bool> {
     })
 }
 
-/// The counter of a recovery outcome; its name is the outcome's, but for `recovery_unknown`.
-pub fn recovery_counter(outcome: RecoveryOutcome) -> Counter {
+/// A recovery outcome as reports and metrics name it.
+pub fn outcome_name(outcome: RecoveryOutcome) -> &'static str {
+    match outcome {
+        RecoveryOutcome::Unknown => "unknown",
+        known => recovery_counter(known).name(),
+    }
+}
+
+fn recovery_counter(outcome: RecoveryOutcome) -> Counter {
     match outcome {
         RecoveryOutcome::Recovered => Counter::Recovered,
         RecoveryOutcome::Degraded => Counter::Degraded,

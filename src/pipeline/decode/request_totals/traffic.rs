@@ -19,7 +19,7 @@ use crate::pipeline::event::Reason;
 use crate::pipeline::neutral;
 
 /// Most rows of a feed: forty routes in two releases over forty days of windows.
-pub const ROWS_MAX: usize = 1_000_000;
+const ROWS_MAX: usize = 1_000_000;
 
 /// Most names of columns that are not read, which are told.
 const UNREAD_TOLD_MAX: usize = 16;
