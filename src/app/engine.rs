@@ -326,6 +326,7 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
         self.fates.gathered += batch.gathered;
         self.fates.counted += batch.counted;
         admin::count_batch(&batch);
+        admin::count_detections(&step.alerts);
         let state = &self.state;
         self.telemetry.count(&step.panics, &records.requests, |tenant, id| state.tenant(tenant)?.known_name(id));
         admin::count_gathered(&self.sift.counts());

@@ -86,7 +86,7 @@ pub async fn replay(options: ReplayOptions) -> Result<State> {
     let files = files.collect::<Result<Vec<_>, _>>()?;
     let bar = Bar::over(files.iter().map(FileSource::progress).collect());
     let mut source = TimeOrder::new(files, options.feed.clone());
-    let traffic = TrafficFeed::read(&options.traffic, &options.feed)?;
+    let traffic = TrafficFeed::read(&options.traffic, &options.feed.tenant)?;
     let mut run = Run::begin(&context, &options, traffic)?;
     while let Pull::Batch(batch) = source.next().await? {
         run.take(&batch)?;

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow};
 
 use crate::edge::files::whole::read_whole;
-use crate::pipeline::decode::{Feed, Refusal, RequestTotal, read_traffic};
+use crate::pipeline::Context;
+use crate::pipeline::decode::{Refusal, RequestTotal, read_traffic};
 use crate::pipeline::event::Millis;
 use crate::pipeline::requests::{count_requests, refusal_of};
 use crate::pipeline::state::State;
-use crate::pipeline::Context;
 
 /// Most bytes of a feed, unpacked: a million rows of 128 bytes.
 const BYTES_MAX: u64 = 128 << 20;
@@ -35,19 +35,16 @@ pub(super) struct TrafficFeed {
 }
 
 impl TrafficFeed {
-    /// Reads all of `paths`; `feed` has the service and tenant of rows that name none.
-    pub(super) fn read(paths: &[PathBuf], feed: &Feed) -> Result<Self> {
+    /// Reads all of `paths`; `tenant` is that of rows that name none. Their service is not guessed: whoever reports finds
+    /// out whose routes they are.
+    pub(super) fn read(paths: &[PathBuf], tenant: &str) -> Result<Self> {
         let mut it = Self::default();
         let mut totals = Vec::new();
         for path in paths {
             it.read_file(path, &mut totals).with_context(|| format!("the traffic feed {}", path.display()))?;
         }
-        let told = |text: &String| Some(text).filter(|text| !text.is_empty()).map(|text| text.clone().into());
-        for total in &mut totals {
-            total.service = total.service.take().or_else(|| told(&feed.service));
-            if total.tenant.is_empty() {
-                total.tenant = told(&feed.tenant).unwrap_or_default();
-            }
+        for total in totals.iter_mut().filter(|total| total.tenant.is_empty()) {
+            total.tenant = tenant.to_owned().into();
         }
         totals.sort_by_key(|total| total.window_start);
         it.waiting = totals.into();
@@ -95,7 +92,12 @@ impl TrafficFeed {
     fn refuse(&mut self, refusal: &Refusal, place: &str) {
         self.n_refused += 1;
         if self.n_refused <= REFUSALS_TOLD_MAX {
-            tracing::warn!(place, reason = refusal.reason.name(), detail = refusal.detail, "a request total is refused");
+            tracing::warn!(
+                place,
+                reason = refusal.reason.name(),
+                detail = refusal.detail,
+                "a request total is refused"
+            );
         }
     }
 }

@@ -34,7 +34,7 @@ pub use self::count::{
     count_gone, count_request, gauge_splunk_ack, gauge_state, show_source,
 };
 pub use self::health::{Health, HealthLimits, HealthReport, LaneReport, LaneState, SourceState};
-pub use self::telemetry::Telemetry;
+pub use self::telemetry::{Telemetry, count_detections};
 
 /// Records, by `fate` (observed, duplicate, rejected, covered, silent, gathered, counted).
 pub const RECORDS: &str = "panicsift_records_total";

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Context;
 use super::cell::text_id;
-use super::decode::{RequestTotal, Refusal};
+use super::decode::{Refusal, RequestTotal};
 use super::event::{Id, Millis, Reason};
 use super::examine::shown;
 use super::names::NAME_BYTES_MAX;

@@ -111,9 +111,7 @@ pub fn answer(
     out: &mut dyn Write,
 ) -> Result<()> {
     let panics = match models.panics.as_deref() {
-        Some(path) => PanicModel::parse(
-            &std::fs::read_to_string(path).with_context(|| path.display().to_string())?,
-        ),
+        Some(path) => PanicModel::parse(&std::fs::read_to_string(path).with_context(|| path.display().to_string())?),
         None => PanicModel::builtin(),
     };
     let panics = panics.context("the model of panic messages (models.panics)")?;

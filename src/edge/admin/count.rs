@@ -10,9 +10,9 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 
 use super::{
-    ACKNOWLEDGEMENTS, ALERTS, BATCH_SECONDS, BATCHES, CELLS, CLUSTERS, CLUSTERS_BY_VERDICT, COMMIT_ERRORS, DELIVERIES, DELIVERY_REQUESTS,
-    EPOCHS, FALLBACKS, GATHERED, LATE, OFFSETS_SKIPPED, OPEN_ALERTS, PARTITIONS, REBALANCES, RECORDS, RECORDS_GONE,
-    REJECTIONS, ROWS_CLUSTERED, SOURCE_ERRORS, SOURCE_ON_HOLD, SPLUNK_ACK, telemetry,
+    ACKNOWLEDGEMENTS, ALERTS, BATCH_SECONDS, BATCHES, CELLS, CLUSTERS, CLUSTERS_BY_VERDICT, COMMIT_ERRORS, DELIVERIES,
+    DELIVERY_REQUESTS, EPOCHS, FALLBACKS, GATHERED, LATE, OFFSETS_SKIPPED, OPEN_ALERTS, PARTITIONS, REBALANCES,
+    RECORDS, RECORDS_GONE, REJECTIONS, ROWS_CLUSTERED, SOURCE_ERRORS, SOURCE_ON_HOLD, SPLUNK_ACK,
 };
 use crate::pipeline::alert::{Alert, Verdict};
 use crate::pipeline::event::Rejection;
@@ -72,7 +72,6 @@ pub fn count_batch(batch: &BatchCounts<'_>) {
     for ((category, change, severity), n) in tally(batch.alerts.iter().map(label)) {
         counter!(ALERTS, "category" => category, "change" => change, "severity" => severity).increment(n);
     }
-    telemetry::count_detections(batch.alerts);
     counter!(LATE).increment(batch.late);
     counter!(EPOCHS).increment(batch.epochs);
     counter!(ROWS_CLUSTERED).increment(batch.rows_clustered);

@@ -30,14 +30,7 @@ pub(super) struct Labels<K> {
 impl<K: Ord + Clone> Labels<K> {
     /// No names; `places` at a time, `ever_max` in all.
     pub(super) fn new(places: usize, ever_max: usize) -> Self {
-        Self {
-            places,
-            ever_max,
-            held: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            ever: BTreeSet::new(),
-            events: 0,
-        }
+        Self { places, ever_max, held: BTreeMap::new(), waiting: BTreeMap::new(), ever: BTreeSet::new(), events: 0 }
     }
 
     /// Whether `name`, of which `events` more have come, has a label.

@@ -120,8 +120,7 @@ impl Telemetry {
         let Some(service) = service else {
             return Place { service: OTHER.to_owned(), release: OTHER.to_owned(), route: OTHER.to_owned() };
         };
-        let releases =
-            self.releases.entry(service.clone()).or_insert_with(|| Labels::new(RELEASES.0, RELEASES.1));
+        let releases = self.releases.entry(service.clone()).or_insert_with(|| Labels::new(RELEASES.0, RELEASES.1));
         let release = match spot.release {
             ReleaseKey::One(id) => name(id).filter(|release| releases.has(release, events)),
             ReleaseKey::Untold => Some(UNTOLD.to_owned()),
@@ -174,7 +173,7 @@ fn count_panics(place: &Place, facts: &[&PanicFact]) {
 }
 
 /// Counts how long it took to open alerts on hostile input: from the first event of the cluster, in event time.
-pub(super) fn count_detections(alerts: &[Alert]) {
+pub fn count_detections(alerts: &[Alert]) {
     let opened = |alert: &&Alert| alert.change == Change::Opened && alert.category == Category::HostileInput;
     for alert in alerts.iter().filter(opened) {
         let times = Millis::parse(&alert.portrait.first_event).zip(Millis::parse(&alert.at));

@@ -64,6 +64,10 @@ pub use self::text::{LogLine, LogText};
 use super::event::owned::owned;
 use super::event::{Carrier, Client, Millis, PanicEvent, RawRecord, Reason, RecoveryOutcome};
 
+/// What a service is called that neither an event of a file nor whoever reads the file names. A request total takes it for
+/// no service: it is then one of the service that has its route.
+pub const UNNAMED_SERVICE: &str = "unnamed";
+
 /// Most bytes of a record: Kafka's own default limit of a message.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Most levels of a value that is dropped because its key is not known. The envelope itself has four.

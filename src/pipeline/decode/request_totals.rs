@@ -22,7 +22,7 @@ use super::field::{Count64, Id, Name, Time};
 use super::found::Find;
 use super::reader::{self, Entry, Object, keys};
 use super::trace::Trace;
-use super::{CLOCK_AHEAD_MS_MAX, Piece, Refusal, foreign, items};
+use super::{CLOCK_AHEAD_MS_MAX, Piece, Refusal, UNNAMED_SERVICE, foreign, items};
 use crate::pipeline::event::owned::owned;
 use crate::pipeline::event::{Millis, Reason};
 
@@ -144,7 +144,7 @@ pub(super) fn read<'a>(payload: &'a [u8], find: &mut Find<'_, 'a>) -> Result<(),
         let mut total = wire.settle(latest)?;
         let feed = find.feed();
         let told = |text: &str| Some(text).filter(|text| !text.is_empty()).map(|text| Cow::Owned(text.to_owned()));
-        total.service = total.service.or_else(|| told(&feed.service));
+        total.service = total.service.or_else(|| told(&feed.service).filter(|service| service != UNNAMED_SERVICE));
         if total.tenant.is_empty() {
             total.tenant = told(&feed.tenant).unwrap_or_default();
         }

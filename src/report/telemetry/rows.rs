@@ -182,7 +182,8 @@ impl Question<'_> {
             rows.all.tally.get_or_insert_default().merge_without_breadth(tally);
         }
         for (key, (n, n_counted)) in of_page.into_iter().filter(|(_, (n, _))| *n > 0) {
-            let has_total = if self.by.has_own_requests() { totals.by_key.contains_key(&key) } else { totals.all.is_some() };
+            let has_total =
+                if self.by.has_own_requests() { totals.by_key.contains_key(&key) } else { totals.all.is_some() };
             rows.rows.entry(key).or_default().add(n, n_counted, has_total);
         }
         if n_all > 0 {

@@ -11,15 +11,31 @@ use super::{By, Page, Section};
 use crate::pipeline::event::RetryOutcome;
 use crate::pipeline::operations::interval::{Interval, share};
 use crate::pipeline::operations::ledger::Tier;
-use crate::pipeline::operations::tally::{Counter, Tally, outcome_name};
+use crate::pipeline::operations::tally::{Counter, Tally};
 use crate::pipeline::surfaces::OUTCOMES;
 
 /// Requests that a rate is told of.
 const PER: f64 = 10_000.0;
 
 /// Columns for people.
-const FOR_PEOPLE: [&str; 9] =
-    ["panics", "caught", "per_10_000_requests", "p50_ms", "p95_ms", "p99_ms", "became", "retries", "of"];
+const FOR_PEOPLE: [&str; 7] = ["panics", "caught", "per_10_000_requests", "p50_ms", "p95_ms", "p99_ms", "of"];
+
+/// Columns of parts, of which the number alone is known.
+const OF_PARTS: [&str; 3] = ["panics", "per_10_000_requests", "of"];
+
+/// Columns for people: what became of the panics, and of retries of their requests.
+const WHAT_BECAME: [&str; 10] = [
+    "recovered",
+    "degraded",
+    "escaped",
+    "ended",
+    "unknown",
+    "retried_well",
+    "retries_failed",
+    "not_retried",
+    "attempts_after_the_first",
+    "of",
+];
 
 /// Columns for machines.
 pub(super) const FOR_MACHINES: [&str; 36] = [
@@ -156,25 +172,63 @@ impl Section {
             self.by.name()
         )))?;
         page.line("")?;
-        let is_of_services = self.rows.iter().filter_map(|(service, ..)| service.as_ref()).min()
-            != self.rows.iter().filter_map(|(service, ..)| service.as_ref()).max();
-        let mut sheet = Sheet::new(&FOR_PEOPLE);
+        page.sheet(&self.sheet())?;
+        page.line("")?;
+        if !self.by.is_part() {
+            page.sheet(&self.what_became())?;
+            page.line("")?;
+        }
+        self.remarks().iter().try_for_each(|remark| page.words(remark))
+    }
+
+    /// What a row is called, its service beside it where there are several.
+    fn called(&self, service: Option<&String>, name: &str) -> Cell {
+        let mut services = self.rows.iter().filter_map(|(service, ..)| service.as_ref());
+        let first = services.next();
+        match service.filter(|_| self.by != By::Service && services.any(|other| Some(other) != first)) {
+            Some(service) => format!("{name} ({service})").into(),
+            None => name.into(),
+        }
+    }
+
+    fn sheet(&self) -> Sheet {
+        let mut sheet = Sheet::new(if self.by.is_part() { &OF_PARTS } else { &FOR_PEOPLE });
         for (service, name, row) in &self.rows {
-            let service = service.as_ref().filter(|_| is_of_services && self.by != By::Service);
-            let of = service.map_or_else(|| name.clone(), |service| format!("{name} ({service})"));
-            let tally = row.tally.as_ref();
-            let mut cells: Vec<Cell> = vec![
-                row.panics.into(),
-                tally.and_then(caught).map(percent).into(),
-                rate(row).map_or_else(|_| "no denominator".to_owned(), in_words).into(),
-            ];
-            cells.extend(tally.map_or([None; 3], quantiles).map(Cell::from));
-            cells.extend([tally.map(became).into(), tally.map(retries).into(), of.into()]);
+            let rate = rate(row).map_or_else(|_| "no denominator".to_owned(), in_words);
+            let mut cells: Vec<Cell> = vec![row.panics.into()];
+            if let Some(tally) = &row.tally {
+                cells.extend([caught(tally).map(percent).into(), rate.into()]);
+                cells.extend(quantiles(tally).map(Cell::from));
+            } else {
+                cells.push(rate.into());
+            }
+            cells.push(self.called(service.as_ref(), name));
             sheet.push(cells);
         }
-        page.sheet(&sheet)?;
-        page.line("")?;
-        self.remarks().iter().try_for_each(|remark| page.words(remark))
+        sheet
+    }
+
+    fn what_became(&self) -> Sheet {
+        let mut sheet = Sheet::new(&WHAT_BECAME);
+        for (service, name, row) in self.rows.iter().filter(|(.., row)| row.panics > 0) {
+            let Some(tally) = &row.tally else { continue };
+            let ended = tally.get(Counter::Aborted) + tally.get(Counter::SuspectedAbort);
+            let later = [Counter::Attempt2, Counter::Attempt3, Counter::AttemptLater];
+            let counts = [
+                tally.get(Counter::Recovered),
+                tally.get(Counter::Degraded),
+                tally.get(Counter::Escaped),
+                ended,
+                tally.get(Counter::RecoveryUnknown),
+                tally.get(Counter::RetrySucceeded),
+                tally.get(Counter::RetryFailed),
+                tally.get(Counter::NotRetried),
+                later.into_iter().map(|counter| tally.get(counter)).sum(),
+            ];
+            let called = self.called(service.as_ref(), name);
+            sheet.push(counts.map(Cell::from).into_iter().chain([called]).collect());
+        }
+        sheet
     }
 
     fn remarks(&self) -> Vec<String> {
@@ -207,14 +261,17 @@ impl Section {
             let why = "no total of requests covers this time (replay --traffic FILE, or a topic with the carrier request_totals)";
             return vec![format!("no denominator: {why}")];
         };
-        let mut told = vec![format!("denominator covers {pages_counted} of {pages} {unit} with panics, {requests} requests")];
+        let mut told =
+            vec![format!("denominator covers {pages_counted} of {pages} {unit} with panics, {requests} requests")];
         if panics_counted < panics {
             let n = panics - panics_counted;
             told.push(format!("{n} panics are left out of the rates: their window has no total of their route"));
         }
         if self.span.tier != Tier::FiveMinutes {
             let windows = windows_of(self.span.tier);
-            told.push(format!("a page is covered when there are totals in each of its {windows} windows of five minutes"));
+            told.push(format!(
+                "a page is covered when there are totals in each of its {windows} windows of five minutes"
+            ));
         }
         if self.requests_of_nobody > 0 {
             let n = self.requests_of_nobody;
@@ -247,20 +304,4 @@ fn percent(Interval { low, estimate, high }: Interval) -> String {
 /// `12.31 (11.80-12.85)`.
 fn in_words(Interval { low, estimate, high }: Interval) -> String {
     format!("{estimate:.2} ({low:.2}-{high:.2})")
-}
-
-/// `3 escaped, 12 recovered`: what became of panics, the worst first.
-fn became(tally: &Tally) -> String {
-    let outcomes = OUTCOMES.iter().rev().map(|outcome| (tally.recovered(*outcome), outcome_name(*outcome)));
-    joined(outcomes.map(|(n, name)| (n, name.replace('_', " "))))
-}
-
-/// `4 failed, 9 succeeded`: what became of retries, as far as somebody says.
-fn retries(tally: &Tally) -> String {
-    let told = [RetryOutcome::Failed, RetryOutcome::Succeeded, RetryOutcome::NotRetried];
-    joined(told.into_iter().map(|outcome| (tally.retried(outcome), outcome.name().replace('_', " "))))
-}
-
-fn joined(counts: impl Iterator<Item = (u64, String)>) -> String {
-    counts.filter(|(n, _)| *n > 0).map(|(n, name)| format!("{n} {name}")).collect::<Vec<_>>().join(", ")
 }

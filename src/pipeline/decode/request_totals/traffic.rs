@@ -148,9 +148,7 @@ fn cell<'a, L: Leaf<'a>>(name: &str, text: &'a str, leaf: L) -> Result<Option<L:
         return Ok(None);
     }
     leaf.text(Cow::Borrowed(text), &Trace::default()).map(Some).map_err(|fault| match fault {
-        Fault::TooLong(bytes_max) => {
-            refusal(Reason::TooLong, &format!("{name}: at most {bytes_max} bytes are taken"))
-        }
+        Fault::TooLong(bytes_max) => refusal(Reason::TooLong, &format!("{name}: at most {bytes_max} bytes are taken")),
         Fault::Value(needed) => refusal(Reason::BadValue, &format!("{name}: {needed}")),
         Fault::Wrong(_) => refusal(Reason::WrongType, &format!("{name}: {} is needed", L::NEEDS)),
     })
@@ -165,4 +163,3 @@ fn number(name: &str, text: &str) -> Result<Option<u64>, Refusal> {
     let detail = || refusal(Reason::BadValue, &format!("{name}: a whole number from 0 to 1000000000000 is needed"));
     digits.and_then(|digits| digits.parse().ok()).map(Some).ok_or_else(detail)
 }
-
