@@ -77,7 +77,7 @@ fn refused(dir: &Path, arguments: &[&str]) -> String {
 /// Adds to what a replay says of its end.
 fn told_at_the_end(log: &str, key: &str) -> u64 {
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let last = lines.filter(|line| line.to_string().contains("the replay is done")).last().unwrap();
+    let last = lines.filter(|line| line.to_string().contains("the replay is done")).next_back().unwrap();
     let find = |value: &Value| value[key].as_u64().or_else(|| value["fields"][key].as_u64());
     find(&last).unwrap_or_else(|| panic!("{key}: {last}"))
 }
@@ -109,9 +109,9 @@ fn with_gaps(whole: &[Total]) -> Vec<Total> {
     let gone = ["08:15", "08:20", "11:00", "13:55"].map(|minute| format!("2026-09-14T{minute}:00.000Z"));
     let is_kept = |total: &&Total| {
         let afternoon = total.start.as_str() > "2026-09-14T11";
-        !gone.contains(&total.start)
-            && !(afternoon && total.endpoint == "GET /v1/search")
-            && !(total.start.contains("T12:00") && total.release == "4.18.0")
+        let is_search = afternoon && total.endpoint == "GET /v1/search";
+        let is_new = total.start.contains("T12:00") && total.release == "4.18.0";
+        !(gone.contains(&total.start) || is_search || is_new)
     };
     whole.iter().filter(is_kept).cloned().collect()
 }
@@ -232,7 +232,7 @@ fn rates_are_of_the_windows_that_a_feed_with_gaps_covers() {
     assert_eq!(told_at_the_end(gappy_log, "request_totals_repeated"), of(7));
     let bad: u64 = [11, 13, 17, 19, 23, 29, 31].map(of).iter().sum();
     assert_eq!(told_at_the_end(gappy_log, "request_totals_refused"), bad);
-    for words in ["columns that are not read", "zone", "another total was counted for this window"] {
+    for words in ["columns that are not read", "zone", "gappy.csv:17", "a whole number from 0 to 1000000000000"] {
         assert!(gappy_log.contains(words), "{words}: {gappy_log}");
     }
 }
@@ -277,7 +277,7 @@ fn what_cannot_be_asked_is_said() {
     };
     check(&["--service", "shop"], "no service \"shop\" has panicked; there are storefront-api");
     check(&["--from", "2026-09-14T10:00:00Z", "--to", "2026-09-14T09:00:00Z"], "not after its beginning");
-    check(&["--from", "2027-01-01T00:00:00Z"], "nothing is known");
+    check(&["--from", "2027-01-01T00:00:00Z", "--to", "2027-01-02T00:00:00Z"], "nothing is known");
     check(&["--since", "yesterday"], "is no time");
     check(&["--by", "colour"], "invalid value");
     check(&["--format", "sarif"], "only `report surfaces` answers in SARIF");
@@ -340,15 +340,14 @@ fn more_panics_than_requests_make_no_rate() {
 }
 
 /// The sum of the series that begin so and have all of these labels.
-fn sum(page: &str, series: &str, labels: &[(&str, &str)]) -> f64 {
+fn sum(page: &str, series: &str, labels: &[(&str, &str)]) -> u64 {
     let has = |line: &&str| labels.iter().all(|(name, value)| line.contains(&format!("{name}=\"{value}\"")));
     let lines = page.lines().filter(|line| line.starts_with(&format!("{series}{{"))).filter(has);
-    lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
+    lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of tests are small")]
 fn check_series(page: &str, events: &[Event]) {
-    let n = |is: &dyn Fn(&Event) -> bool| events.iter().filter(|event| is(event)).count() as f64;
+    let n = |is: &dyn Fn(&Event) -> bool| events.iter().filter(|event| is(event)).count() as u64;
     for event in events {
         let (service, release, route) = (&event.service, &event.release, &event.endpoint);
         let place = [("service", service.as_str()), ("release", release.as_str())];
@@ -373,7 +372,7 @@ fn check_series(page: &str, events: &[Event]) {
         }
     }
     for series in ["panicsift_panics_total", "panicsift_recoveries_total", "panicsift_panics_by_class_total"] {
-        assert_eq!(sum(page, series, &[]), events.len() as f64, "{series}");
+        assert_eq!(sum(page, series, &[]), events.len() as u64, "{series}");
     }
 }
 
@@ -405,18 +404,17 @@ async fn the_series_of_a_running_service_are_those_of_a_naive_count() {
         let records_of = |page: &str| sum(page, "panicsift_records_total", &[]);
         if feeds.is_empty() {
             // Whose route it is says the panic: the totals come when it is known.
-            solo.run_until(|page| records_of(page) >= 540.0).await;
+            solo.run_until(|page| records_of(page) >= 540).await;
             solo.send_in_order("totals", &records);
-            let page = solo.run_until(|page| records_of(page) >= 127.0).await;
+            let page = solo.run_until(|page| records_of(page) >= 127).await;
             check_totals(&page, &totals);
-            assert!(sum(&page, "panicsift_panics_total", &[]) == 0.0, "counters begin at 0 with the process");
+            assert!(sum(&page, "panicsift_panics_total", &[]) == 0, "counters begin at 0 with the process");
             continue;
         }
         solo.send_in_order("totals", &records);
-        #[expect(clippy::cast_precision_loss, reason = "some hundred records")]
-        let page = solo.run_until(|page| records_of(page) >= n_records as f64).await;
+        let page = solo.run_until(|page| records_of(page) >= n_records as u64).await;
         let fate = |name: &str| sum(&page, "panicsift_records_total", &[("fate", name)]);
-        assert_eq!(["observed", "duplicate", "counted", "rejected"].map(fate), [500.0, 45.0, 120.0, 2.0]);
+        assert_eq!(["observed", "duplicate", "counted", "rejected"].map(fate), [500, 45, 120, 2]);
         check_series(&page, &events);
         check_totals(&page, &totals);
         let letters = solo.dead_letters();
@@ -427,16 +425,16 @@ async fn the_series_of_a_running_service_are_those_of_a_naive_count() {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of tests are small")]
 fn check_totals(page: &str, totals: &[Total]) {
     assert_eq!(
         sum(page, "panicsift_requests_total", &[("service", "storefront-api")]),
-        totals.iter().map(|total| total.n).sum::<u64>() as f64,
+        totals.iter().map(|total| total.n).sum::<u64>(),
         "{page}"
     );
 }
 
 /// The data sets under `PANICSIFT_TEST_SETS`, with their feeds.
+#[expect(clippy::disallowed_methods, reason = "where the big sets are is told to the tests by the environment")]
 fn sets() -> Vec<(PathBuf, PathBuf)> {
     let Some(root) = std::env::var_os("PANICSIFT_TEST_SETS") else {
         eprintln!("SKIPPED: PANICSIFT_TEST_SETS names no folder with data sets");

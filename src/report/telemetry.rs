@@ -140,7 +140,9 @@ pub fn tell(
         }
         Format::Csv => {
             let mut sheet = Sheet::new(&FOR_MACHINES);
-            sections.iter().for_each(|section| section.fill(&mut sheet));
+            for section in &sections {
+                section.fill(&mut sheet);
+            }
             page.sheet(&sheet)
         }
     }
@@ -158,16 +160,14 @@ fn sections(state: &State, selection: &Selection, panics: &PanicModel, limit: us
             }
         };
         let known = services_of(tenant);
-        let service = match &selection.service {
-            None => None,
-            Some(wanted) => match known.iter().find(|(_, name)| name == wanted) {
-                Some((id, _)) => Some(*id),
-                None => {
-                    services.extend(known.into_iter().map(|(_, name)| name));
-                    continue;
-                }
-            },
-        };
+        let mut service = None;
+        if let Some(wanted) = &selection.service {
+            service = known.iter().find(|(_, name)| name == wanted).map(|(id, _)| *id);
+            if service.is_none() {
+                services.extend(known.into_iter().map(|(_, name)| name));
+                continue;
+            }
+        }
         let question = Question { tenant, span, by: selection.by, service, panics };
         sections.push(Section::of(tenant.name(id), &question, limit));
     }
@@ -193,7 +193,7 @@ fn services_of(tenant: &Tenant) -> Vec<(Id, String)> {
 
 impl Section {
     fn of(tenant: String, question: &Question<'_>, limit: usize) -> Self {
-        let Rows { rows, all, requests_of_nobody } = question.rows();
+        let Rows { by_key, all, requests_of_nobody } = question.rows();
         let named = |key: Key| {
             let name = |id: Id| question.tenant.name(id);
             let what = match key.what {
@@ -206,7 +206,7 @@ impl Section {
             };
             (key.service.map(name), what)
         };
-        let mut rows: Vec<_> = rows
+        let mut rows: Vec<_> = by_key
             .into_iter()
             .map(|(key, row)| {
                 let (service, what) = named(key);

@@ -188,10 +188,9 @@ pub(super) fn rows(by: &str, events: &[Event], totals: &[Total]) -> Rows {
         row.panics_covered += u64::from(has(Some(event.service.clone())) || (!of_services && has(None)));
     }
     for (key, row) in &mut rows {
-        let is_covered = |window: &&i64| match of_services {
-            true => keys.contains_key(&(**window, key.clone())),
-            false => windows_with_totals.contains(window),
-        };
+        let has_own = |window: i64| keys.contains_key(&(window, key.clone()));
+        let is_covered =
+            |window: &&i64| if of_services { has_own(**window) } else { windows_with_totals.contains(window) };
         row.windows_covered = row.windows.iter().filter(is_covered).count() as u64;
         if !of_services {
             row.requests = requests_of_all;
@@ -251,9 +250,11 @@ impl Row {
 /// Estimate, lower and upper end of Wilson's interval of 95 %, as the roots of its quadratic equation.
 #[expect(clippy::cast_precision_loss, reason = "counts of tests are small")]
 fn wilson(k: u64, n: u64) -> [f64; 3] {
-    let (k, n, z) = (k as f64, n as f64, 1.959_963_984_540_054_f64);
-    let p = k / n;
-    let (a, b, c) = (1.0 + z * z / n, -(2.0 * p + z * z / n), p * p);
+    const Z: f64 = 1.959_963_984_540_054;
+    let (hits, cases) = (k as f64, n as f64);
+    let share = hits / cases;
+    // a·x² + b·x + c = 0
+    let (a, b, c) = (1.0 + Z * Z / cases, -(2.0 * share + Z * Z / cases), share * share);
     let root = (b * b - 4.0 * a * c).max(0.0).sqrt();
-    [p, ((-b - root) / (2.0 * a)).max(0.0), ((-b + root) / (2.0 * a)).min(1.0)]
+    [share, ((-b - root) / (2.0 * a)).max(0.0), ((-b + root) / (2.0 * a)).min(1.0)]
 }

@@ -178,7 +178,9 @@ pub fn count_detections(alerts: &[Alert]) {
     for alert in alerts.iter().filter(opened) {
         let times = Millis::parse(&alert.portrait.first_event).zip(Millis::parse(&alert.at));
         let delay = times.and_then(|(first, at)| u32::try_from(at.since(first)).ok());
-        delay.into_iter().for_each(|delay| histogram!(DETECTION_DELAY).record(f64::from(delay) / 1_000.0));
+        if let Some(delay) = delay {
+            histogram!(DETECTION_DELAY).record(f64::from(delay) / 1_000.0);
+        }
     }
 }
 

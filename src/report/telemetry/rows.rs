@@ -65,7 +65,7 @@ pub(super) struct Row {
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     /// By what was asked for.
-    pub(super) rows: BTreeMap<Key, Row>,
+    pub(super) by_key: BTreeMap<Key, Row>,
     /// Everything.
     pub(super) all: Row,
     /// Requests of routes whose service nobody can tell.
@@ -104,7 +104,7 @@ impl Question<'_> {
         let mut rows = Rows::default();
         for (_, page) in ledger.pages(self.span) {
             let totals = self.totals(page, &owners);
-            self.add_requests(&mut rows, &totals);
+            rows.add_requests(&totals);
             self.add_panics(&mut rows, page, &totals);
         }
         rows
@@ -150,19 +150,6 @@ impl Question<'_> {
         Some(Key { service, what })
     }
 
-    fn add_requests(&self, rows: &mut Rows, totals: &Totals) {
-        let add = |sum: &mut Option<u64>, n: u64| *sum = Some(sum.unwrap_or(0).saturating_add(n));
-        for (key, n) in &totals.by_key {
-            let row = rows.rows.entry(*key).or_default();
-            row.tally.get_or_insert_default();
-            add(&mut row.requests, *n);
-        }
-        if let Some(n) = totals.all {
-            add(&mut rows.all.requests, n);
-        }
-        rows.requests_of_nobody = rows.requests_of_nobody.saturating_add(totals.of_nobody);
-    }
-
     fn add_panics(&self, rows: &mut Rows, page: &Page, totals: &Totals) {
         let mut of_page: BTreeMap<Key, (u64, u64)> = BTreeMap::new();
         let (mut n_all, mut n_counted) = (0, 0);
@@ -173,7 +160,7 @@ impl Question<'_> {
                 sums.0 += n;
                 sums.1 += if counted { n } else { 0 };
                 if self.by.is_whole_accounts() {
-                    rows.rows.entry(key).or_default().tally.get_or_insert_default().merge_without_breadth(tally);
+                    rows.by_key.entry(key).or_default().tally.get_or_insert_default().merge_without_breadth(tally);
                 }
             }
             let n = tally.get(Counter::Events);
@@ -184,7 +171,7 @@ impl Question<'_> {
         for (key, (n, n_counted)) in of_page.into_iter().filter(|(_, (n, _))| *n > 0) {
             let has_total =
                 if self.by.has_own_requests() { totals.by_key.contains_key(&key) } else { totals.all.is_some() };
-            rows.rows.entry(key).or_default().add(n, n_counted, has_total);
+            rows.by_key.entry(key).or_default().add(n, n_counted, has_total);
         }
         if n_all > 0 {
             rows.all.add(n_all, n_counted, totals.all.is_some());
@@ -235,6 +222,21 @@ impl Question<'_> {
             return What::Named(class);
         }
         self.panics.surface(&self.tenant.name(class)).map_or(What::Other, What::Surface)
+    }
+}
+
+impl Rows {
+    fn add_requests(&mut self, totals: &Totals) {
+        let add = |sum: &mut Option<u64>, n: u64| *sum = Some(sum.unwrap_or(0).saturating_add(n));
+        for (key, n) in &totals.by_key {
+            let row = self.by_key.entry(*key).or_default();
+            row.tally.get_or_insert_default();
+            add(&mut row.requests, *n);
+        }
+        if let Some(n) = totals.all {
+            add(&mut self.all.requests, n);
+        }
+        self.requests_of_nobody = self.requests_of_nobody.saturating_add(totals.of_nobody);
     }
 }
 

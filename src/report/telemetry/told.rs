@@ -233,10 +233,9 @@ impl Section {
 
     fn remarks(&self) -> Vec<String> {
         let more = if self.rows.len() < self.n_rows { " (--limit N for more)" } else { "" };
-        let mut told = format!("{} of {} rows{more}, {} panics", self.rows.len(), self.n_rows, self.all.panics);
-        if let Some(caught) = self.all.tally.as_ref().and_then(caught) {
-            told.push_str(&format!(", {} caught", percent(caught)));
-        }
+        let caught = self.all.tally.as_ref().and_then(caught);
+        let caught = caught.map_or(String::new(), |caught| format!(", {} caught", percent(caught)));
+        let told = format!("{} of {} rows{more}, {} panics{caught}", self.rows.len(), self.n_rows, self.all.panics);
         let mut remarks = vec![told];
         if self.by.is_part() {
             remarks.push(format!(
