@@ -76,8 +76,8 @@ fn refused(dir: &Path, arguments: &[&str]) -> String {
 
 /// Adds to what a replay says of its end.
 fn told_at_the_end(log: &str, key: &str) -> u64 {
-    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let last = lines.filter(|line| line.to_string().contains("the replay is done")).next_back().unwrap();
+    let mut lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let last = lines.rfind(|line| line.to_string().contains("the replay is done")).unwrap();
     let find = |value: &Value| value[key].as_u64().or_else(|| value["fields"][key].as_u64());
     find(&last).unwrap_or_else(|| panic!("{key}: {last}"))
 }

@@ -253,8 +253,8 @@ fn wilson(k: u64, n: u64) -> [f64; 3] {
     const Z: f64 = 1.959_963_984_540_054;
     let (hits, cases) = (k as f64, n as f64);
     let share = hits / cases;
-    // a·x² + b·x + c = 0
-    let (a, b, c) = (1.0 + Z * Z / cases, -(2.0 * share + Z * Z / cases), share * share);
-    let root = (b * b - 4.0 * a * c).max(0.0).sqrt();
-    [share, ((-b - root) / (2.0 * a)).max(0.0), ((-b + root) / (2.0 * a)).min(1.0)]
+    // square·x² + linear·x + rest = 0
+    let (square, linear, rest) = (1.0 + Z * Z / cases, -(2.0 * share + Z * Z / cases), share * share);
+    let root = (linear * linear - 4.0 * square * rest).max(0.0).sqrt();
+    [share, ((-linear - root) / (2.0 * square)).max(0.0), ((-linear + root) / (2.0 * square)).min(1.0)]
 }
