@@ -16,6 +16,7 @@ mod reload;
 
 mod replay;
 mod time_order;
+mod traffic;
 
 mod demo;
 

@@ -12,6 +12,7 @@ mod postmortem;
 mod report;
 mod retries;
 mod setup;
+mod telemetry;
 mod top;
 mod triage;
 
@@ -30,6 +31,7 @@ pub use self::postmortem::{KpiArgs, PeriodArgs, PostmortemArgs};
 pub use self::report::{ClusterQuestion, Question, ReportArgs, ReportForm, Selection, SurfacesArgs, VerdictArg};
 pub use self::retries::{ReleasesArgs, RetryPolicyArgs};
 pub use self::setup::{SetupArgs, SetupTarget};
+pub use self::telemetry::{ByArg, TelemetryArgs};
 pub use self::top::TopArgs;
 pub use self::triage::TriageArgs;
 use crate::app::{Demo, ReplayOptions};
@@ -105,6 +107,7 @@ pub enum Command {
     #[command(after_long_help = "Examples:
   panicsift replay events.jsonl.gz
   panicsift replay --store monday.db monday.jsonl.gz && panicsift report list --store monday.db
+  panicsift replay monday.jsonl.gz --traffic traffic_5min.csv.gz --store monday.db
   panicsift replay --asn asn.mmdb --assignments out.jsonl --alerts alerts.jsonl monday.jsonl.gz tuesday.jsonl.zst
   zcat events.jsonl.gz | panicsift replay --json -")]
     Replay(ReplayArgs),
@@ -118,7 +121,8 @@ pub enum Command {
   panicsift inspect --carrier text --service checkout --all stderr.log
   kcat -b broker:9092 -t tail -e | panicsift inspect -
 
-Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloudflare_http_requests, sentry, otlp, text.")]
+Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloudflare_http_requests, sentry, otlp, text,
+request_totals.")]
     Inspect(InspectArgs),
     /// Ask about clusters, about where services panic, and what operations ask: retries, releases, budgets, incidents
     #[command(after_long_help = "Examples:
@@ -134,6 +138,7 @@ Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloud
   panicsift report releases --from 6h --service checkout
   panicsift report budget --service checkout --objective 0.999
   panicsift report html --out report.html
+  panicsift report telemetry --by release --since 6h
 
 The store may be read while the service writes it.")]
     Report(ReportArgs),
@@ -261,6 +266,10 @@ pub struct ReplayArgs {
     /// What is known of the records.
     #[command(flatten)]
     pub feed: FeedArgs,
+    /// Request totals for rates: CSV with the columns `window_start`, `endpoint`, `requests` and, if need be, `release`,
+    /// `service`, `tenant`; windows of five minutes; plain or compressed
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub traffic: Vec<PathBuf>,
     /// Write one line for each event: its cluster, its verdict, and when it was first covered by an alert
     #[arg(long, value_name = "OUT")]
     pub assignments: Option<PathBuf>,
@@ -290,6 +299,7 @@ impl ReplayArgs {
             alerts_out: self.alerts,
             store: self.store,
             feed: self.feed.feed(),
+            traffic: self.traffic,
             ..ReplayOptions::default()
         };
         if let Some(settings) = settings {

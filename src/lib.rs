@@ -16,9 +16,9 @@
 //!    moment it asks, and nothing has to be drained.
 //! 2. [`pipeline::sift`]: each record, in whatever form a [carrier](pipeline::decode) brings it, becomes
 //!    [observations](pipeline::observation::Observation), or a part of one that waits for the rest
-//!    ([`pipeline::gather`]), or nothing, since it tells of no panic, or a refusal with its reason. A fault of ours
-//!    costs the record that met it.
-//! 3. `seen + gathered + silent + refused + covered == batch`, asserted: every record has one named fate.
+//!    ([`pipeline::gather`]), or totals of requests, which turn counts of panics into rates ([`pipeline::requests`]), or
+//!    nothing, since it tells of no panic, or a refusal with its reason. A fault of ours costs the record that met it.
+//! 3. `seen + gathered + counted + silent + refused + covered == batch`, asserted: every record has one named fate.
 //! 4. [`pipeline::fold`]: observations go into cells, actors and the learned normal; when an epoch of event time is
 //!    over, cells become clusters, clusters are judged, and changes in their lives become alerts.
 //! 5. `dead_letters.write()`: refused records, durable before anything is committed.

@@ -114,6 +114,10 @@ fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
             let form = form.of_surfaces().ok_or_else(not_a_form)?;
             report::surfaces::answer(store, &asked.into(), &models, form, out)
         }
+        Question::Telemetry(asked) => {
+            let models = settings(asked.config.as_deref())?.map(|settings| settings.models).unwrap_or_default();
+            report::telemetry::answer(store, &asked.into(), &models, rows()?, out)
+        }
         Question::RetryPolicy(asked) => {
             let form = form.of_retry_policy().ok_or_else(not_a_form)?;
             report::retry_policy::answer(store, asked.service.as_deref(), form, out)

@@ -27,6 +27,7 @@ mod scope;
 pub mod sheet;
 mod show;
 pub mod surfaces;
+pub mod telemetry;
 mod timeline;
 pub mod triage;
 

@@ -275,7 +275,7 @@ impl Service {
             value: Some(value.clone()),
         });
         store.commit(&rows.collect::<Vec<_>>(), &self.alerts, &Checkpoint::default()).unwrap();
-        store.set_meta(STORED_AS, &serde_json::to_string(&self.context.slos).unwrap()).unwrap();
+        store.set_meta(STORED_AS, &serde_json::to_string(&self.context.operations.slos).unwrap()).unwrap();
     }
 }
 
@@ -465,7 +465,7 @@ fn an_objective_that_is_taken_away_closes_its_alert_and_one_without_alerts_has_n
     let (begin, rest) = lines.split_at(180);
     service.take(begin);
     assert_eq!(service.budget_alerts().len(), 1);
-    service.context.slos.clear();
+    service.context.operations.slos.clear();
     service.take(rest);
     let alerts = service.budget_alerts();
     assert_eq!(alerts.len(), 2);
@@ -502,7 +502,7 @@ fn the_report_tells_the_stores_objectives_in_three_forms() {
     };
     let json = told(&["--format", "json"]);
     let mut again = Vec::new();
-    let (question, slos) = (report::budget::Question::default(), &service.context.slos);
+    let (question, slos) = (report::budget::Question::default(), &service.context.operations.slos);
     report::budget::tell(&service.state, &question, slos, Format::Json, &mut again).unwrap();
     assert_eq!(json.as_bytes(), again, "the store says what the state says");
     let value: Value = serde_json::from_str(&json).unwrap();

@@ -72,6 +72,9 @@ mod story;
 /// The surface inventory in its four forms, and storms of consequences that blame nobody.
 #[cfg(test)]
 mod surfaces;
+/// Panics over time, their rates and their series: against a second, naive count of the same events.
+#[cfg(test)]
+mod telemetry;
 /// The house rules that no lint holds: layers, doors, sizes, headers, names.
 #[cfg(test)]
 mod tidy;

@@ -85,6 +85,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         duplicate = fates.duplicate,
         rejected = fates.rejected,
         covered = fates.covered,
+        request_totals = fates.counted,
         "the service has stopped"
     );
     Ok(())

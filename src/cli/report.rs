@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{BudgetArgs, HtmlArgs, KpiArgs, PostmortemArgs, ReleasesArgs, RetryPolicyArgs};
+use super::{BudgetArgs, HtmlArgs, KpiArgs, PostmortemArgs, ReleasesArgs, RetryPolicyArgs, TelemetryArgs};
 use crate::pipeline::alert::Verdict;
 use crate::report;
 
@@ -96,6 +96,9 @@ pub enum Question {
     Clusters(ClusterQuestion),
     /// Tell where services panic, by surface, class, site and release, and what to write there instead
     Surfaces(SurfacesArgs),
+    /// Count panics over time by endpoint, release, service, outcome, surface, class or boundary, with rates where a
+    /// traffic feed tells how many requests there were
+    Telemetry(TelemetryArgs),
     /// Tell which requests may be sent again, by route and panic class, and what retries really did
     RetryPolicy(RetryPolicyArgs),
     /// Hold releases against each other, with intervals, and against the rollback criteria

@@ -283,13 +283,15 @@ pub enum Reason {
     BadValue,
     /// An encoding that is not read, named in the detail (Avro, Protobuf).
     UnsupportedEncoding,
+    /// A request total that contradicts one that was counted, or comes when its window is no longer kept.
+    NotCounted,
     /// A fault of our own, caught at the record's fence.
     Internal,
 }
 
 impl Reason {
     /// Every reason, for tables and metrics.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Empty,
         Self::TooLarge,
         Self::NotUtf8,
@@ -301,6 +303,7 @@ impl Reason {
         Self::WrongType,
         Self::BadValue,
         Self::UnsupportedEncoding,
+        Self::NotCounted,
         Self::Internal,
     ];
 
@@ -318,6 +321,7 @@ impl Reason {
             Self::WrongType => "wrong_type",
             Self::BadValue => "bad_value",
             Self::UnsupportedEncoding => "unsupported_encoding",
+            Self::NotCounted => "not_counted",
             Self::Internal => "internal",
         }
     }
@@ -377,11 +381,13 @@ pub enum Carrier {
     Otlp,
     /// What a Rust program writes to standard error or into its log, with or without a log agent's envelope.
     Text,
+    /// `request-totals.v1`: how many requests there were, panicking or not. It tells of no panic, but of how rare they are.
+    RequestTotals,
 }
 
 impl Carrier {
     /// Every carrier.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Canonical,
         Self::CloudflareTail,
         Self::CloudflareLogpush,
@@ -389,6 +395,7 @@ impl Carrier {
         Self::Sentry,
         Self::Otlp,
         Self::Text,
+        Self::RequestTotals,
     ];
 
     /// The name used in the configuration, in headers, metrics and reports.
@@ -401,6 +408,7 @@ impl Carrier {
             Self::Sentry => "sentry",
             Self::Otlp => "otlp",
             Self::Text => "text",
+            Self::RequestTotals => "request_totals",
         }
     }
 

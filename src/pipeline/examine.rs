@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::Context;
 use super::classify::{Classified, classify_memoised};
-use super::decode::{Decoded, Piece, Refusal, decode};
+use super::decode::{Decoded, Piece, Refusal, RequestTotal, decode};
 use super::enrich::{self, Scopes};
 use super::event::{Id, Millis, PanicEvent, Position, RawRecord, Reason, RetryOutcome};
 use super::fingerprint::{Fingerprint, ShapeMemo, fingerprint};
@@ -54,12 +54,14 @@ impl Default for Memos {
 }
 
 /// What one record says.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Examined<'a> {
     /// The panics that it tells of.
     pub observations: Vec<Observation<'a>>,
     /// Pieces of panics that other records tell more of.
     pub parts: Vec<Piece<'a>>,
+    /// How many requests there were.
+    pub totals: Vec<RequestTotal<'a>>,
     /// Why it, or an item of it, is refused.
     pub refusal: Option<Refusal>,
 }
@@ -83,7 +85,7 @@ impl<'a> Examined<'a> {
 pub fn examine<'a>(context: &Context, memos: &mut Memos, record: RawRecord<'a>) -> Examined<'a> {
     fenced(memos, |memos| {
         let Decoded { pieces, refusal, .. } = decode(context.feeds.of(record.position.topic), record);
-        let mut examined = Examined { observations: Vec::new(), parts: Vec::new(), refusal };
+        let mut examined = Examined { refusal, ..Examined::default() };
         let joins = context.gathering.join_wait_millis > 0;
         for piece in pieces {
             match piece {
@@ -91,12 +93,13 @@ pub fn examine<'a>(context: &Context, memos: &mut Memos, record: RawRecord<'a>) 
                 Piece::Awaiting { event, .. } if !joins => {
                     examined.observations.push(observation(context, memos, record.position, event));
                 }
+                Piece::Total(total) => examined.totals.push(total),
                 part => examined.parts.push(part),
             }
         }
         examined
     })
-    .unwrap_or_else(|refusal| Examined { observations: Vec::new(), parts: Vec::new(), refusal: Some(refusal) })
+    .unwrap_or_else(|refusal| Examined { refusal: Some(refusal), ..Examined::default() })
 }
 
 /// What an event says that was put together of several records; `position` is that of the first.
@@ -339,7 +342,7 @@ fn whole_millis(millis: f64) -> Option<u32> {
 }
 
 /// A text of the event as it may be shown and kept: one printable line, bounded.
-fn shown(text: Cow<'_, str>, bytes_max: usize) -> Cow<'_, str> {
+pub(super) fn shown(text: Cow<'_, str>, bytes_max: usize) -> Cow<'_, str> {
     match text {
         Cow::Borrowed(text) => neutral::line(text, bytes_max),
         Cow::Owned(text) => Cow::Owned(neutral::line(&text, bytes_max).into_owned()),

@@ -430,6 +430,11 @@ impl Tenant {
         self.names.text(id)
     }
 
+    /// What an id is called, if that is known.
+    pub fn known_name(&self, id: Id) -> Option<String> {
+        self.names.knows(id).then(|| self.names.text(id))
+    }
+
     /// The living clusters with their standing.
     pub fn clusters(&self) -> impl Iterator<Item = (&Cluster, Option<&Standing>)> {
         self.clusters.clusters().map(|cluster| (cluster, self.standings.get(&cluster.id)))

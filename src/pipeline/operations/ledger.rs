@@ -171,6 +171,8 @@ pub struct Page {
     accounts: BTreeMap<Account, Tally>,
     /// Requests, panicking or not.
     requests: BTreeMap<Demand, u64>,
+    /// Windows of five minutes of which a total was counted.
+    windows: u16,
 }
 
 impl Page {
@@ -196,6 +198,12 @@ impl Page {
     /// The request totals, in the order of their keys.
     pub fn requests(&self) -> impl ExactSizeIterator<Item = (&Demand, u64)> {
         self.requests.iter().map(|(demand, n)| (demand, *n))
+    }
+
+    /// Whether requests were counted in each of its windows of five minutes, so that all of its panics have something to
+    /// be divided by; `tier` is the page's own.
+    pub fn is_counted(&self, tier: Tier) -> bool {
+        i64::from(self.windows) >= tier.millis() / Tier::FiveMinutes.millis()
     }
 
     fn book(&mut self, account: Account, tally: &Tally, with_breadth: bool) {
@@ -298,6 +306,7 @@ impl Ledger {
             return Err(DemandFault::TooOld);
         }
         let page = five_minutes.pages.get(&start);
+        let is_first = page.is_none_or(|page| page.requests.is_empty());
         match page.and_then(|page| page.requests.get(&demand)) {
             Some(counted) if *counted == n => return Err(DemandFault::Repeated),
             Some(counted) => return Err(DemandFault::Contradicts { counted: *counted }),
@@ -307,7 +316,9 @@ impl Ledger {
             return Err(DemandFault::Full);
         }
         for tier in Tier::ALL {
-            let total = self.page(tier, start).requests.entry(demand).or_default();
+            let page = self.page(tier, start);
+            page.windows = page.windows.saturating_add(u16::from(is_first));
+            let total = page.requests.entry(demand).or_default();
             *total = total.saturating_add(n);
         }
         self.drop_old();

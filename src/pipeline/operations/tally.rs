@@ -391,12 +391,20 @@ impl Tally {
 }
 
 /// Whether the panic was caught: as told, else as its outcome says.
-fn handled(o: &Observation<'_>) -> Option<bool> {
+pub fn handled(o: &Observation<'_>) -> Option<bool> {
     o.aftermath.handled.or(match o.recovery {
         RecoveryOutcome::Recovered | RecoveryOutcome::Degraded => Some(true),
         RecoveryOutcome::Escaped | RecoveryOutcome::Aborted | RecoveryOutcome::SuspectedAbort => Some(false),
         RecoveryOutcome::Unknown => None,
     })
+}
+
+/// A recovery outcome as reports and metrics name it.
+pub fn outcome_name(outcome: RecoveryOutcome) -> &'static str {
+    match outcome {
+        RecoveryOutcome::Unknown => "unknown",
+        known => recovery_counter(known).name(),
+    }
 }
 
 fn recovery_counter(outcome: RecoveryOutcome) -> Counter {

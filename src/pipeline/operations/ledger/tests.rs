@@ -64,6 +64,26 @@ fn a_flood_of_services_ends_in_one_rest() {
 }
 
 #[test]
+fn a_page_is_counted_when_each_of_its_windows_has_a_total() {
+    let mut ledger = Ledger::default();
+    let demand = |route| Demand { service: None, route: id(route), release: ReleaseKey::Untold };
+    let whole = |ledger: &Ledger, tier: Tier| {
+        ledger.books[&tier].pages.values().map(|page| page.is_counted(tier)).collect::<Vec<_>>()
+    };
+    for n in 0..12 {
+        assert_eq!(ledger.books.get(&Tier::Hours).map(|_| whole(&ledger, Tier::Hours)), (n > 0).then(|| vec![false]));
+        for route in 1..3 {
+            ledger.count_requests(Millis(n * 5 * Millis::MINUTE), demand(route), 1).unwrap();
+        }
+    }
+    assert_eq!((whole(&ledger, Tier::Hours), whole(&ledger, Tier::Days)), (vec![true], vec![false]));
+    assert_eq!(whole(&ledger, Tier::FiveMinutes), vec![true; 12]);
+    ledger.observe(&at(1, 1, 1, 70), CALM);
+    ledger.settle();
+    assert_eq!(whole(&ledger, Tier::FiveMinutes).iter().filter(|counted| !**counted).count(), 1);
+}
+
+#[test]
 fn request_totals_count_once_and_a_second_word_is_named() {
     let mut ledger = Ledger::default();
     let demand = Demand { service: None, route: id(1), release: ReleaseKey::Untold };
