@@ -12,6 +12,7 @@ use panicsift::edge::store::Store;
 use panicsift::pipeline::alert::{Alert, Category, Change, Severity, Verdict};
 use panicsift::pipeline::cell::text_id;
 use panicsift::pipeline::event::{Batch, Checkpoint, Id, Millis, Position};
+use panicsift::pipeline::operations::Rules;
 use panicsift::pipeline::operations::budget::slo::{AlarmRule, Owners, STORED_AS, Scope, Slo};
 use panicsift::pipeline::operations::budget::{Figures, end_of_data};
 use panicsift::pipeline::operations::ledger::{Demand, Ledger, Span, Tier};
@@ -180,7 +181,8 @@ struct Service {
 impl Service {
     /// One that knows of all requests from the start.
     fn new(slos: Vec<Slo>, asked: &[Asked]) -> Self {
-        let context = Context { slos, ..context() };
+        let operations = Rules { slos, ..Rules::default() };
+        let context = Context { operations, ..context() };
         let mut service = Self {
             state: State::new(&context.clustering),
             context,
