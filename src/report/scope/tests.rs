@@ -14,6 +14,12 @@ struct Told {
     requests: &'static [(Option<u64>, u64, u64)],
 }
 
+/// What a page of the ledger holds, in the order in which it is stored.
+type Accounts = (BTreeMap<Account, Tally>, BTreeMap<Demand, u64>);
+
+/// Rows of a store.
+type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
 fn tally(n: u64) -> Tally {
     let mut tally = Tally::default();
     let circumstances = Circumstances { hostile: false, gate: Gate::Safe, link: Link::default(), poisoned: None };
@@ -23,7 +29,7 @@ fn tally(n: u64) -> Tally {
 
 /// A state whose store has these pages, of all three lengths as the service writes them.
 fn state(told: &[Told]) -> State {
-    let mut pages: BTreeMap<(u64, Tier, Millis), (BTreeMap<Account, Tally>, BTreeMap<Demand, u64>)> = BTreeMap::new();
+    let mut pages: BTreeMap<(u64, Tier, Millis), Accounts> = BTreeMap::new();
     for one in told {
         for tier in Tier::ALL {
             let start = tier.start(Millis(one.minute * Millis::MINUTE));
@@ -44,7 +50,7 @@ fn state(told: &[Told]) -> State {
         }
     }
     let own = |tenant: u64, key: &[u8]| [&id(tenant).0.to_be_bytes()[..], key].concat();
-    let load = |kind: &str| -> Result<Vec<(Vec<u8>, Vec<u8>)>, ()> {
+    let load = |kind: &str| -> Result<Rows, ()> {
         let page = |((tenant, tier, start), page): (&(u64, Tier, Millis), &_)| {
             (own(*tenant, &postcard::to_stdvec(&(tier, start)).unwrap()), postcard::to_stdvec(page).unwrap())
         };
