@@ -215,7 +215,9 @@ fn check_against_raw_events(set: &Set, from: &str, to: &str, baseline: (&str, &s
         assert!((amplification - real(of.len()) / real(originals)).abs() < 1e-12, "{row}");
     }
     check_releases(set, &page, &now);
-    check_clusters(set, &page, &now, &before);
+    let millis = |from: &str, to: &str| Millis::parse(to).unwrap().since(Millis::parse(from).unwrap());
+    let scale = real(millis(before_from, before_to)) / real(millis(from, to));
+    check_clusters(set, &page, [&now, &before], scale);
 }
 
 fn check_releases(set: &Set, page: &Value, now: &[&Raw]) {
@@ -238,8 +240,9 @@ fn check_releases(set: &Set, page: &Value, now: &[&Raw]) {
     }
 }
 
-/// Clusters by their events in period and baseline, as the replay's own list of events says.
-fn check_clusters(set: &Set, page: &Value, now: &[&Raw], before: &[&Raw]) {
+/// Clusters by their events in period and baseline, as the replay's own list of events says; `scale` is how many times as
+/// long the baseline is.
+fn check_clusters(set: &Set, page: &Value, [now, before]: [&[&Raw]; 2], scale: f64) {
     let counted = |events: &[&Raw]| {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         let of = |raw: &Raw| set.clusters.get(&raw.id).and_then(|line| line["cluster"].as_str());
@@ -249,9 +252,22 @@ fn check_clusters(set: &Set, page: &Value, now: &[&Raw], before: &[&Raw]) {
     let (now, before) = (counted(now), counted(before));
     let get =
         |counts: &BTreeMap<&str, u64>, row: &Value| counts.get(row["cluster"].as_str().unwrap()).copied().unwrap_or(0);
+    // The replay puts a suspect's events beyond the cells of its ledger where the rest of it stands; its portrait, and
+    // so the page, leaves them with everyone's. What differs so over all time is no measure for a part of it.
+    let mut assigned: BTreeMap<&str, u64> = BTreeMap::new();
+    let named = set.clusters.values().filter_map(|line| line["cluster"].as_str());
+    named.for_each(|cluster| *assigned.entry(cluster).or_default() += 1);
+    let listed: Value = serde_json::from_str(&ask(&set.store(), &["list", "--format", "json"])).unwrap();
+    let alike: BTreeSet<&str> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| get(&assigned, row) == row["events"].as_u64().unwrap())
+        .map(|row| row["cluster"].as_str().unwrap())
+        .collect();
     let mut n_exact = 0;
     for kind in ["new", "grown", "vanished"] {
-        for row in rows(page, "clusters", kind) {
+        for row in rows(page, "clusters", kind).iter().filter(|row| alike.contains(row["cluster"].as_str().unwrap())) {
             for (key, truth) in [("events", get(&now, row)), ("baseline_events", get(&before, row))] {
                 if let Some(told) = row[key].as_u64() {
                     assert_eq!(told, truth, "{kind} {key} {row}");
@@ -264,7 +280,11 @@ fn check_clusters(set: &Set, page: &Value, now: &[&Raw], before: &[&Raw]) {
             match kind {
                 "new" => assert!(get(&before, row) == 0 && get(&now, row) > 0, "{row}"),
                 "vanished" => assert!(get(&now, row) == 0 && get(&before, row) > 0, "{row}"),
-                _ => assert!(get(&now, row) > get(&before, row), "{row}"),
+                _ if row["events"].is_u64() && row["baseline_events"].is_u64() => {
+                    let times = real(get(&now, row)) / real(get(&before, row)) * scale;
+                    assert!((row["ratio"]["estimate"].as_f64().unwrap() - times).abs() < 1e-9, "{row}");
+                }
+                _ => {}
             }
         }
     }
@@ -379,7 +399,7 @@ fn pages(batches: &[Vec<String>]) -> Vec<String> {
     [Form::Markdown, Form::Html, Form::Json].map(|form| page.render(form)).to_vec()
 }
 
-static WHOLE: LazyLock<Vec<String>> = LazyLock::new(|| pages(&[LINES.clone()]));
+static WHOLE: LazyLock<Vec<String>> = LazyLock::new(|| pages(std::slice::from_ref(&LINES)));
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(6))]
@@ -408,13 +428,17 @@ const HOSTILE: &str = "</code></td></table><script>alert(1)</script>|x|`[a](java
 fn without_code(markdown: &str) -> String {
     let (mut kept, mut rest) = (String::new(), markdown);
     while let Some(at) = rest.find('`') {
-        kept.push_str(&rest[..at]);
-        let fence: String = rest[at..].chars().take_while(|c| *c == '`').collect();
-        let inside = &rest[at + fence.len()..];
-        let line = inside.lines().next().unwrap();
-        let is_end = |at: &usize| !line[..*at].ends_with('`') && !line[at + fence.len()..].starts_with('`');
-        let end = line.match_indices(&fence).map(|(at, _)| at).find(is_end);
-        rest = &inside[end.expect("a code span is not closed in its line") + fence.len()..];
+        let (before, code) = rest.split_at(at);
+        kept.push_str(before);
+        let fence: String = code.chars().take_while(|c| *c == '`').collect();
+        let inside = code.split_at(fence.len()).1;
+        let is_end = |at: &usize| {
+            let (before, after) = inside.split_at(*at);
+            !before.ends_with('`') && !after.split_at(fence.len()).1.starts_with('`')
+        };
+        let end = inside.match_indices(&fence).map(|(at, _)| at).find(is_end).expect("a code span is not closed");
+        assert!(!inside.split_at(end).0.contains('\n'), "a code span goes over lines");
+        rest = inside.split_at(end + fence.len()).1;
     }
     kept + rest
 }
