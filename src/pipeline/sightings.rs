@@ -94,15 +94,20 @@ impl CellTimes {
         };
         let by_minute_from = self.minutes.minutes().next().map_or(i64::MAX, |(minute, _)| minute * Millis::MINUTE);
         let mut sum = Reckoning::default();
+        // The minutes kept lie in two hours, or in one.
+        let mut by_hour: Vec<(i64, u64)> = Vec::with_capacity(2);
         for (minute, n) in self.minutes.minutes() {
             let start = minute.saturating_mul(Millis::MINUTE);
             sum = sum + part(u64::from(n), start, start.saturating_add(Millis::MINUTE));
+            match by_hour.last_mut().filter(|(hour, _)| *hour == minute.div_euclid(60)) {
+                Some((_, known)) => *known += u64::from(n),
+                None => by_hour.push((minute.div_euclid(60), u64::from(n))),
+            }
         }
         let mut n_dated = 0_u64;
         for (hour, n) in self.minutes.hours() {
             let start = hour.saturating_mul(Millis::HOUR);
-            let known = self.minutes.minutes().filter(|(minute, _)| minute.div_euclid(60) == hour);
-            let known: u64 = known.map(|(_, n)| u64::from(n)).sum();
+            let known = by_hour.iter().find(|(known, _)| *known == hour).map_or(0, |(_, n)| *n);
             let end = start.saturating_add(Millis::HOUR).min(by_minute_from);
             sum = sum + part(u64::from(n).saturating_sub(known), start, end);
             n_dated = n_dated.saturating_add(u64::from(n));

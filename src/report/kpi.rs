@@ -222,9 +222,14 @@ fn reduction(now: &Measures, before: Option<&Measures>, get: impl Fn(&Measures) 
         Standing::NotEnoughData
     };
     let percent = |x: f64| if x.is_finite() { format!("{:.1} %", x * 100.0) } else { "no limit".to_owned() };
-    let ends = format!("{} to {}", percent(value.low), percent(value.high));
-    let words =
-        format!("{k1} {of}, {k0} in the baseline: reduced by {} ({ends}), {}", percent(value.estimate), per.words());
+    let turned = if value.estimate < 0.0 {
+        let ends = format!("{} to {}", percent(-value.high), percent(-value.low));
+        format!("grown by {} ({ends})", percent(-value.estimate))
+    } else {
+        let ends = format!("{} to {}", percent(value.low), percent(value.high));
+        format!("reduced by {} ({ends})", percent(value.estimate))
+    };
+    let words = format!("{k1} {of}, {k0} in the baseline: {turned}, {}", per.words());
     kpi(standing, Some(value), Some(per), words)
 }
 

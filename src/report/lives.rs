@@ -109,8 +109,7 @@ pub(super) fn median_words(median: &Median) -> String {
     format!("median {}{ends}, of {}{open}", one(median.middle), median.n)
 }
 
-/// Whether an alert is about the services that are asked for: a closing one may name none, and is when its life is.
-pub(super) fn is_about(alert: &Alert, service: Option<&str>, known: impl Fn(&str) -> bool) -> bool {
-    let Some(service) = service else { return true };
-    alert.portrait.services.iter().any(|one| one.name == service) || known(&alert.cluster)
+/// Whether an alert names a service.
+pub(super) fn is_about(alert: &Alert, service: &str) -> bool {
+    alert.portrait.services.iter().any(|one| one.name == service)
 }

@@ -158,7 +158,21 @@ fn sent(store: &Store, span: Span, service: Option<&str>, living: &BTreeSet<Stri
     let mut sent = store.alerts_between(&from, &to, ALERTS_MAX + 1)?;
     let is_cut = sent.len() > ALERTS_MAX;
     sent.drain(..sent.len().saturating_sub(ALERTS_MAX));
-    sent.retain(|sent| lives::is_about(&sent.alert, service, |name| living.contains(name)));
+    let Some(service) = service else { return Ok((sent, is_cut)) };
+    let mut about = living.clone();
+    for Sent { alert, .. } in &sent {
+        // One that closes a cluster that is no more names no service; those before it do.
+        let names_none = alert.portrait.services.is_empty() && !about.contains(&alert.cluster);
+        let names_it = if names_none {
+            store.alerts_of(&alert.cluster)?.iter().any(|alert| lives::is_about(alert, service))
+        } else {
+            lives::is_about(alert, service)
+        };
+        if names_it {
+            about.insert(alert.cluster.clone());
+        }
+    }
+    sent.retain(|sent| about.contains(&sent.alert.cluster));
     Ok((sent, is_cut))
 }
 

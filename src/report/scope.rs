@@ -263,3 +263,6 @@ pub(super) fn compare(k1: u64, now: &Exposure, k0: u64, before: &Exposure) -> (O
 pub(super) fn events(tally: &Tally) -> u64 {
     tally.get(Counter::Events)
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,8 +70,10 @@ fn a_cell_tells_its_last_hour_by_the_minute_and_two_days_by_the_hour() {
     check(&[10, 20, 30], minutes(40, 50), 0, 0);
     // The first two are known by their hour alone.
     check(&[10, 20, 130], minutes(0, 60), 2, 2);
-    check(&[10, 20, 130], minutes(0, 15), 0, 2);
-    check(&[10, 20, 130], minutes(15, 131), 1, 3);
+    check(&[10, 20, 25, 130], minutes(15, 22), 0, 2);
+    // But the first and the last event are known by themselves.
+    check(&[10, 20, 130], minutes(0, 15), 1, 2);
+    check(&[10, 20, 130], minutes(15, 131), 1, 2);
     // A whole hour that ends where the minutes begin is no doubt.
     check(&[70, 130, 185], minutes(60, 126), 1, 1);
     // Before the 48 hours nothing is known but that it was after the first event.

@@ -93,7 +93,8 @@ pub(super) fn measure(scope: &Scope<'_>, store: &Store, span: Span, service: Opt
     let tells_breakers = ever.get(Counter::BreakersOpened) > 0;
     let tells_isolates = get(Counter::IsolateTold) > 0 || ever.get(Counter::PoisoningIncidents) > 0;
     let sent = store.alerts_between(&span.from.to_string(), &span.to.to_string(), lives::ALERTS_MAX)?;
-    let about: Vec<_> = sent.into_iter().filter(|sent| lives::is_about(&sent.alert, service, |_| false)).collect();
+    let about: Vec<_> =
+        sent.into_iter().filter(|sent| service.is_none_or(|service| lives::is_about(&sent.alert, service))).collect();
     let begun = lives::begun(store, &about, |_| None)?;
     Ok(Measures {
         from: span.from.to_string(),
