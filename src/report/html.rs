@@ -35,9 +35,12 @@ use super::{Memory, restore};
 use crate::edge::store::Store;
 use crate::pipeline::state::State;
 
-/// Largest page in bytes: what a mail program takes and a browser shows at once. The rooms of [`SECTIONS`], one item
-/// over each of them, and the frame together stay below it.
+/// Largest page in bytes: what a mail program takes and a browser shows at once.
 pub const PAGE_BYTES_MAX: usize = 1_500_000;
+
+/// Bytes of the page from which on no section adds an item: the largest item (a cluster in full whose every name is
+/// 200 bytes of quotes, at six bytes each) and the end of the page fit above it.
+const SPENT_BYTES_MAX: u64 = 1_320_000;
 
 /// A part of the page with its own heading and place in the navigation.
 struct Section {
@@ -53,10 +56,10 @@ struct Section {
 /// it leaves out when it has too little).
 const SECTIONS: [Section; 6] = [
     Section { name: "overview", title: "Overview", room_bytes: 60_000, fill: overview::fill },
-    Section { name: "clusters", title: "Clusters", room_bytes: 400_000, fill: clusters::fill },
-    Section { name: "networks", title: "Networks", room_bytes: 40_000, fill: networks::fill },
-    Section { name: "shapes", title: "Shapes", room_bytes: 60_000, fill: shapes::fill },
-    Section { name: "alerts", title: "Alerts", room_bytes: 90_000, fill: alerts::fill },
+    Section { name: "clusters", title: "Clusters", room_bytes: 440_000, fill: clusters::fill },
+    Section { name: "networks", title: "Networks", room_bytes: 30_000, fill: networks::fill },
+    Section { name: "shapes", title: "Shapes", room_bytes: 45_000, fill: shapes::fill },
+    Section { name: "alerts", title: "Alerts", room_bytes: 70_000, fill: alerts::fill },
     Section { name: "full", title: "Clusters in full", room_bytes: 660_000, fill: full::fill },
 ];
 

@@ -151,8 +151,8 @@ pub(crate) fn large_store(context: &Context, path: &Path, name: impl Fn(&str, u6
         let days = if number % 97 == 0 { 30 } else { 0 };
         let old = (1..=days).map(|day| LARGE_END.0 - day * Millis::DAY);
         // In steps of an hour: an epoch that has events is closed, and that takes its time.
-        let fresh = (0..4_u64).map(|nth| {
-            let hours = i64::try_from(mix(number * 4 + nth) % 40).unwrap();
+        let fresh = (0..3_u64).map(|nth| {
+            let hours = i64::try_from(mix(number * 3 + nth) % 40).unwrap();
             LARGE_END.0 - hours * Millis::HOUR
         });
         for (nth, time) in (0_u64..).zip(old.chain(fresh)) {

@@ -9,9 +9,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-use super::Section;
 use super::facts::Facts;
 use super::markup::{Anchor, Asset, Markup, attr, tag};
+use super::{SPENT_BYTES_MAX, Section};
 use crate::pipeline::event::Millis;
 use crate::report::list::to_the_minute;
 
@@ -85,7 +85,7 @@ fn span(facts: &Facts<'_>) -> String {
 fn section(section: &Section, facts: &Facts<'_>, m: &mut Markup<'_>) -> Result<()> {
     let heading = Anchor::of(format!("{}-heading", section.name));
     let frame = [attr::id(&Anchor::of(section.name)), attr::aria_labelledby(&heading)];
-    m.give_room(section.room_bytes);
+    m.give_room(section.room_bytes, SPENT_BYTES_MAX);
     m.around(tag::SECTION, &frame, |m| {
         m.leaf(tag::H2, &[attr::id(&heading)], section.title)?;
         (section.fill)(facts, m)

@@ -186,9 +186,9 @@ impl<'o> Markup<'o> {
         self.raw(">\n")
     }
 
-    /// Gives what comes next this much room.
-    pub(in crate::report) fn give_room(&mut self, bytes: u64) {
-        self.full_at = self.n_bytes.saturating_add(bytes);
+    /// Gives what comes next this much room, as long as the page stays below `page_bytes`.
+    pub(in crate::report) fn give_room(&mut self, bytes: u64, page_bytes: u64) {
+        self.full_at = self.n_bytes.saturating_add(bytes).min(page_bytes);
     }
 
     /// Whether the room is used up. Asked before each item of a list whose length a stranger decides.
@@ -304,10 +304,12 @@ mod tests {
         let mut out = Vec::new();
         let mut markup = Markup::new(&mut out);
         assert!(!markup.is_full());
-        markup.give_room(10);
+        markup.give_room(10, 1_000);
         markup.text("123456789").unwrap();
         assert!(!markup.is_full());
         markup.text("é").unwrap();
+        assert!(markup.is_full());
+        markup.give_room(1_000, 11);
         assert!(markup.is_full());
     }
 

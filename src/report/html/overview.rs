@@ -95,6 +95,9 @@ fn looks(facts: &Facts<'_>, m: &mut Markup<'_>) -> io::Result<()> {
     }
     m.within(tag::OL, &[attr::class("looks")], |m| {
         for card in open.iter().take(LOOKS_MAX) {
+            if m.is_full() {
+                break;
+            }
             look(card, &open_words(card), m)?;
         }
         for (words, command) in stuck {
@@ -105,9 +108,15 @@ fn looks(facts: &Facts<'_>, m: &mut Markup<'_>) -> io::Result<()> {
             })?;
         }
         for card in loose.iter().take(LOOKS_MAX) {
+            if m.is_full() {
+                break;
+            }
             look(card, &loose_words(card), m)?;
         }
         for card in short.iter().take(LOOKS_MAX) {
+            if m.is_full() {
+                break;
+            }
             let portrait = &card.portrait;
             let words = format!("{:.2} points, hostile from {:.2} on", portrait.points, portrait.threshold);
             look(card, &words, m)?;
