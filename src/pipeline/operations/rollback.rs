@@ -280,19 +280,19 @@ impl Criterion {
 
 /// `29.3 times as many panics a request as before on POST /v1/quote (21.8 to 39.6): 505 of 1200 requests, 52 of 3600`.
 pub fn pace_words(pace: &Pace, names: &Names) -> String {
-    let place = pace.route.and_then(RouteKey::id).map_or_else(String::new, |id| format!(" on {}", names.text(id)));
+    let on_route = pace.route.and_then(RouteKey::id).map_or_else(String::new, |id| format!(" on {}", names.text(id)));
     let (new, old) = (pace.new, pace.old);
     let multiple = number(pace.ratio);
     match pace.denominator {
         Denominator::Requests { new: of_new, old: of_old } => {
             format!(
-                "{multiple} times as many panics a request as before{place}: {new} in {of_new} requests, {old} in {of_old}"
+                "{multiple} times as many panics a request as before{on_route}: {new} in {of_new} requests, {old} in {of_old}"
             )
         }
         Denominator::Busiest { millis } => {
             let minutes = millis / Millis::MINUTE;
             format!(
-                "{multiple} times as many panics as in the busiest {minutes} minutes before{place}: {new}, then {old} (no \
+                "{multiple} times as many panics as in the busiest {minutes} minutes before{on_route}: {new}, then {old} (no \
                  request totals are known)"
             )
         }
