@@ -46,7 +46,7 @@ pub mod tenant;
 
 use std::sync::Arc;
 
-pub use examine::{Memos, examine};
+pub use examine::{Memos, actor, examine};
 
 use self::alert::Alert;
 use self::classify::PanicModel;
