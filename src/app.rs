@@ -22,6 +22,7 @@ mod demo;
 pub mod dead_letters;
 pub mod outbox;
 mod setup;
+mod train;
 
 use crate::pipeline::event::Millis;
 
@@ -30,6 +31,7 @@ pub use engine::Fates;
 pub use replay::{ReplayOptions, replay};
 pub use service::run;
 pub use setup::{print_elastic, setup_elastic};
+pub use train::{TrainOptions, train};
 
 pub use crate::edge::elastic::Product;
 

@@ -11,7 +11,7 @@ use clap::Parser;
 use panicsift::cli::{
     Cli, Command, CompletionsArgs, DeadLettersArgs, DeadLettersDeed, DemoArgs, EXIT_DONE, EXIT_FAILED, EXIT_USAGE,
     ManArgs, OutboxArgs, OutboxDeed, OutputArgs, ReplayArgs, ReportArgs, RunArgs, SchemaArgs, SetupArgs, SetupTarget,
-    ValidateArgs,
+    TrainArgs, ValidateArgs,
 };
 use panicsift::config::{self, ConfigFaults, LogSettings, Settings};
 use panicsift::{app, cli, logging, report, schemas};
@@ -50,6 +50,7 @@ fn dispatch(command: Command, output: OutputArgs, out: &mut Out) -> Result<()> {
         Command::Demo(args) => demo(args, output, out),
         Command::Run(args) => run(&args, output),
         Command::Replay(args) => replay(args, output, out),
+        Command::Train(args) => train(args, output, out),
         Command::Report(args) => ask(args, output, out),
         Command::Outbox(args) => outbox(args, output, out),
         Command::DeadLetters(args) => dead_letters(args, output, out),
@@ -83,6 +84,11 @@ fn replay(args: ReplayArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
     let format = if args.json { report::Format::Json } else { report::Format::Table };
     let state = runtime()?.block_on(app::replay(args.options(settings, key)))?;
     report::list(&state, report::Selection::default(), format, out)
+}
+
+fn train(args: TrainArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
+    start_log(output, LogSettings::default());
+    runtime()?.block_on(app::train(args.options(), out))
 }
 
 fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
