@@ -24,6 +24,7 @@ mod inspect;
 pub mod dead_letters;
 pub mod outbox;
 mod setup;
+mod train;
 
 use crate::pipeline::event::Millis;
 
@@ -33,6 +34,7 @@ pub use inspect::{Inspection, inspect};
 pub use replay::{ReplayOptions, replay};
 pub use service::run;
 pub use setup::{print_elastic, setup_elastic};
+pub use train::{TrainOptions, train};
 
 pub use crate::edge::elastic::Product;
 

@@ -18,7 +18,7 @@ pub use self::dead_letters::{
 pub use self::inspect::{FeedArgs, InspectArgs};
 pub use self::outbox::{OutboxArgs, OutboxDeed, OutboxDropArgs, OutboxListArgs, OutboxRetryArgs};
 pub use self::setup::{SetupArgs, SetupTarget};
-use crate::app::{Demo, ReplayOptions};
+use crate::app::{Demo, ReplayOptions, TrainOptions};
 use crate::config::{LogFormat, LogLevel, Settings};
 use crate::pipeline::alert::Verdict;
 use crate::report;
@@ -95,6 +95,14 @@ pub enum Command {
   panicsift replay --asn asn.mmdb --assignments out.jsonl --alerts alerts.jsonl monday.jsonl.gz tuesday.jsonl.zst
   zcat events.jsonl.gz | panicsift replay --json -")]
     Replay(ReplayArgs),
+    /// Learn weights of evidence from labelled sets
+    #[command(after_long_help = "Examples:
+  panicsift train sets/shop sets/clinic --reference sets/quiet-day --asn asn.mmdb --out hostility.toml
+  panicsift train sets/shop sets/clinic --reference sets/quiet-day --asn asn.mmdb --validate
+
+A set is a folder with events.jsonl and labels.jsonl (plain, or packed with gzip or zstd); a label has event_id, hostile
+and campaign.")]
+    Train(TrainArgs),
     /// See what the decoders make of records: run it on a dump of a topic first
     ///
     /// Writes one JSON line for each panic found: its carrier, its class and the event in canonical form; and one for
@@ -258,6 +266,53 @@ impl ReplayArgs {
         options.privacy_key = key.or(options.privacy_key);
         options.tables.asn = self.asn.or(options.tables.asn);
         options.tables.country = self.country.or(options.tables.country);
+        options
+    }
+}
+
+/// Options of `train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Folders of labelled sets
+    #[arg(required = true, value_name = "SET")]
+    pub sets: Vec<PathBuf>,
+    /// Folder of a labelled set without hostile events: the threshold is set on it
+    #[arg(long, value_name = "SET")]
+    pub reference: PathBuf,
+    /// False alarms a day that may be
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    pub budget: f64,
+    /// Print what such a model is worth on what it was not trained on
+    #[arg(long)]
+    pub validate: bool,
+    /// Write the model to this file
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Version of the model that is written; it is stamped on every alert
+    #[arg(long, value_name = "TEXT", default_value = "trained")]
+    pub model_version: String,
+    /// Address table with autonomous systems (an .mmdb file)
+    #[arg(long, value_name = "FILE")]
+    pub asn: Option<PathBuf>,
+    /// Model to start from: its groups, caps and neighbours stay [default: the built-in one]
+    #[arg(long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
+}
+
+impl TrainArgs {
+    /// What was typed.
+    pub fn options(self) -> TrainOptions {
+        let mut options = TrainOptions {
+            sets: self.sets,
+            reference: self.reference,
+            budget: self.budget,
+            validate: self.validate,
+            out: self.out,
+            version: self.model_version,
+            ..TrainOptions::default()
+        };
+        options.tables.asn = self.asn;
+        options.models.hostility = self.model;
         options
     }
 }
