@@ -1,4 +1,4 @@
-//! What the commands do: the service, the replay, the demo, the preparation of destinations.
+//! What the commands do: the service, the replay, the demo, the preparation of destinations, the live view.
 //!
 //! Takes checked settings from `main`; knows nothing of the command line. Builds what a command needs from the edges
 //! and the pipeline, and owns the loop ([`engine`]).
@@ -16,6 +16,7 @@ mod reload;
 
 mod replay;
 mod time_order;
+mod traffic;
 
 mod demo;
 
@@ -26,6 +27,8 @@ pub mod outbox;
 mod setup;
 mod train;
 
+mod top;
+
 use crate::pipeline::event::Millis;
 
 pub use demo::{Demo, demo};
@@ -34,6 +37,7 @@ pub use inspect::{Inspection, inspect};
 pub use replay::{ReplayOptions, replay};
 pub use service::run;
 pub use setup::{print_elastic, setup_elastic};
+pub use top::{AdminPort, TopOptions, top};
 pub use train::{TrainOptions, train};
 
 pub use crate::edge::elastic::Product;

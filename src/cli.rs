@@ -3,25 +3,41 @@
 //! Only types and words; nothing here reads a file or does work. [`command`] is also what completions and manual pages
 //! are made of, so that they never disagree with the help. Exit codes are in [`EXIT_CODES`].
 
+mod budget;
 mod dead_letters;
+mod html;
 mod inspect;
 mod outbox;
+mod postmortem;
+mod report;
+mod retries;
 mod setup;
+mod telemetry;
+mod top;
+mod train;
+mod triage;
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
+pub use self::budget::BudgetArgs;
 pub use self::dead_letters::{
     DeadLettersArgs, DeadLettersDeed, LetterShowArgs, LettersListArgs, LettersPurgeArgs, LettersReplayArgs,
 };
+pub use self::html::HtmlArgs;
 pub use self::inspect::{FeedArgs, InspectArgs};
 pub use self::outbox::{OutboxArgs, OutboxDeed, OutboxDropArgs, OutboxListArgs, OutboxRetryArgs};
+pub use self::postmortem::{KpiArgs, PeriodArgs, PostmortemArgs};
+pub use self::report::{ClusterQuestion, Question, ReportArgs, ReportForm, Selection, SurfacesArgs, VerdictArg};
+pub use self::retries::{ReleasesArgs, RetryPolicyArgs};
 pub use self::setup::{SetupArgs, SetupTarget};
-use crate::app::{Demo, ReplayOptions, TrainOptions};
+pub use self::telemetry::{ByArg, TelemetryArgs};
+pub use self::top::TopArgs;
+pub use self::train::TrainArgs;
+pub use self::triage::TriageArgs;
+use crate::app::{Demo, ReplayOptions};
 use crate::config::{LogFormat, LogLevel, Settings};
-use crate::pipeline::alert::Verdict;
-use crate::report;
 use crate::secret::Secret;
 
 /// Exit code of a command that did what was asked. A reader that closes the pipe early is no failure.
@@ -92,6 +108,8 @@ pub enum Command {
     /// with gzip or zstd; - is standard input) and writes what became of every event. The same input gives the same output, byte for byte.
     #[command(after_long_help = "Examples:
   panicsift replay events.jsonl.gz
+  panicsift replay --store monday.db monday.jsonl.gz && panicsift report list --store monday.db
+  panicsift replay monday.jsonl.gz --traffic traffic_5min.csv.gz --store monday.db
   panicsift replay --asn asn.mmdb --assignments out.jsonl --alerts alerts.jsonl monday.jsonl.gz tuesday.jsonl.zst
   zcat events.jsonl.gz | panicsift replay --json -")]
     Replay(ReplayArgs),
@@ -113,18 +131,47 @@ and campaign.")]
   panicsift inspect --carrier text --service checkout --all stderr.log
   kcat -b broker:9092 -t tail -e | panicsift inspect -
 
-Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloudflare_http_requests, sentry, otlp, text.")]
+Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloudflare_http_requests, sentry, otlp, text,
+request_totals.")]
     Inspect(InspectArgs),
-    /// Ask about clusters: list, show, explain, export; and where services panic: surfaces
+    /// Ask about clusters, about where services panic, and what operations ask: retries, releases, budgets, incidents
     #[command(after_long_help = "Examples:
   panicsift report list
   panicsift report list --verdict hostile --limit 5
   panicsift report explain CLUSTER
   panicsift report export --format csv > clusters.csv
   panicsift report surfaces --service checkout --format sarif > panics.sarif
+  panicsift report postmortem --from 2026-11-17T14:00:00Z --to 2026-11-17T15:30:00Z --format md
+  panicsift report postmortem --from 2h --service checkout --format html --out night.html
+  panicsift report kpi --baseline 2026-09-01T00:00:00Z..2026-10-01T00:00:00Z --from 30d
+  panicsift report retry-policy --service checkout --format envoy > routes.json
+  panicsift report releases --from 6h --service checkout
+  panicsift report budget --service checkout --objective 0.999
+  panicsift report html --out report.html
+  panicsift report telemetry --by release --since 6h
 
 The store may be read while the service writes it.")]
     Report(ReportArgs),
+    /// Watch a running service in the terminal: clusters, lag, destinations
+    ///
+    /// Reads the store while the service writes it, and asks the service's admin port for what is not in the store. Keys
+    /// are listed at the foot of the screen and, in full, on the page that ? opens. Changes nothing.
+    #[command(after_long_help = "Examples:
+  panicsift top
+  panicsift top --store /var/lib/panicsift/panicsift.db --admin http://127.0.0.1:9464 --interval 5
+  panicsift top --once > frame.txt
+
+A store that takes long to read is read less often, so that reading takes at most a tenth of the time.")]
+    Top(TopArgs),
+    /// See what is happening now, in one screen: storms, cascades, rollbacks, budgets, and what to do next
+    #[command(after_long_help = "Examples:
+  panicsift triage
+  panicsift triage --watch
+  panicsift triage --since 2h --format json
+
+Times are event times. The store may be read while the service writes it; --watch goes on when it is busy or replaced.
+JSON is one object a look, schema `triage.v1`: at, since, open, recent, hostile_clusters, last_hour.")]
+    Triage(TriageArgs),
     /// Look at alerts that wait or were refused; send them again, or give them up
     #[command(after_long_help = "Examples:
   panicsift outbox list
@@ -229,12 +276,19 @@ pub struct ReplayArgs {
     /// What is known of the records.
     #[command(flatten)]
     pub feed: FeedArgs,
+    /// Request totals for rates: CSV with the columns `window_start`, `endpoint`, `requests` and, if need be, `release`,
+    /// `service`, `tenant`; windows of five minutes; plain or compressed
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub traffic: Vec<PathBuf>,
     /// Write one line for each event: its cluster, its verdict, and when it was first covered by an alert
     #[arg(long, value_name = "OUT")]
     pub assignments: Option<PathBuf>,
     /// Write one line for each alert
     #[arg(long, value_name = "OUT")]
     pub alerts: Option<PathBuf>,
+    /// Make a store of what is remembered, for `panicsift report`
+    #[arg(long, value_name = "OUT")]
+    pub store: Option<PathBuf>,
     /// Print the clusters as JSON in place of a table
     #[arg(long)]
     pub json: bool,
@@ -253,7 +307,9 @@ impl ReplayArgs {
             inputs: self.inputs,
             assignments: self.assignments,
             alerts_out: self.alerts,
+            store: self.store,
             feed: self.feed.feed(),
+            traffic: self.traffic,
             ..ReplayOptions::default()
         };
         if let Some(settings) = settings {
@@ -267,200 +323,6 @@ impl ReplayArgs {
         options.tables.asn = self.asn.or(options.tables.asn);
         options.tables.country = self.country.or(options.tables.country);
         options
-    }
-}
-
-/// Options of `train`.
-#[derive(Debug, Args)]
-pub struct TrainArgs {
-    /// Folders of labelled sets
-    #[arg(required = true, value_name = "SET")]
-    pub sets: Vec<PathBuf>,
-    /// Folder of a labelled set without hostile events: the threshold is set on it
-    #[arg(long, value_name = "SET")]
-    pub reference: PathBuf,
-    /// False alarms a day that may be
-    #[arg(long, value_name = "N", default_value_t = 1.0)]
-    pub budget: f64,
-    /// Print what such a model is worth on what it was not trained on
-    #[arg(long)]
-    pub validate: bool,
-    /// Write the model to this file
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// Version of the model that is written; it is stamped on every alert
-    #[arg(long, value_name = "TEXT", default_value = "trained")]
-    pub model_version: String,
-    /// Address table with autonomous systems (an .mmdb file)
-    #[arg(long, value_name = "FILE")]
-    pub asn: Option<PathBuf>,
-    /// Model to start from: its groups, caps and neighbours stay [default: the built-in one]
-    #[arg(long, value_name = "FILE")]
-    pub model: Option<PathBuf>,
-}
-
-impl TrainArgs {
-    /// What was typed.
-    pub fn options(self) -> TrainOptions {
-        let mut options = TrainOptions {
-            sets: self.sets,
-            reference: self.reference,
-            budget: self.budget,
-            validate: self.validate,
-            out: self.out,
-            version: self.model_version,
-            ..TrainOptions::default()
-        };
-        options.tables.asn = self.asn;
-        options.models.hostility = self.model;
-        options
-    }
-}
-
-/// Options of `report`.
-#[derive(Debug, Args)]
-pub struct ReportArgs {
-    /// What to ask.
-    #[command(subcommand)]
-    pub question: Question,
-    /// The store of the service
-    #[arg(long, global = true, value_name = "PATH", default_value = "/var/lib/panicsift/panicsift.db")]
-    pub store: PathBuf,
-    /// Form of the answer
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "table")]
-    pub format: ReportForm,
-}
-
-/// Forms of an answer of `report`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ReportForm {
-    /// For people
-    Table,
-    /// For machines; one object a line for export
-    Json,
-    /// For spreadsheets
-    Csv,
-    /// For code hosts (SARIF 2.1.0); surfaces only
-    Sarif,
-}
-
-impl ReportForm {
-    /// The form of an answer about clusters; `None` for SARIF, which has no words for them.
-    pub fn of_clusters(self) -> Option<report::Format> {
-        match self {
-            Self::Table => Some(report::Format::Table),
-            Self::Json => Some(report::Format::Json),
-            Self::Csv => Some(report::Format::Csv),
-            Self::Sarif => None,
-        }
-    }
-}
-
-impl From<ReportForm> for report::surfaces::Form {
-    fn from(typed: ReportForm) -> Self {
-        match typed {
-            ReportForm::Table => Self::Table,
-            ReportForm::Json => Self::Json,
-            ReportForm::Csv => Self::Csv,
-            ReportForm::Sarif => Self::Sarif,
-        }
-    }
-}
-
-/// Questions of `report`.
-#[derive(Debug, Subcommand)]
-pub enum Question {
-    /// About clusters.
-    #[command(flatten)]
-    Clusters(ClusterQuestion),
-    /// Tell where services panic, by surface, class, site and release, and what to write there instead
-    Surfaces(SurfacesArgs),
-}
-
-/// Options of `report surfaces`.
-#[derive(Debug, Args)]
-pub struct SurfacesArgs {
-    /// Only this service
-    #[arg(long, value_name = "NAME")]
-    pub service: Option<String>,
-    /// Only this release
-    #[arg(long, value_name = "NAME")]
-    pub release: Option<String>,
-    /// Most rows to tell, those that hurt most [default: 20 as a table, else all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub limit: Option<u32>,
-    /// Configuration whose models of panics and replacements are used [default: the built-in ones]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-}
-
-impl From<SurfacesArgs> for report::surfaces::Selection {
-    fn from(typed: SurfacesArgs) -> Self {
-        let limit = typed.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        Self { service: typed.service, release: typed.release, limit }
-    }
-}
-
-/// Questions about clusters.
-#[derive(Debug, Subcommand)]
-pub enum ClusterQuestion {
-    /// Rank the clusters
-    List(Selection),
-    /// Show one cluster: timeline, members, networks, scopes, shapes, sites, releases
-    Show {
-        /// The cluster's id, or the beginning of it; an id that became part of another cluster is followed
-        cluster: String,
-    },
-    /// Add up why a cluster got its verdict
-    Explain {
-        /// The cluster's id, or the beginning of it; an id that became part of another cluster is followed
-        cluster: String,
-    },
-    /// Write out all clusters with all they hold: JSON, one object a line, or CSV, one row a cluster
-    Export(Selection),
-}
-
-/// Which clusters are meant.
-#[derive(Debug, Clone, Args)]
-pub struct Selection {
-    /// Most clusters to tell [default: 20 for list as a table, else all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub limit: Option<u32>,
-    /// Only clusters with this verdict
-    #[arg(long, value_name = "VERDICT")]
-    pub verdict: Option<VerdictArg>,
-}
-
-/// Verdicts, as they are typed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum VerdictArg {
-    /// Somebody feels for the edge of an exploit
-    Hostile,
-    /// An honest fault
-    Benign,
-    /// Not enough evidence for either
-    Undecided,
-}
-
-impl From<Selection> for report::Selection {
-    fn from(typed: Selection) -> Self {
-        let verdict = typed.verdict.map(|verdict| match verdict {
-            VerdictArg::Hostile => Verdict::Hostile,
-            VerdictArg::Benign => Verdict::Benign,
-            VerdictArg::Undecided => Verdict::Undecided,
-        });
-        Self { limit: typed.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)), verdict }
-    }
-}
-
-impl From<ClusterQuestion> for report::Question {
-    fn from(typed: ClusterQuestion) -> Self {
-        match typed {
-            ClusterQuestion::List(selection) => Self::List(selection.into()),
-            ClusterQuestion::Show { cluster } => Self::Show(cluster),
-            ClusterQuestion::Explain { cluster } => Self::Explain(cluster),
-            ClusterQuestion::Export(selection) => Self::Export(selection.into()),
-        }
     }
 }
 

@@ -24,6 +24,7 @@ use ipnet::IpNet;
 
 use crate::pipeline::decode::Feeds;
 use crate::pipeline::event::Millis;
+use crate::pipeline::operations::Rules;
 use crate::secret::seal::Recipient;
 use crate::secret::{Credential, Secret};
 use fault::Faults;
@@ -174,6 +175,8 @@ pub struct AlertSettings {
     pub quiet: Option<Duration>,
     /// Tests that were announced.
     pub expected: Vec<ExpectedSettings>,
+    /// What operations are told by: declarations, limits, criteria, objectives.
+    pub operations: Rules,
 }
 
 /// A test that was announced.

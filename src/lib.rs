@@ -16,9 +16,9 @@
 //!    moment it asks, and nothing has to be drained.
 //! 2. [`pipeline::sift`]: each record, in whatever form a [carrier](pipeline::decode) brings it, becomes
 //!    [observations](pipeline::observation::Observation), or a part of one that waits for the rest
-//!    ([`pipeline::gather`]), or nothing, since it tells of no panic, or a refusal with its reason. A fault of ours
-//!    costs the record that met it.
-//! 3. `seen + gathered + silent + refused + covered == batch`, asserted: every record has one named fate.
+//!    ([`pipeline::gather`]), or totals of requests, which turn counts of panics into rates ([`pipeline::requests`]), or
+//!    nothing, since it tells of no panic, or a refusal with its reason. A fault of ours costs the record that met it.
+//! 3. `seen + gathered + counted + silent + refused + covered == batch`, asserted: every record has one named fate.
 //! 4. [`pipeline::fold`]: observations go into cells, actors and the learned normal; when an epoch of event time is
 //!    over, cells become clusters, clusters are judged, and changes in their lives become alerts.
 //! 5. `dead_letters.write()`: refused records, durable before anything is committed.
@@ -46,12 +46,14 @@
 //! `main → cli, app, report, config`; `app → edge, pipeline, config`; `report → edge::store, pipeline`;
 //! `edge → pipeline, config`; `config → pipeline` (to neutralise what it quotes); `pipeline → pipeline`. Each heavy crate
 //! has one door: rdkafka in `edge::kafka`, linfa in `pipeline::cluster`, maxminddb in `edge::tables`, SQLite in
-//! `edge::store`, the HTTP client in `edge::deliver`, age in `secret::seal`. `tests/tidy.rs` holds these.
+//! `edge::store`, the HTTP client in `edge::deliver`, age in `secret::seal`, ratatui in `app::top`. `tests/tidy.rs` holds
+//! these.
 //!
 //! # What operators do beside it
 //!
 //! `outbox` and `dead-letters` work on the store and on what was refused while the service runs, each deed one
-//! transaction of its own; `setup elastic` prepares a destination. None of them is on a record's way.
+//! transaction of its own; `setup elastic` prepares a destination; `top` watches the store and the admin port. None of
+//! them is on a record's way.
 
 pub mod cli;
 pub mod logging;

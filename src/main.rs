@@ -3,6 +3,7 @@
 //! No logic. Results go to standard output, logs and faults to standard error; a reader that goes away is no failure.
 
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
@@ -11,9 +12,9 @@ use clap::Parser;
 use panicsift::cli::{
     Cli, Command, CompletionsArgs, DeadLettersArgs, DeadLettersDeed, DemoArgs, EXIT_DONE, EXIT_FAILED, EXIT_USAGE,
     InspectArgs, ManArgs, OutboxArgs, OutboxDeed, OutputArgs, Question, ReplayArgs, ReportArgs, RunArgs, SchemaArgs,
-    SetupArgs, SetupTarget, TrainArgs, ValidateArgs,
+    SetupArgs, SetupTarget, TopArgs, TrainArgs, TriageArgs, ValidateArgs,
 };
-use panicsift::config::{self, ConfigFaults, LogSettings, Settings};
+use panicsift::config::{self, ConfigFaults, LogLevel, LogSettings, Settings};
 use panicsift::{app, cli, logging, report, schemas};
 
 /// Where results go.
@@ -53,6 +54,8 @@ fn dispatch(command: Command, output: OutputArgs, out: &mut Out) -> Result<()> {
         Command::Replay(args) => replay(args, output, out),
         Command::Train(args) => train(args, output, out),
         Command::Report(args) => ask(args, output, out),
+        Command::Top(args) => top(args, output, out),
+        Command::Triage(args) => triage(args, output, out),
         Command::Outbox(args) => outbox(args, output, out),
         Command::DeadLetters(args) => dead_letters(args, output, out),
         Command::Setup(args) => setup(args, output, out),
@@ -108,16 +111,70 @@ fn train(args: TrainArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
 
 fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
     start_log(output, LogSettings::default());
+    let (store, form) = (&args.store, args.format);
+    let rows = || form.of_rows().ok_or_else(not_a_form);
     match args.question {
-        Question::Clusters(question) => {
-            let format = args.format.of_clusters().ok_or_else(|| anyhow!("only `report surfaces` answers in SARIF"))?;
-            report::answer(&args.store, &question.into(), format, out)
+        Question::Clusters(question) => report::answer(store, &question.into(), rows()?, out),
+        Question::Surfaces(asked) => {
+            let models = settings(asked.config.as_deref())?.map(|settings| settings.models).unwrap_or_default();
+            let form = form.of_surfaces().ok_or_else(not_a_form)?;
+            report::surfaces::answer(store, &asked.into(), &models, form, out)
         }
-        Question::Surfaces(surfaces) => {
-            let settings = surfaces.config.as_deref().map(Settings::load).transpose()?;
-            let models = settings.map(|settings| settings.models).unwrap_or_default();
-            report::surfaces::answer(&args.store, &surfaces.into(), &models, args.format.into(), out)
+        Question::Telemetry(asked) => {
+            let models = settings(asked.config.as_deref())?.map(|settings| settings.models).unwrap_or_default();
+            report::telemetry::answer(store, &asked.into(), &models, rows()?, out)
         }
+        Question::RetryPolicy(asked) => {
+            let form = form.of_retry_policy().ok_or_else(not_a_form)?;
+            report::retry_policy::answer(store, asked.service.as_deref(), form, out)
+        }
+        Question::Releases(asked) => {
+            let rules = settings(asked.config.as_deref())?.map(|settings| settings.alerts.operations);
+            let (period, rules) = (asked.period(), rules.unwrap_or_default().rollback);
+            let question = report::releases::Question { service: asked.service, period, rules };
+            report::releases::answer(store, &question, rows()?, out)
+        }
+        Question::Budget(asked) => {
+            let configured = settings(asked.config.as_deref())?.map(|settings| settings.alerts.operations.slos);
+            report::budget::answer(store, &asked.question(), configured, rows()?, out)
+        }
+        Question::Postmortem(asked) => {
+            let form = form.of_document().ok_or_else(not_a_form)?;
+            let (question, file) = asked.question();
+            report::postmortem::answer(store, &question, form, file.as_ref(), out)
+        }
+        Question::Kpi(asked) => report::kpi::answer(store, &asked.into(), rows()?, out),
+        Question::Html(asked) => match asked.file() {
+            Some(path) => report::html::save(store, asked.n_max(), path),
+            None => report::html::answer(store, asked.n_max(), out),
+        },
+    }
+}
+
+fn settings(config: Option<&Path>) -> Result<Option<Settings>> {
+    Ok(config.map(Settings::load).transpose()?)
+}
+
+fn not_a_form() -> anyhow::Error {
+    anyhow!(
+        "this question has no answer in that form: sarif is for `report surfaces`, toml and envoy for `retry-policy`, md \
+         and html for `postmortem`; all others answer as a table, as JSON or as CSV"
+    )
+}
+
+fn top(args: TopArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
+    // A line of the log would be written over the screen: only faults are, unless more is asked for.
+    let level = output.log_level.or(Some(LogLevel::Error));
+    start_log(OutputArgs { log_level: level, ..output }, LogSettings::default());
+    runtime()?.block_on(app::top(args.options(!output.no_color && !config::no_color()), out))
+}
+
+fn triage(args: TriageArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
+    start_log(output, LogSettings::default());
+    let (store, look) = args.look();
+    match look.every {
+        Some(_) => report::triage::watch(&store, &look, out),
+        None => report::triage::answer(&store, &look, out),
     }
 }
 

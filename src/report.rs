@@ -7,17 +7,29 @@
 //! Every text is one printable, bounded line. Costs what restoring the state costs (read once, seconds for the largest)
 //! and some tens of microseconds a cluster.
 
+pub mod budget;
 pub mod dead_letters;
+pub mod document;
 mod explain;
 mod export;
 mod find;
+pub mod html;
+pub mod kpi;
 mod list;
+mod lives;
 pub mod outbox;
+pub mod period;
+pub mod postmortem;
 mod proof;
+pub mod releases;
+pub mod retry_policy;
+mod scope;
 pub mod sheet;
 mod show;
 pub mod surfaces;
+pub mod telemetry;
 mod timeline;
+pub mod triage;
 
 use std::io::Write;
 use std::path::Path;
@@ -32,10 +44,6 @@ use crate::pipeline::state::State;
 
 /// Width of a table in columns where standard output is no terminal: what most screens and mail programs show.
 const COLUMNS_ELSEWHERE: u16 = 120;
-
-/// The largest cap on the shapes of a place that a model may have. (Not more: the number of services that stand for
-/// themselves is the cap on cells divided by this.)
-const SHAPES_PER_BLOCK_MAX: u32 = 1_024;
 
 /// Form of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -137,12 +145,23 @@ fn restore(store: &Store) -> Result<State> {
     Ok(state)
 }
 
-/// A model under which what the service kept stays as it is: no cap folds it further, whatever the service's caps were.
+/// The kinds of rows that reports on operations are made of: no cells, which are most of a store.
+const OPERATIONS: [&str; 10] =
+    ["clock", "name", "ledger", "ledger_reach", "retry_policy", "alarm", "storm", "cluster", "alias", "standing"];
+
+/// What operations ask, from a store: the account of panics over time, the situations and how clusters stand, in some
+/// ten milliseconds where the whole state takes hundreds. Clusters have no events, cells or portraits then.
+fn restore_operations(store: &Store) -> Result<State> {
+    let (state, n_unreadable) = State::restore_kinds(&uncapped()?, &OPERATIONS, |kind| store.load_state(kind))?;
+    if n_unreadable > 0 {
+        tracing::warn!(rows = n_unreadable, "rows of the store could not be read and are left out");
+    }
+    Ok(state)
+}
+
+/// A model under which what the service kept stays as it is.
 fn uncapped() -> Result<ClusteringModel> {
-    let mut model = ClusteringModel::builtin()?;
-    model.caps.cells_per_tenant = u32::MAX;
-    model.caps.shapes_per_block = SHAPES_PER_BLOCK_MAX;
-    Ok(model)
+    Ok(ClusteringModel::uncapped()?)
 }
 
 /// Answers a question from a state; `store` says what became of alerts, where there is one.

@@ -34,6 +34,7 @@ impl Capture {
             name if name.starts_with("tail_") => Carrier::CloudflareTail,
             name if name.starts_with("cloudflare_logpush") => Carrier::CloudflareLogpush,
             name if name.starts_with("cloudflare_http_requests") => Carrier::CloudflareHttpRequests,
+            name if name.starts_with("request_totals") => Carrier::RequestTotals,
             name if name.starts_with("sentry/") => Carrier::Sentry,
             name if name.starts_with("otlp/") => Carrier::Otlp,
             name if name.starts_with("text/") => Carrier::Text,
@@ -148,8 +149,8 @@ async fn every_capture_goes_from_its_topic_to_clusters() {
     }
     assert_eq!(
         telling.len(),
-        Carrier::ALL.len() - 2,
-        "all but request logs, and the canonical carrier, tell of panics"
+        Carrier::ALL.len() - 3,
+        "all but request logs and totals, and the canonical carrier, tell of panics"
     );
     let mut expected: BTreeMap<String, usize> = BTreeMap::new();
     for service in distinct.into_values() {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use panicsift::edge::format::{DOCUMENTATION_ENTERPRISE, Format, cim, encode};
-use panicsift::pipeline::alert::{Alert, Counted, Evidence, NetworkCount};
+use panicsift::pipeline::alert::{Alert, Counted, Evidence, Finding, NetworkCount};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -71,6 +71,8 @@ fn hostile(texts: &[String], everywhere: bool) -> Alert {
     }
     portrait.networks = vec![NetworkCount { asn: Some(64_500), organisation: Some(next()), events: 1 }];
     portrait.evidence = (0..4).map(|_| Evidence { name: next(), points: 1.0, words: next() }).collect();
+    let finding = |name, words| Finding { name, value: None, limit: Some(1.0), met: true, words };
+    alert.findings = (0..3).map(|_| finding(next(), next())).collect();
     portrait.addresses = vec![next(), "192.0.2.7".to_owned(), "2001:db8::7".to_owned()];
     if everywhere {
         (alert.at, portrait.first_event, portrait.last_event) = (next(), next(), next());
@@ -133,6 +135,13 @@ fn examples() -> Vec<(&'static str, String)> {
             (*name, text)
         })
         .collect();
+    let storm = example("storm");
+    let formats = [(Format::Ecs, "storm.ecs.json"), (Format::Ocsf, "storm.ocsf.json")];
+    examples.extend(formats.map(|(format, name)| (name, format!("{:#}\n", document(format, &storm)))));
+    let lines = [(Format::Cef, "storm.cef.txt"), (Format::Leef, "storm.leef.txt"), (SYSLOG, "storm.syslog.txt")];
+    examples.extend(lines.map(|(format, name)| (name, line(format, &storm) + "\n")));
+    let told = json!({ "event": cim::Event::of(&storm), "fields": cim::Fields::of(&storm) });
+    examples.push(("storm.splunk.json", format!("{told:#}\n")));
     let splunk = json!({ "event": cim::Event::of(&alert), "fields": cim::Fields::of(&alert) });
     examples.push(("splunk.json", format!("{splunk:#}\n")));
     examples

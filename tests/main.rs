@@ -9,6 +9,9 @@ mod support;
 /// Every kind of bad input beside good records: named with its place, and the good ones are processed.
 #[cfg(test)]
 mod bad_input;
+/// Error budgets: figures against a naive count, alarms over restarts, the report and what it refuses.
+#[cfg(test)]
+mod budget;
 /// Every carrier by its captures: told apart, and through the whole service to a cluster.
 #[cfg(test)]
 mod carriers;
@@ -36,6 +39,9 @@ mod formats;
 /// The scripted HEC server: it takes, acknowledges and forgets as Splunk documents it.
 #[cfg(test)]
 mod hec_server;
+/// The page of `report html`, read by a real parser: well formed, inert, bounded, and its sums add up.
+#[cfg(test)]
+mod html;
 /// Canaries in everything that a sender chooses: on no disk and in no output, but for dead letters that keep bytes.
 #[cfg(test)]
 mod leaks;
@@ -45,12 +51,18 @@ mod mock_broker;
 /// Alerts that wait or were refused, and what an operator does to them beside a lane that runs.
 #[cfg(test)]
 mod outbox;
+/// Post-mortems and the figures of a migration, held against the raw events; their bytes, their forms, hostile names.
+#[cfg(test)]
+mod postmortem;
 /// What the example producers wrote when they ran, held against the contract.
 #[cfg(test)]
 mod producers;
 /// The cluster report over a store and after a replay: its forms, its sums, what a sender chose in it.
 #[cfg(test)]
 mod report;
+/// Retries and releases over a replay: the policy in its forms, cascades, rollback criteria, counted a second time.
+#[cfg(test)]
+mod retries;
 /// Standard error of a program that really panics, compiled by the `rustc` at hand.
 #[cfg(test)]
 mod stderr_text;
@@ -60,12 +72,21 @@ mod story;
 /// The surface inventory in its four forms, and storms of consequences that blame nobody.
 #[cfg(test)]
 mod surfaces;
+/// Panics over time, their rates and their series: against a second, naive count of the same events.
+#[cfg(test)]
+mod telemetry;
 /// The house rules that no lint holds: layers, doors, sizes, headers, names.
 #[cfg(test)]
 mod tidy;
+/// The live view as a user meets it: one frame as text, refusals, and a terminal that is given back.
+#[cfg(test)]
+mod top;
 /// Training on a cut of the demo: the same model twice, the validation's protocols, sets and models that are refused.
 #[cfg(test)]
 mod train;
+/// Storms on real events, recomputed by hand; `triage` as an engineer on call meets it.
+#[cfg(test)]
+mod triage;
 
 /// The service on a Kafka of three nodes that are killed in turn.
 #[cfg(test)]
@@ -82,6 +103,9 @@ mod elastic_live;
 /// The scripted HEC server, checked by independent clients, where they are installed.
 #[cfg(test)]
 mod hec_client_live;
+/// The same page in a real browser, where one is told of: nothing runs, nothing is asked for, nothing overflows.
+#[cfg(test)]
+mod html_live;
 /// The Kafka edge on Apache Kafka itself, where one is told of: see `tests/servers`.
 #[cfg(test)]
 mod kafka_live;

@@ -372,7 +372,7 @@ fn only_surfaces_are_told_in_sarif() {
     let shelf = Shelf::new();
     let output = run(&shelf.path(), &["list", "--format", "sarif"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("only `report surfaces` answers in SARIF"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("sarif is for `report surfaces`"));
 }
 
 #[test]

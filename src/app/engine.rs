@@ -11,12 +11,16 @@ use anyhow::{Context as _, bail};
 use tokio::sync::watch;
 
 use crate::config::DeadLetterSettings;
-use crate::edge::admin::{self, BatchCounts};
+use crate::edge::admin::{self, BatchCounts, Telemetry};
 use crate::edge::store::Store;
 use crate::edge::{DeadLetters, Gap, Pull, Source};
-use crate::pipeline::decode::Refusal;
-use crate::pipeline::event::{Batch, Checkpoint, Millis, Position, Rejection};
+use crate::pipeline::decode::{Refusal, RequestTotal};
+use crate::pipeline::event::{Batch, Checkpoint, Millis, Position, RawRecord, Rejection};
 use crate::pipeline::observation::Observation;
+use crate::pipeline::operations::budget::alarm::GRACE_MILLIS;
+use crate::pipeline::operations::budget::budgets;
+use crate::pipeline::operations::ledger::Tier;
+use crate::pipeline::requests::{RequestFact, attribute, count_requests, refusal_of};
 use crate::pipeline::sift::{Sift, Sifted, Whole};
 use crate::pipeline::state::State;
 use crate::pipeline::{Context, Step, fold};
@@ -49,12 +53,14 @@ pub struct Fates {
     pub silent: u64,
     /// Records that tell a part of a panic, or of a request that may have met one.
     pub gathered: u64,
+    /// Records whose request totals became part of the account.
+    pub counted: u64,
 }
 
 impl Fates {
     /// Records that have a fate.
     pub fn total(&self) -> u64 {
-        self.observed + self.duplicate + self.rejected + self.covered + self.silent + self.gathered
+        self.observed + self.duplicate + self.rejected + self.covered + self.silent + self.gathered + self.counted
     }
 }
 
@@ -89,7 +95,10 @@ pub struct Engine<S, D> {
     refused_share: RefusedShare,
     sift: Sift,
     fates: Fates,
+    telemetry: Telemetry,
     gone: Option<String>,
+    /// The five minutes for which error budgets were last shown.
+    budgets_shown: Option<Millis>,
 }
 
 impl<S: Source, D: DeadLetters> Engine<S, D> {
@@ -118,7 +127,9 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
             refused_share,
             sift,
             fates,
+            telemetry: Telemetry::default(),
             gone: None,
+            budgets_shown: None,
         })
     }
 
@@ -198,12 +209,14 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
     /// The straight line. `until` closes epochs up to a time without events; `now` is for the dead letters' share.
     async fn decide(&mut self, batch: &Batch, until: Option<Millis>, now: Millis) -> anyhow::Result<()> {
         let context = self.current_context();
-        let (mut seen, records) = self.sift_all(&context, batch);
+        let (mut seen, mut records) = self.sift_all(&context, batch);
+        self.count_requests(&context, &mut records);
         assert_eq!(records.total(), batch.len(), "a record without a fate");
         let mut whole = self.sift.whole(until);
         self.join(&context, &mut whole, &mut seen);
         let step = fold(&context, &mut self.state, seen, until);
         self.count(&records, &whole, &step);
+        self.show_budgets(&context, &step);
         if !records.refused.is_empty() {
             self.dead_letters.write(&records.refused).await?;
         }
@@ -272,6 +285,7 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
                 }
                 Sifted::Gathered => records.gathered += 1,
                 Sifted::Silent => records.silent += 1,
+                Sifted::Totals => records.of_totals.push((record, self.sift.take_totals())),
                 Sifted::Refused(Refusal { reason, detail }) => {
                     records.refused.push(Rejection { record, reason, detail });
                 }
@@ -280,11 +294,27 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
         (seen, records)
     }
 
+    /// Counts the request totals of a batch, and gives each of their records its fate. What stood beside a fault in a
+    /// record that is refused already is counted all the same.
+    fn count_requests(&mut self, context: &Context, records: &mut Records<'_>) {
+        let stray = self.sift.take_totals();
+        count_totals(context, &mut self.state, &stray, &mut records.requests);
+        for (record, totals) in std::mem::take(&mut records.of_totals) {
+            match count_totals(context, &mut self.state, &totals, &mut records.requests) {
+                (_, Some(Refusal { reason, detail })) => records.refused.push(Rejection { record, reason, detail }),
+                (0, None) => records.repeated += 1,
+                (_, None) => records.counted += 1,
+            }
+        }
+        attribute(&self.state, &mut records.requests);
+    }
+
     fn count(&mut self, records: &Records<'_>, whole: &Whole, step: &Step) {
         let duplicate = records.duplicates(whole, step);
         let batch = BatchCounts {
             observed: records.n_telling().saturating_sub(duplicate),
-            duplicate,
+            duplicate: duplicate + records.repeated,
+            counted: records.counted,
             covered: records.covered,
             silent: records.silent,
             gathered: records.gathered,
@@ -301,13 +331,49 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
         self.fates.covered += batch.covered;
         self.fates.silent += batch.silent;
         self.fates.gathered += batch.gathered;
+        self.fates.counted += batch.counted;
         admin::count_batch(&batch);
+        admin::count_detections(&step.alerts);
+        let state = &self.state;
+        self.telemetry.count(&step.panics, &records.requests, |tenant, id| state.tenant(tenant)?.known_name(id));
         admin::count_gathered(&self.sift.counts());
         if step.epochs > 0 {
             let size = self.state.size();
-            admin::gauge_state(size.cells, size.clusters, size.open_alerts);
+            admin::gauge_state(&size);
         }
     }
+
+    /// Shows the error budgets, once in five minutes: they are made of pages of five minutes.
+    fn show_budgets(&mut self, context: &Context, step: &Step) {
+        let Some(now) = self.state.now().filter(|_| step.epochs > 0 && !context.operations.slos.is_empty()) else {
+            return;
+        };
+        let slot = Some(Tier::FiveMinutes.start(now.plus(-GRACE_MILLIS)));
+        if slot == self.budgets_shown {
+            return;
+        }
+        self.budgets_shown = slot;
+        for (slo, figures) in budgets(context, &self.state, now) {
+            admin::show_budget(slo, &figures);
+        }
+    }
+}
+
+/// Counts totals; gives how many of them were new, and the first fault, if one stands against the account.
+fn count_totals(
+    context: &Context,
+    state: &mut State,
+    totals: &[RequestTotal<'_>],
+    counted: &mut Vec<RequestFact>,
+) -> (usize, Option<Refusal>) {
+    let (n_before, mut refusal) = (counted.len(), None);
+    for total in totals {
+        match count_requests(context, state, total) {
+            Ok(fact) => counted.push(fact),
+            Err(fault) => refusal = refusal.or_else(|| refusal_of(fault)),
+        }
+    }
+    (counted.len() - n_before, refusal)
 }
 
 /// The records of a batch by what they came to; each is in exactly one of these.
@@ -321,11 +387,17 @@ struct Records<'b> {
     covered: u64,
     silent: u64,
     gathered: u64,
+    /// Records of request totals that have no fate yet.
+    of_totals: Vec<(RawRecord<'b>, Vec<RequestTotal<'static>>)>,
+    counted: u64,
+    repeated: u64,
+    /// What was counted of them.
+    requests: Vec<RequestFact>,
 }
 
 impl Records<'_> {
     fn total(&self) -> usize {
-        let rest = self.of_one + self.covered + self.silent + self.gathered;
+        let rest = self.of_one + self.covered + self.silent + self.gathered + self.counted + self.repeated;
         usize::try_from(rest).unwrap_or(usize::MAX) + self.of_several.len() + self.refused.len()
     }
 

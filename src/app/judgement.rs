@@ -88,6 +88,7 @@ pub(super) fn context(
     }
     let expected = announced(&keys, &alerts.expected);
     let version = version(&panics, &scopes, &clusters, &hostility);
+    let operations = alerts.operations.clone();
     let alerts = policy(alerts);
     Ok(Context {
         keys,
@@ -99,6 +100,7 @@ pub(super) fn context(
         hostility,
         expected,
         alerts,
+        operations,
         lookup: Arc::new(tables),
         version,
     })

@@ -9,22 +9,26 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
 use super::judgement::{self, Rhythm};
+use super::service::store_objectives;
 use super::time_order::TimeOrder;
+use super::traffic::TrafficFeed;
 use crate::config::{AlertSettings, ClusteringSettings, ModelSettings, TableSettings};
 use crate::edge::files::{FileSource, Framing, Progress};
+use crate::edge::store::Store;
 use crate::edge::tables::Tables;
 use crate::edge::{Pull, Source};
 use crate::pipeline::alert::Verdict;
 use crate::pipeline::decode::{Feed, Feeds};
-use crate::pipeline::event::Batch;
+use crate::pipeline::event::{Batch, Checkpoint, Millis};
 use crate::pipeline::gather::GatherPolicy;
 use crate::pipeline::keys::Keys;
 use crate::pipeline::observation::{Actor, CellKey, Observation};
+use crate::pipeline::operations::budget::slo::Slo;
 use crate::pipeline::sift::{Sift, Sifted, Whole};
 use crate::pipeline::state::State;
 use crate::pipeline::{Context, Step, fold};
@@ -44,10 +48,14 @@ pub struct ReplayOptions {
     pub inputs: Vec<PathBuf>,
     /// What is known of the records.
     pub feed: Feed,
+    /// Files of request totals (CSV).
+    pub traffic: Vec<PathBuf>,
     /// Where to write one line for each event.
     pub assignments: Option<PathBuf>,
     /// Where to write one line for each alert.
     pub alerts_out: Option<PathBuf>,
+    /// Where to make a store of what is remembered, for reports; nothing is there yet.
+    pub store: Option<PathBuf>,
     /// Key of the names; `None`: a fixed key, since files have no service.
     pub privacy_key: Option<Secret>,
     /// Address tables.
@@ -80,12 +88,14 @@ pub async fn replay(options: ReplayOptions) -> Result<State> {
     let files = files.collect::<Result<Vec<_>, _>>()?;
     let bar = Bar::over(files.iter().map(FileSource::progress).collect());
     let mut source = TimeOrder::new(files, options.feed.clone());
-    let mut run = Run::begin(&context, &options)?;
+    let traffic = TrafficFeed::read(&options.traffic, &options.feed.tenant)?;
+    let mut run = Run::begin(&context, &options, traffic)?;
     while let Pull::Batch(batch) = source.next().await? {
         run.take(&batch)?;
         bar.show();
     }
     run.take_rest()?;
+    run.traffic.count_due(&context, &mut run.state, Millis(i64::MAX));
     let step = run.state.close_last(&context);
     run.tell(&step)?;
     bar.clear();
@@ -97,7 +107,9 @@ struct Run<'c> {
     context: &'c Context,
     state: State,
     sift: Sift,
+    traffic: TrafficFeed,
     alerts: Option<BufWriter<File>>,
+    store: Option<Store>,
     whereabouts: Option<Spill>,
     n_observed: u64,
     n_duplicate: u64,
@@ -107,13 +119,15 @@ struct Run<'c> {
 }
 
 impl<'c> Run<'c> {
-    fn begin(context: &'c Context, options: &ReplayOptions) -> Result<Self> {
+    fn begin(context: &'c Context, options: &ReplayOptions, traffic: TrafficFeed) -> Result<Self> {
         let create = |path: &PathBuf| File::create(path).with_context(|| path.display().to_string());
         Ok(Self {
             context,
             state: State::new(&context.clustering),
             sift: Sift::default(),
+            traffic,
             alerts: options.alerts_out.as_ref().map(create).transpose()?.map(BufWriter::new),
+            store: options.store.as_deref().map(|path| new_store(path, &options.alerts.operations.slos)).transpose()?,
             whereabouts: options.assignments.as_deref().map(Spill::beside).transpose()?,
             n_observed: 0,
             n_duplicate: 0,
@@ -127,7 +141,7 @@ impl<'c> Run<'c> {
         let mut seen = Vec::with_capacity(batch.len());
         for record in batch.iter() {
             match self.sift.take(self.context, record, &mut seen) {
-                Sifted::Seen(_) | Sifted::Gathered => {}
+                Sifted::Seen(_) | Sifted::Gathered | Sifted::Totals => {}
                 Sifted::Silent => self.n_silent += 1,
                 Sifted::Refused(refusal) => {
                     self.n_refused += 1;
@@ -139,6 +153,9 @@ impl<'c> Run<'c> {
                     }
                 }
             }
+        }
+        for total in self.sift.take_totals() {
+            self.traffic.count(self.context, &mut self.state, &total);
         }
         let mut whole = self.sift.whole(None);
         self.fold(&mut whole, seen)
@@ -154,6 +171,20 @@ impl<'c> Run<'c> {
         for refusal in self.sift.observe(self.context, whole, &mut seen) {
             tracing::error!(detail = refusal.detail, "an event that was put together of several records is lost");
         }
+        // What looks at rates is to meet the totals of a window when it is over, as in a service.
+        while let Some(end) = self.traffic.next_end() {
+            seen.sort_by_key(|observation| observation.time);
+            let after = seen.split_off(seen.partition_point(|observation| observation.time < end));
+            if after.is_empty() {
+                break;
+            }
+            self.fold_part(std::mem::replace(&mut seen, after))?;
+            self.traffic.count_due(self.context, &mut self.state, end);
+        }
+        self.fold_part(seen)
+    }
+
+    fn fold_part(&mut self, seen: Vec<Observation<'_>>) -> Result<()> {
         let n_seen = seen.len();
         let waiting: Vec<Whereabout> = self.whereabouts.iter().flat_map(|_| seen.iter().map(Whereabout::of)).collect();
         let step = fold(self.context, &mut self.state, seen, None);
@@ -176,6 +207,9 @@ impl<'c> Run<'c> {
 
     fn tell(&mut self, step: &Step) -> Result<()> {
         self.n_alerts += step.alerts.len() as u64;
+        if let Some(store) = &mut self.store {
+            store.commit(&step.rows, &step.alerts, &Checkpoint::default())?;
+        }
         if let Some(file) = &mut self.alerts {
             for alert in &step.alerts {
                 serde_json::to_writer(&mut *file, alert)?;
@@ -198,10 +232,23 @@ impl<'c> Run<'c> {
             refused = self.n_refused,
             without_panic = self.n_silent,
             alerts = self.n_alerts,
+            request_totals = self.traffic.n_counted,
+            request_totals_repeated = self.traffic.n_repeated,
+            request_totals_refused = self.traffic.n_refused,
             "the replay is done"
         );
         Ok(self.state)
     }
+}
+
+/// A store where nothing is yet: a replay has all that it remembers from its inputs, and adds to nobody else's.
+fn new_store(path: &Path, slos: &[Slo]) -> Result<Store> {
+    if path.exists() {
+        bail!("{}: there is a file already; a replay makes a new store, name another path", path.display());
+    }
+    let mut store = Store::open(path)?;
+    store_objectives(&mut store, slos)?;
+    Ok(store)
 }
 
 /// What an event's line needs at the end.

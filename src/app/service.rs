@@ -33,6 +33,7 @@ use crate::edge::tables::Tables;
 use crate::edge::{DeadLetters, Source};
 use crate::pipeline::Context;
 use crate::pipeline::event::{Checkpoint, Millis};
+use crate::pipeline::operations::budget::slo::{STORED_AS, Slo};
 
 /// How long the group may take to be left: a broker's answer can hold the poll thread for five seconds.
 const LEAVE_WAIT: Duration = Duration::from_secs(12);
@@ -51,6 +52,7 @@ const ALERTS_KEPT_MILLIS: i64 = 30 * Millis::DAY;
 pub async fn run(settings: Settings) -> Result<()> {
     let (metrics, listener) = (admin::install_metrics()?, admin::bind(settings.admin_listen).await?);
     let mut store = Store::open(&settings.state.path)?;
+    store_objectives(&mut store, &settings.alerts.operations.slos)?;
     let keys = key::keys(settings.privacy_key.as_ref(), &settings.state.path, &mut store)?;
     let health = Arc::new(Health::new(health_limits(&settings.limits)));
     let (tables, faults) = Tables::open(settings.tables.asn.as_deref(), settings.tables.country.as_deref());
@@ -83,9 +85,15 @@ pub async fn run(settings: Settings) -> Result<()> {
         duplicate = fates.duplicate,
         rejected = fates.rejected,
         covered = fates.covered,
+        request_totals = fates.counted,
         "the service has stopped"
     );
     Ok(())
+}
+
+/// Leaves the objectives that are watched for the report.
+pub(super) fn store_objectives(store: &mut Store, slos: &[Slo]) -> Result<()> {
+    Ok(store.set_meta(STORED_AS, &serde_json::to_string(slos)?)?)
 }
 
 fn health_limits(limits: &LimitSettings) -> HealthLimits {

@@ -110,6 +110,7 @@ fn time_of(feed: &Feed, record: RawRecord<'_>) -> Option<Millis> {
         Piece::Request { facts, .. } => Some(facts.time),
         Piece::Line(LogLine::Read(text)) => text.time,
         Piece::Invocation { part, .. } => Some(part.time),
+        Piece::Total(total) => Some(total.end()),
         Piece::Line(LogLine::Unread { .. }) => None,
     })
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::app::Inspection;
-use crate::pipeline::decode::Feed;
+use crate::pipeline::decode::{Feed, UNNAMED_SERVICE};
 use crate::pipeline::event::{Carrier, Millis};
 
 /// Options of `inspect`.
@@ -40,7 +40,7 @@ pub struct FeedArgs {
     #[arg(long, value_name = "CARRIER", default_value = "auto", value_parser = carriers())]
     pub carrier: String,
     /// Service of events whose carrier names none
-    #[arg(long, value_name = "NAME", default_value = "unnamed")]
+    #[arg(long, value_name = "NAME", default_value = UNNAMED_SERVICE)]
     pub service: String,
 }
 

@@ -8,6 +8,8 @@
 
 pub(in crate::config) mod destination;
 pub(in crate::config) mod expected;
+pub(in crate::config) mod operations;
+pub(in crate::config) mod slo;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +18,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use destination::DestinationFile;
 use expected::ExpectedFile;
+use operations::{CascadeFile, IdempotentFile, RollbackFile};
+use slo::SloFile;
 
 use crate::pipeline::event::Carrier;
 
@@ -49,6 +53,21 @@ pub(in crate::config) struct FileConfig {
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub(in crate::config) expected: Vec<ExpectedFile>,
+    /// Routes whose requests may be sent twice although their method does not say so: one table for each service.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub(in crate::config) idempotent: Vec<IdempotentFile>,
+    /// When retries count as a cascade.
+    #[serde(default)]
+    pub(in crate::config) cascade: CascadeFile,
+    /// When a release should go: one table for each criterion. Without any, four usual ones hold.
+    #[serde(default)]
+    #[schemars(length(max = 32))]
+    pub(in crate::config) rollback: Vec<RollbackFile>,
+    /// Service level objectives: one table for each.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub(in crate::config) slo: Vec<SloFile>,
     /// Where alerts are sent: one table for each destination. Without any, alerts wait in the outbox for the report.
     #[serde(default)]
     pub(in crate::config) destination: Vec<Option<DestinationFile>>,

@@ -6,6 +6,8 @@
 
 mod destination;
 mod expected;
+mod operations;
+mod slo;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,6 +25,7 @@ use super::{
 };
 use crate::pipeline::decode::{Feed, Feeds};
 use crate::pipeline::event::Carrier;
+use crate::pipeline::operations::Rules;
 use crate::secret::seal::Recipient;
 use crate::secret::{Credential, Secret};
 
@@ -83,6 +86,8 @@ pub(super) fn resolve(
     let models = models(&config.models, &mut scene);
     let alerts = alerts(&config.alerts, &mut scene);
     let expected = expected::all(&config.expected, &mut scene);
+    let (slos, doubtful_slos) = slo::all(&config.slo, &mut scene);
+    let operations = operations::rules(config, slos, &mut scene);
     let dead_letters = dead_letters(&config.dead_letters, source.as_ref(), &state_path, &mut scene);
     let destinations = destination::all(&config.destination, source.as_ref(), &mut scene);
     destination::one_writer_a_file(&config.destination, &destinations, (&state_path, &dead_letters.place), &mut scene);
@@ -97,11 +102,11 @@ pub(super) fn resolve(
         source: source?,
         state: StateSettings { path: state_path, retention: Duration::from_hours(config.state.retention_hours) },
         privacy_key,
-        warnings: warnings(&tables),
+        warnings: [warnings(&tables), doubtful_slos].concat(),
         tables,
         models,
         clustering: ClusteringSettings { epoch: Duration::from_secs(config.clustering.epoch_secs) },
-        alerts: AlertSettings { expected, ..alerts },
+        alerts: AlertSettings { expected, operations, ..alerts },
         destinations: destinations.into_iter().collect::<Option<_>>()?,
         dead_letters,
         admin_listen: admin_listen?,
@@ -353,6 +358,7 @@ fn alerts(file: &AlertsFile, scene: &mut Scene<'_>) -> AlertSettings {
         cooldown: file.cooldown_secs.map(Duration::from_secs),
         quiet: file.quiet_secs.map(Duration::from_secs),
         expected: Vec::new(),
+        operations: Rules::default(),
     }
 }
 

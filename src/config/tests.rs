@@ -160,7 +160,7 @@ level = \"loud\"
         "destination[0].token: found a text; a secret is written { file = \"path\" } or { env = \"NAME\" }, never as plain text",
         "destination[0].url: found \"splunk:8088\"; http:// or https:// with a host is expected, such as https://siem.example:8088",
         "destination[1].kind: found a text \"carrier-pigeon\"; one of \"file\", \"splunk\", \"elastic\", \"kafka\"",
-        "flavour: unknown key; known here: admin, alerts, clustering, dead_letters, destination, expected, limits, log, models, privacy, source, state, tables",
+        "flavour: unknown key; known here: admin, alerts, cascade, clustering, dead_letters, destination, expected, idempotent, limits, log, models, privacy, rollback, slo, source, state, tables",
         "log.level: found a text \"loud\"; one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
         "source.batch_wait_ms: found a number 0; a whole number from 1 to 60000 is expected",
         "source.brokers[0]: found \"kafka\"; host:port is expected",
@@ -178,7 +178,6 @@ fn faults_of_form_do_not_hide_faults_of_meaning() {
         "flavour = 1\n[admin]\nlisten = \"everywhere\"\n",
         &[
             "admin.listen: found \"everywhere\"; an address and a port are expected, such as 127.0.0.1:9464 or [::]:9464",
-            "source.flavour: unknown key; known here: batch_bytes_max, batch_records_max, batch_wait_ms, brokers, feed, group, join_wait_secs, kind, librdkafka, offset_reset, on_gap, topics",
         ],
     );
 }
@@ -512,4 +511,130 @@ fn an_announcement_names_its_senders_and_ends() {
             "expected[0].until: found 2026-09-14T10:00:00.000Z; a time after from, 2026-09-14T10:00:00.000Z, is needed",
         ],
     );
+}
+
+#[test]
+fn what_is_said_of_retries_and_releases_is_read_or_refused_as_a_whole() {
+    let settings = parse(&format!(
+        "{LEAST}[cascade]\nwindow_minutes = 30\n[[idempotent]]\nservice = \"api\"\nroutes = [\"POST /v1/quote\"]\n\
+         [[rollback]]\nmeasure = \"unhandled_share\"\nlimit = 0.2\nservices = [\"api\"]\n"
+    ));
+    let rules = settings.unwrap().alerts.operations;
+    assert_eq!((rules.cascade.window_pages, rules.cascade.retries_min), (6, 50));
+    assert_eq!(
+        rules.rollback.iter().map(|rule| (rule.limit, rule.window_pages, rule.events_min)).collect::<Vec<_>>(),
+        [(0.2, 6, 30)]
+    );
+    assert_ne!(rules.declared, crate::pipeline::operations::idempotent::Declared::default());
+    let usual = parse(LEAST).unwrap().alerts.operations;
+    assert_eq!(usual, Rules::default());
+    check(
+        "[cascade]\nwindow_minutes = 7\ngrowth = 0.5\n[[idempotent]]\nservice = \"api\"\n[[rollback]]\nmeasure = \"speed\"\n",
+        &[
+            "cascade.growth: found a number 0.5; a number from 1.0 to 1000.0 is expected",
+            "cascade.window_minutes: found 7; a multiple of 5 is expected",
+            "idempotent[0].routes: missing; it is required: an array of 1 to 100 texts is expected",
+            "rollback[0].limit: missing; it is required: a number from 0.0 to 1000.0 is expected",
+            "rollback[0].measure: found a text \"speed\"; one of \"amplification\", \"panic_share\", \"unhandled_share\", \
+             \"recovery_share\"",
+        ],
+    );
+    check(
+        "[cascade]\nwindow_minutes = 7\n[[rollback]]\nmeasure = \"recovery_share\"\nlimit = 2\n\
+         [[rollback]]\nmeasure = \"panic_share\"\nlimit = 0.5\n",
+        &[
+            "cascade.window_minutes: found 7; a multiple of 5 is expected",
+            "rollback[0].limit: found 2; a share from 0 to 1 is expected",
+            "rollback[1].limit: found 0.5; a multiple of at least 1 is expected: below it nothing has become worse",
+        ],
+    );
+}
+fn slo(keys: &str) -> String {
+    format!("[[slo]]\nname = \"a\"\nservice = \"shop\"\nobjective = 0.99\n{keys}\n")
+}
+
+#[test]
+fn an_objective_has_defaults_and_says_what_it_is_about() {
+    let text = slo("")
+        + "[[slo]]\nname = \"b\"\nservice = \"shop\"\nroutes = [\"POST /a\"]\nobjective = 0.9995\nwindow_days = 7\n\
+                         counts = [\"real\", \"unknown\"]\nalert = false\n";
+    let settings = parse(&format!("{LEAST}{text}")).unwrap();
+    let [a, b] = settings.alerts.operations.slos.as_slice() else { panic!("{:?}", settings.alerts.operations.slos) };
+    assert_eq!((a.budget_ppm, a.window_days, a.counts.len()), (10_000, 30, 1));
+    assert_eq!(a.alarm.map(|rule| (rule.events_min, rule.limits)), Some((10, [None; 3])));
+    assert_eq!((b.budget_ppm, b.window_days, b.counts.len(), b.alarm), (500, 7, 2, None));
+    assert_eq!(settings, parse(settings.render_redacted()).unwrap());
+    let warning =
+        "slo[1]: it shares requests with \"a\"; a failure among them burns both budgets, and may be alerted twice";
+    assert_eq!(settings.warnings, [warning]);
+}
+
+#[test]
+fn objectives_that_cannot_be_or_contradict_each_other_are_refused_all_at_once() {
+    let share = "a number above 0 and below 1 is expected: 1 leaves no budget, 0 no objective";
+    for objective in ["1.0", "0", "-0.5", "99.9"] {
+        let found = objective.trim_end_matches(".0");
+        check(
+            &format!("[[slo]]\nname = \"a\"\nservice = \"s\"\nobjective = {objective}\n"),
+            &[&format!("slo[0].objective: found {found}; {share}")],
+        );
+    }
+    check(
+        "[[slo]]\nname = \"a\"\nservice = \"s\"\nobjective = 0.9999999\n",
+        &["slo[0].objective: found 0.9999999; at most six decimals are expected, such as 0.9995"],
+    );
+    let route = "no route is called so: a method and a path are expected, such as POST /v1/orders";
+    check(
+        &slo(
+            "window_days = 33\nroutes = [\"/v1/orders\", \"POST /a\", \"POST /a\", \"post /a\", \"GET \"]\nburn_1h = 0",
+        ),
+        &[
+            "slo[0].burn_1h: found a number 0; a number from 0.1 to 1000000.0 is expected",
+            &format!("slo[0].routes[0]: found \"/v1/orders\"; {route}"),
+            "slo[0].routes[2]: \"POST /a\" stands twice; name each route once",
+            &format!("slo[0].routes[3]: found \"post /a\"; {route}"),
+            &format!("slo[0].routes[4]: found \"GET \"; {route}"),
+            "slo[0].window_days: found a number 33; a whole number from 1 to 32 is expected",
+        ],
+    );
+    check(
+        &(slo("") + &slo("")),
+        &[
+            "slo[1].name: the name \"a\" stands twice; each name must be unique",
+            "slo[1].objective: found 0.99, and slo[0] says 0.99 of the same requests; one objective for the same service, \
+             routes, window and counts: keep one of them",
+        ],
+    );
+    check(
+        &(slo("routes = [\"GET /a\", \"GET /b\"]")
+            + "[[slo]]\nname = \"b\"\nservice = \"shop\"\nroutes = [\"GET /b\", \"GET /a\"]\nobjective = 0.9\n"),
+        &[
+            "slo[1].objective: found 0.9, and slo[0] says 0.99 of the same requests; one objective for the same service, \
+           routes, window and counts: keep one of them",
+        ],
+    );
+    check(
+        &slo("alert = false\nburn_6h = 3.0\ncounts = [\"real\", \"real\"]"),
+        &[
+            "slo[0].burn_6h: a limit of an alert that is off; remove it, or alert = false",
+            "slo[0].counts[1]: \"real\" stands twice; name each once",
+        ],
+    );
+    check(
+        "[[slo]]\nname = \"a b\"\n",
+        &[
+            "slo[0].name: found \"a b\"; letters, digits, \"-\", \"_\" and \".\" are allowed in a name",
+            "slo[0].objective: missing; it is required: a number is expected",
+            "slo[0].service: missing; it is required: a text of 1 to 200 characters is expected",
+        ],
+    );
+}
+
+#[test]
+fn a_limit_that_can_never_be_reached_is_a_warning() {
+    let text = "[[slo]]\nname = \"a\"\nservice = \"s\"\nobjective = 0.9\n";
+    let warnings = parse(&format!("{LEAST}{text}")).unwrap().warnings;
+    let expected = "slo[0]: its budget burns 10.00 times too fast when every request fails; the limit of burn_1h is never \
+                    reached";
+    assert_eq!(warnings, [expected]);
 }

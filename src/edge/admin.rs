@@ -2,8 +2,8 @@
 //!
 //! [`Health`] is told by the loop, the source, the store, the tables and the lanes how they do, and answers whether the
 //! service makes **progress**: a consumer that is present and stuck is not ready. What is merely poorer (a table that is
-//! absent) is said and does not make it unready. Labels are bounded: destinations, fates, reasons and tables, never an
-//! address, a cluster or a text from an event.
+//! absent) is said and does not make it unready. Labels are bounded: destinations, fates, reasons and tables, and the few
+//! names of services, releases, routes and classes that `telemetry` has room for; never an address, a cluster or an id.
 //!
 //! Imports no other edge: what is counted comes as plain numbers, labels and words of the pipeline.
 //!
@@ -20,20 +20,27 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics::gauge;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+mod ask;
+mod budget;
 mod count;
 mod health;
+mod labels;
+mod telemetry;
 
+pub use self::ask::{AdminPort, Answer, AskError};
+pub use self::budget::show_budget;
 pub use self::count::{
     BatchCounts, SourceCounts, count_acknowledgement, count_batch, count_commit, count_fate, count_gathered,
     count_gone, count_request, gauge_splunk_ack, gauge_state, show_source,
 };
 pub use self::health::{Health, HealthLimits, HealthReport, LaneReport, LaneState, SourceState};
+pub use self::telemetry::{Telemetry, count_detections};
 
-/// Records, by `fate` (observed, duplicate, rejected, covered).
+/// Records, by `fate` (observed, duplicate, rejected, covered, silent, gathered, counted).
 pub const RECORDS: &str = "panicsift_records_total";
 /// Refused records, by `reason`.
 pub const REJECTIONS: &str = "panicsift_rejections_total";
@@ -73,7 +80,23 @@ pub const CELLS: &str = "panicsift_cells";
 pub const CLUSTERS: &str = "panicsift_clusters";
 /// Clusters whose alert is open.
 pub const OPEN_ALERTS: &str = "panicsift_open_alerts";
-/// Alerts decided, by `change` (opened, raised, closed) and `severity`.
+/// Clusters in memory, by `verdict`.
+pub const CLUSTERS_BY_VERDICT: &str = "panicsift_clusters_by_verdict";
+/// Panics, by `service`, `release`, `route` and `handled` (true, false, unknown).
+pub const PANICS: &str = "panicsift_panics_total";
+/// Panics, by `service`, `surface` and `class`.
+pub const PANICS_BY_CLASS: &str = "panicsift_panics_by_class_total";
+/// Panics, by `service`, `release` and recovery `outcome`.
+pub const RECOVERIES: &str = "panicsift_recoveries_total";
+/// Panics, by `service`, `release` and retry `outcome`.
+pub const RETRIES: &str = "panicsift_retries_total";
+/// Seconds that panicking requests took, by `service` and `release`.
+pub const PANIC_LATENCY: &str = "panicsift_panic_latency_seconds";
+/// Requests that the traffic feed told of, by `service`, `release` and `route`.
+pub const REQUESTS: &str = "panicsift_requests_total";
+/// Seconds of event time from a hostile cluster's first event to its alert.
+pub const DETECTION_DELAY: &str = "panicsift_detection_delay_seconds";
+/// Alerts decided, by `category`, `change` (opened, raised, closed) and `severity`.
 pub const ALERTS: &str = "panicsift_alerts_total";
 /// Age of an address table in seconds, by `table`.
 pub const TABLE_AGE_SECONDS: &str = "panicsift_table_age_seconds";
@@ -96,6 +119,12 @@ pub const READY: &str = "panicsift_ready";
 
 /// Bounds of the histogram of batches, in seconds: from an idle poll to a batch that is too slow.
 const BATCH_SECONDS_BOUNDS: [f64; 10] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// Bounds of the histogram of panicking requests, in seconds: from a cache's answer to what a client gives up on.
+const PANIC_LATENCY_BOUNDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Bounds of the histogram of detections, in seconds: from an epoch of ten seconds to an attack that hid for hours.
+const DETECTION_DELAY_BOUNDS: [f64; 9] = [10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 14_400.0];
 
 /// Histograms are folded, and `ready` is measured, this often.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -122,8 +151,11 @@ pub enum AdminError {
 /// Makes the process record metrics. Once a process; before the first metric.
 pub fn install_metrics() -> Result<PrometheusHandle, AdminError> {
     let failed = |error: metrics_exporter_prometheus::BuildError| AdminError::Recorder(error.to_string());
+    let whole = |name: &str| Matcher::Full(name.to_owned());
     let handle = PrometheusBuilder::new()
         .set_buckets(&BATCH_SECONDS_BOUNDS)
+        .and_then(|builder| builder.set_buckets_for_metric(whole(PANIC_LATENCY), &PANIC_LATENCY_BOUNDS))
+        .and_then(|builder| builder.set_buckets_for_metric(whole(DETECTION_DELAY), &DETECTION_DELAY_BOUNDS))
         .map_err(failed)?
         .install_recorder()
         .map_err(failed)?;
@@ -153,7 +185,15 @@ fn describe() {
     describe_gauge!(CELLS, "cells in memory");
     describe_gauge!(CLUSTERS, "clusters in memory");
     describe_gauge!(OPEN_ALERTS, "clusters whose alert is open");
-    describe_counter!(ALERTS, "alerts decided, by change and severity");
+    describe_gauge!(CLUSTERS_BY_VERDICT, "clusters in memory by verdict");
+    describe_counter!(PANICS, "panics by service, release, route and whether they were caught");
+    describe_counter!(PANICS_BY_CLASS, "panics by service, surface and class");
+    describe_counter!(RECOVERIES, "panics by service, release and what became of the fault");
+    describe_counter!(RETRIES, "panics by service, release and what became of retries");
+    describe_histogram!(PANIC_LATENCY, "seconds that panicking requests took");
+    describe_counter!(REQUESTS, "requests that the traffic feed told of");
+    describe_histogram!(DETECTION_DELAY, "seconds of event time from a hostile cluster's first event to its alert");
+    describe_counter!(ALERTS, "alerts decided, by category, change and severity");
     describe_gauge!(TABLE_AGE_SECONDS, "age of an address table in seconds");
     describe_counter!(TABLE_RELOADS, "reloads of an address table by result");
     describe_counter!(DELIVERIES, "final answers of destinations by fate");
@@ -163,6 +203,7 @@ fn describe() {
     describe_gauge!(OUTBOX_WAITING, "alerts that wait for a destination");
     describe_gauge!(LANE_ON_HOLD, "1 while a destination is on hold");
     describe_gauge!(READY, "1 while the service is ready");
+    budget::describe();
 }
 
 /// Takes the address for the endpoint; port 0 takes a free one.

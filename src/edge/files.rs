@@ -7,11 +7,12 @@
 //!
 //! [`FileDeadLetters`] appends lines and syncs them to disk before it returns; full files are set aside, never deleted.
 //!
-//! [`letters`] reads them again and takes out what is no longer wanted.
+//! [`letters`] reads them again and takes out what is no longer wanted; [`whole`] reads a file at once.
 //!
 //! Cost: the loop waits for the disk while dead letters are written; other tasks do not, that is a thread of its own.
 
 pub mod letters;
+pub mod whole;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};

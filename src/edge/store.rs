@@ -26,6 +26,8 @@ mod operator;
 mod outbox;
 mod replays;
 mod schema;
+mod sent;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -40,6 +42,8 @@ pub use self::operator::{
 pub use self::outbox::{Delivery, Fate, Outbox, Pending, Settlement};
 pub use self::replays::{ReplayAccount, ReplayStanding};
 pub use self::schema::SCHEMA_VERSION;
+pub use self::sent::Sent;
+pub use self::watch::{Stamp, Watch};
 
 use crate::pipeline::alert::Alert;
 use crate::pipeline::event::Checkpoint;
@@ -201,19 +205,43 @@ impl Store {
         })
     }
 
+    /// The value of one row of a collection.
+    pub fn load_row(&self, kind: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let rows =
+            self.rows("SELECT value FROM state WHERE kind = ?1 AND key = ?2", params![kind, key], |row| row.get(0));
+        Ok(rows?.pop())
+    }
+
+    /// The newest `n_max` alerts that were decided from `from` on and before `to` (event time as alerts write it, RFC
+    /// 3339 in UTC with milliseconds), in the order in which they were decided; each with what became of it. One pass
+    /// over the outbox.
+    pub fn alerts_between(&self, from: &str, to: &str, n_max: usize) -> Result<Vec<Sent>, StoreError> {
+        sent::between(&self.connection, from, to, n_max).map_err(|e| schema::explain(&self.path, &e))
+    }
+
     /// The changes of a cluster that are still kept, oldest first.
     pub fn alerts_of(&self, cluster: &str) -> Result<Vec<Alert>, StoreError> {
         let bodies: Vec<String> =
             self.rows("SELECT body FROM outbox WHERE cluster = ?1 ORDER BY seq", [cluster], |row| row.get(0))?;
-        bodies
-            .iter()
-            .map(|body| {
-                serde_json::from_str(body).map_err(|error| StoreError::Damaged {
-                    path: self.path.clone(),
-                    detail: format!("an alert of cluster {cluster} cannot be read: {error}"),
-                })
+        self.read_alerts(&bodies)
+    }
+
+    /// The newest `n_max` alerts that are still kept, the newest first. Reads no more rows than that.
+    pub fn newest_alerts(&self, n_max: usize) -> Result<Vec<Alert>, StoreError> {
+        let n_max = i64::try_from(n_max).unwrap_or(i64::MAX);
+        let bodies: Vec<String> =
+            self.rows("SELECT body FROM outbox ORDER BY seq DESC LIMIT ?1", [n_max], |row| row.get(0))?;
+        self.read_alerts(&bodies)
+    }
+
+    fn read_alerts(&self, bodies: &[String]) -> Result<Vec<Alert>, StoreError> {
+        let read = |body: &String| {
+            serde_json::from_str(body).map_err(|error| StoreError::Damaged {
+                path: self.path.clone(),
+                detail: format!("an alert cannot be read: {error}"),
             })
-            .collect()
+        };
+        bodies.iter().map(read).collect()
     }
 
     /// What became of an alert at each destination that has its answer.

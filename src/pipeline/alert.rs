@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::Millis;
+use super::operations::alarms::Told;
 
 /// What happened in the cluster's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +20,65 @@ pub enum Change {
     Raised,
     /// It is no longer hostile, or has been silent for long.
     Closed,
+}
+
+/// What an alert is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Category {
+    /// A cluster of hostile input: for the SOC.
+    #[default]
+    HostileInput,
+    /// A burst of contained panics: for whoever is on call, as all that follow.
+    Storm,
+    /// Retries that breed panics.
+    RetryCascade,
+    /// A release that meets the criteria for a rollback.
+    Rollback,
+    /// An error budget that burns too fast.
+    ErrorBudget,
+}
+
+impl Category {
+    /// Every category.
+    pub const ALL: [Self; 5] = [Self::HostileInput, Self::Storm, Self::RetryCascade, Self::Rollback, Self::ErrorBudget];
+
+    /// `hostile_input`, `storm`, `retry_cascade`, `rollback` or `error_budget`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::HostileInput => "hostile_input",
+            Self::Storm => "storm",
+            Self::RetryCascade => "retry_cascade",
+            Self::Rollback => "rollback",
+            Self::ErrorBudget => "error_budget",
+        }
+    }
+
+    /// What the names of such situations begin with.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::HostileInput => "c",
+            Self::Storm => "storm",
+            Self::RetryCascade => "cascade",
+            Self::Rollback => "rollback",
+            Self::ErrorBudget => "budget",
+        }
+    }
+}
+
+/// A number that an operations alert rests on, with its limit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    /// What was measured, such as `amplification`.
+    pub name: String,
+    /// The measure; `null` where there is not enough data to say.
+    pub value: Option<f64>,
+    /// The limit that it is held against, where there is one.
+    pub limit: Option<f64>,
+    /// Whether the limit is passed.
+    pub met: bool,
+    /// The same in words, with all numbers.
+    pub words: String,
 }
 
 /// The judge's word on a cluster.
@@ -184,13 +244,19 @@ pub struct Alert {
     pub alert_id: String,
     /// What happened.
     pub change: Change,
-    /// Id of the cluster; the same over its whole life.
+    /// What it is about.
+    #[serde(default)]
+    pub category: Category,
+    /// Id of the cluster, or of the situation on which operations are alerted; the same over its whole life.
     pub cluster: String,
     /// Ordinal of the change in the cluster's life, from 0.
     pub ordinal: u32,
     /// Event time at which the change was decided (RFC 3339).
     pub at: String,
-    /// What the cluster looked like then.
+    /// The numbers that an operations alert rests on.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
+    /// What the cluster, or the situation, looked like then.
     #[serde(flatten)]
     pub portrait: Portrait,
 }
@@ -204,7 +270,20 @@ impl Alert {
         let hash = blake3::hash(format!("{cluster} {ordinal} {}", change.name()).as_bytes());
         let alert_id = hash.to_hex().chars().take(32).collect();
         let at = at.to_string();
-        Self { schema: Self::SCHEMA.to_owned(), alert_id, change, cluster: cluster.to_owned(), ordinal, at, portrait }
+        let (schema, cluster) = (Self::SCHEMA.to_owned(), cluster.to_owned());
+        let category = Category::HostileInput;
+        Self { schema, alert_id, change, category, cluster, ordinal, at, findings: Vec::new(), portrait }
+    }
+
+    /// The alert for a change in a situation that concerns operations.
+    pub fn of_operations(
+        category: Category,
+        told: &Told,
+        at: Millis,
+        portrait: Portrait,
+        findings: Vec<Finding>,
+    ) -> Self {
+        Self { category, findings, ..Self::of(told.change, &told.name, told.ordinal, at, portrait) }
     }
 }
 

@@ -16,6 +16,12 @@
 //!
 //! A primary panic counts as a cause for [`WITHIN_MILLIS`]; so long, too, a site that is silent keeps its cause.
 //!
+//! Whether an isolate was left poisoned needs no cause: a secondary panic whose class asks for a new isolate
+//! ([`Bucket::IsolateReset`]: a lock or a `Once` is poisoned, a module has been terminated) is an innocent request that
+//! fails because an earlier panic was survived, also where that panic's own event comes later or never. The first such
+//! request of an isolate is an incident; one that comes after [`WITHIN_MILLIS`] without any counts as another, since the
+//! isolate may be another one under the same name.
+//!
 //! Order: the four latest primary panics of an isolate do not depend on the order of arrival, and a batch is put in
 //! order before it is folded, at equal times primary panics first. Then what holds is: a secondary event that comes in
 //! a batch before its cause has no cause, or an older one. Counts of cause cells are sums and bottom-k sets.
@@ -27,10 +33,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::classify::Bucket;
 use super::cluster::identity::{Cluster, ClusterId};
 use super::cluster::{Party, RowKey};
 use super::event::{Id, Millis};
 use super::observation::{CellKey, Observation};
+use super::operations::tally::Poisoning;
 use super::state::StateRow;
 use super::tenant::Tenant;
 
@@ -174,36 +182,62 @@ impl Isolate {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Causes {
     isolates: BTreeMap<IsolateKey, Isolate>,
+    /// Isolates that were left poisoned, with the latest request that met it.
+    poisoned: BTreeMap<IsolateKey, Millis>,
     consequences: BTreeMap<CellKey, Consequence>,
     changed_isolates: BTreeSet<IsolateKey>,
+    changed_poisoned: BTreeSet<IsolateKey>,
     changed_cells: BTreeSet<CellKey>,
 }
 
 impl Causes {
-    /// Takes in an event that was counted in the cell `landed`.
-    pub fn observe(&mut self, o: &Observation<'_>, landed: CellKey) {
-        let Some(isolate) = o.isolate else { return };
+    /// Takes in an event that was counted in the cell `landed`. Says whether it met something in its isolate that an
+    /// earlier panic had left poisoned: first, or again.
+    pub fn observe(&mut self, o: &Observation<'_>, landed: CellKey) -> Option<Poisoning> {
+        let isolate = o.isolate?;
         let key = (o.cell.service, isolate);
         if !o.panic.secondary {
             self.make_room(key);
             let primary = Primary { time: o.time, event: o.event, cell: landed };
             self.isolates.entry(key).or_default().note(primary);
             self.changed_isolates.insert(key);
-            return;
+            return None;
         }
-        let Some(known) = self.isolates.get_mut(&key) else { return };
-        let cause = if STAYING.contains(&o.panic.class.as_str()) {
-            self.changed_isolates.insert(key);
-            known.held(o.cell.site, o.time)
-        } else {
-            known.latest(o.time)
-        };
+        let poisoning = self.meet_poison(o, key);
+        let cause = self.isolates.get_mut(&key).and_then(|known| {
+            if STAYING.contains(&o.panic.class.as_str()) {
+                self.changed_isolates.insert(key);
+                known.held(o.cell.site, o.time)
+            } else {
+                known.latest(o.time)
+            }
+        });
         if let Some(cause) = cause
             && (self.consequences.len() < CONSEQUENCES_MAX || self.consequences.contains_key(&landed))
         {
             self.consequences.entry(landed).or_default().add(cause, 1);
             self.changed_cells.insert(landed);
         }
+        poisoning
+    }
+
+    /// Notes a request that met a poisoned isolate; `None` for another kind of consequence.
+    fn meet_poison(&mut self, o: &Observation<'_>, key: IsolateKey) -> Option<Poisoning> {
+        if o.panic.bucket != Bucket::IsolateReset {
+            return None;
+        }
+        if self.poisoned.len() >= ISOLATES_MAX && !self.poisoned.contains_key(&key) {
+            let gone = longest_silent(self.poisoned.iter().map(|(key, last)| (*last, *key)));
+            for key in gone {
+                self.poisoned.remove(&key);
+                self.changed_poisoned.insert(key);
+            }
+        }
+        self.changed_poisoned.insert(key);
+        let before = self.poisoned.get(&key).copied();
+        self.poisoned.insert(key, before.map_or(o.time, |last| last.max(o.time)));
+        let goes_on = before.is_some_and(|last| o.time.since(last) <= WITHIN_MILLIS);
+        Some(if goes_on { Poisoning::Further } else { Poisoning::First })
     }
 
     /// Where the secondary events of a cell come from; `None` when no cause is known of any.
@@ -238,6 +272,14 @@ impl Causes {
             self.isolates.remove(&key);
             self.changed_isolates.insert(key);
         }
+        let (poisoned, changed) = (&mut self.poisoned, &mut self.changed_poisoned);
+        poisoned.retain(|key, last| {
+            let stays = now.since(*last) <= WITHIN_MILLIS;
+            if !stays {
+                changed.insert(*key);
+            }
+            stays
+        });
         let gone: Vec<CellKey> = self.consequences.keys().filter(|cell| !kept(cell)).copied().collect();
         for cell in gone {
             self.consequences.remove(&cell);
@@ -255,10 +297,7 @@ impl Causes {
         if self.isolates.len() < ISOLATES_MAX || self.isolates.contains_key(&newcomer) {
             return;
         }
-        let mut order: Vec<(Millis, IsolateKey)> = self.isolates.iter().map(|(key, it)| (it.last(), *key)).collect();
-        order.sort_unstable();
-        let surplus = order.len().saturating_sub(ISOLATES_KEPT);
-        for (_, key) in order.into_iter().take(surplus) {
+        for key in longest_silent(self.isolates.iter().map(|(key, it)| (it.last(), *key))) {
             self.isolates.remove(&key);
             self.changed_isolates.insert(key);
         }
@@ -270,17 +309,28 @@ impl Causes {
         let isolates = isolates.iter().map(|key| StateRow::of("isolate", key, self.isolates.get(key)));
         let cells = std::mem::take(&mut self.changed_cells);
         let cells = cells.iter().map(|cell| StateRow::of("consequence", cell, self.consequences.get(cell)));
-        isolates.chain(cells).flatten().collect()
+        let poisoned = std::mem::take(&mut self.changed_poisoned);
+        let poisoned = poisoned.iter().map(|key| StateRow::of("poisoned", key, self.poisoned.get(key)));
+        isolates.chain(cells).chain(poisoned).flatten().collect()
     }
 
     /// Puts back what a store kept.
     pub(super) fn restore(
         isolates: impl IntoIterator<Item = (IsolateKey, Isolate)>,
         consequences: impl IntoIterator<Item = (CellKey, Consequence)>,
+        poisoned: impl IntoIterator<Item = (IsolateKey, Millis)>,
     ) -> Self {
-        let isolates = isolates.into_iter().collect();
-        Self { isolates, consequences: consequences.into_iter().collect(), ..Self::default() }
+        let (isolates, poisoned) = (isolates.into_iter().collect(), poisoned.into_iter().collect());
+        Self { isolates, poisoned, consequences: consequences.into_iter().collect(), ..Self::default() }
     }
+}
+
+/// The isolates that go when there are too many: the longest silent ones, ties by id.
+fn longest_silent(isolates: impl Iterator<Item = (Millis, IsolateKey)>) -> Vec<IsolateKey> {
+    let mut order: Vec<(Millis, IsolateKey)> = isolates.collect();
+    order.sort_unstable();
+    let surplus = order.len().saturating_sub(ISOLATES_KEPT);
+    order.into_iter().take(surplus).map(|(_, key)| key).collect()
 }
 
 /// What a cluster's secondary events go back to, for a report.

@@ -283,13 +283,15 @@ pub enum Reason {
     BadValue,
     /// An encoding that is not read, named in the detail (Avro, Protobuf).
     UnsupportedEncoding,
+    /// A request total that contradicts one that was counted, or comes when its window is no longer kept.
+    NotCounted,
     /// A fault of our own, caught at the record's fence.
     Internal,
 }
 
 impl Reason {
     /// Every reason, for tables and metrics.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Empty,
         Self::TooLarge,
         Self::NotUtf8,
@@ -301,6 +303,7 @@ impl Reason {
         Self::WrongType,
         Self::BadValue,
         Self::UnsupportedEncoding,
+        Self::NotCounted,
         Self::Internal,
     ];
 
@@ -318,6 +321,7 @@ impl Reason {
             Self::WrongType => "wrong_type",
             Self::BadValue => "bad_value",
             Self::UnsupportedEncoding => "unsupported_encoding",
+            Self::NotCounted => "not_counted",
             Self::Internal => "internal",
         }
     }
@@ -377,11 +381,13 @@ pub enum Carrier {
     Otlp,
     /// What a Rust program writes to standard error or into its log, with or without a log agent's envelope.
     Text,
+    /// `request-totals.v1`: how many requests there were, panicking or not. It tells of no panic, but of how rare they are.
+    RequestTotals,
 }
 
 impl Carrier {
     /// Every carrier.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Canonical,
         Self::CloudflareTail,
         Self::CloudflareLogpush,
@@ -389,6 +395,7 @@ impl Carrier {
         Self::Sentry,
         Self::Otlp,
         Self::Text,
+        Self::RequestTotals,
     ];
 
     /// The name used in the configuration, in headers, metrics and reports.
@@ -401,6 +408,7 @@ impl Carrier {
             Self::Sentry => "sentry",
             Self::Otlp => "otlp",
             Self::Text => "text",
+            Self::RequestTotals => "request_totals",
         }
     }
 
@@ -462,8 +470,8 @@ pub struct PanicEvent<'a> {
     pub boundary: Option<Cow<'a, str>>,
     /// Milliseconds that the recovery took.
     pub recovery_latency_ms: Option<f64>,
-    /// Side effects before the panic: kind and count.
-    pub side_effects: Vec<(Cow<'a, str>, u64)>,
+    /// Side effects before the panic: kind and count. An empty list says that there were none; `None` says nothing.
+    pub side_effects: Option<Vec<(Cow<'a, str>, u64)>>,
     /// W3C trace id.
     pub trace_id: Option<Cow<'a, str>>,
     /// The form in which it came.
@@ -575,6 +583,45 @@ pub struct Retry<'a> {
     pub outcome: Cow<'a, str>,
     /// From when on this is known; before it, nothing may be concluded from `outcome`.
     pub known_at: Option<Millis>,
+}
+
+/// What a producer says became of retries of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub enum RetryOutcome {
+    /// Nobody says, or nobody knows.
+    #[default]
+    Unknown,
+    /// Nobody tried again.
+    NotRetried,
+    /// A later attempt did.
+    Succeeded,
+    /// No later attempt did.
+    Failed,
+}
+
+impl RetryOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Succeeded, Self::Failed, Self::NotRetried, Self::Unknown];
+
+    /// `succeeded`, `failed`, `not_retried` or `unknown`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::NotRetried => "not_retried",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The outcome that a producer's word means; any other word says nothing.
+    pub fn told(word: &str) -> Self {
+        match word {
+            "succeeded" | "success" => Self::Succeeded,
+            "failed" | "failure" => Self::Failed,
+            "not_retried" => Self::NotRetried,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// A keyed 64-bit name of a text: the same text has the same id under one deployment key, and nobody without the

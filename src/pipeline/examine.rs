@@ -11,15 +11,15 @@ use std::sync::Arc;
 
 use super::Context;
 use super::classify::{Classified, classify_memoised};
-use super::decode::{Decoded, Piece, Refusal, decode};
+use super::decode::{Decoded, Piece, Refusal, RequestTotal, decode};
 use super::enrich::{self, Scopes};
-use super::event::{Id, Millis, PanicEvent, Position, RawRecord, Reason};
+use super::event::{Id, Millis, PanicEvent, Position, RawRecord, Reason, RetryOutcome};
 use super::fingerprint::{Fingerprint, ShapeMemo, fingerprint};
 use super::keys::Keys;
 use super::memo::Memo;
 use super::names::NAME_BYTES_MAX;
 use super::neutral;
-use super::observation::{Actor, CellKey, Observation, Source, TokenUse};
+use super::observation::{Actor, Aftermath, CellKey, Observation, Source, TokenUse};
 
 /// Path segments that a route keeps when the producer gives no template.
 const PATH_SEGMENTS_MAX: usize = 8;
@@ -54,12 +54,14 @@ impl Default for Memos {
 }
 
 /// What one record says.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Examined<'a> {
     /// The panics that it tells of.
     pub observations: Vec<Observation<'a>>,
     /// Pieces of panics that other records tell more of.
     pub parts: Vec<Piece<'a>>,
+    /// How many requests there were.
+    pub totals: Vec<RequestTotal<'a>>,
     /// Why it, or an item of it, is refused.
     pub refusal: Option<Refusal>,
 }
@@ -83,7 +85,7 @@ impl<'a> Examined<'a> {
 pub fn examine<'a>(context: &Context, memos: &mut Memos, record: RawRecord<'a>) -> Examined<'a> {
     fenced(memos, |memos| {
         let Decoded { pieces, refusal, .. } = decode(context.feeds.of(record.position.topic), record);
-        let mut examined = Examined { observations: Vec::new(), parts: Vec::new(), refusal };
+        let mut examined = Examined { refusal, ..Examined::default() };
         let joins = context.gathering.join_wait_millis > 0;
         for piece in pieces {
             match piece {
@@ -91,12 +93,13 @@ pub fn examine<'a>(context: &Context, memos: &mut Memos, record: RawRecord<'a>) 
                 Piece::Awaiting { event, .. } if !joins => {
                     examined.observations.push(observation(context, memos, record.position, event));
                 }
+                Piece::Total(total) => examined.totals.push(total),
                 part => examined.parts.push(part),
             }
         }
         examined
     })
-    .unwrap_or_else(|refusal| Examined { observations: Vec::new(), parts: Vec::new(), refusal: Some(refusal) })
+    .unwrap_or_else(|refusal| Examined { refusal: Some(refusal), ..Examined::default() })
 }
 
 /// What an event says that was put together of several records; `position` is that of the first.
@@ -142,6 +145,7 @@ fn observation<'a>(
     let sender = Sender { source, token };
     let mut observation = observe(&context.keys, position, event, Findings { panic, sender, print, site });
     observation.expected = context.expected.reason(&observation);
+    observation.idempotent = context.operations.declared.covers(&observation);
     observation
 }
 
@@ -169,7 +173,7 @@ fn observe<'a>(keys: &Keys, position: Position<'a>, event: PanicEvent<'a>, found
     let service = keys.name(event.service.as_bytes());
     let tenant = keys.name(event.tenant.as_bytes());
     let cell = CellKey { tenant, service, site, route: keys.name(route.as_bytes()), shape: print.shape };
-    let retry_succeeded = retry_succeeded(&event);
+    let (retry_succeeded, aftermath) = (retry_succeeded(&event), aftermath(&event));
     Observation {
         position,
         event: keys.names(&[event.tenant.as_bytes(), event.service.as_bytes(), event.event_id.as_bytes()]),
@@ -181,6 +185,8 @@ fn observe<'a>(keys: &Keys, position: Position<'a>, event: PanicEvent<'a>, found
         tenant: shown(event.tenant, NAME_BYTES_MAX),
         service: shown(event.service, NAME_BYTES_MAX),
         expected: None,
+        has_template: event.endpoint.is_some(),
+        idempotent: false,
         route,
         site: site_text,
         line: event.panic.line,
@@ -197,6 +203,7 @@ fn observe<'a>(keys: &Keys, position: Position<'a>, event: PanicEvent<'a>, found
         idempotency: event.request.idempotency_key.as_ref().map(|key| keys.idempotency(key.as_bytes())),
         attempt: event.request.attempt.unwrap_or(1).max(1),
         retry_succeeded,
+        aftermath,
         latency_ms: event.latency_ms.and_then(whole_millis),
         isolate: id(&event.isolate),
         format: print.format,
@@ -296,11 +303,34 @@ fn retry_succeeded(event: &PanicEvent<'_>) -> Option<bool> {
     if retry.known_at.is_some_and(|known_at| known_at > event.time) {
         return None;
     }
-    match retry.outcome.as_ref() {
-        "succeeded" | "success" => Some(true),
-        "failed" | "failure" => Some(false),
-        _ => None,
+    match RetryOutcome::told(&retry.outcome) {
+        RetryOutcome::Succeeded => Some(true),
+        RetryOutcome::Failed => Some(false),
+        RetryOutcome::NotRetried | RetryOutcome::Unknown => None,
     }
+}
+
+/// What the producer says of the time after the panic.
+fn aftermath<'a>(event: &PanicEvent<'a>) -> Aftermath<'a> {
+    let name = |text: &Option<Cow<'a, str>>| text.clone().map(|text| shown(text, NAME_BYTES_MAX));
+    let counted = |of: fn(&str) -> bool| {
+        let effects = event.side_effects.as_ref()?.iter().filter(|(kind, _)| of(kind));
+        Some(effects.fold(0, |sum: u64, (_, count)| sum.saturating_add(*count)))
+    };
+    Aftermath {
+        handled: event.handled,
+        boundary: name(&event.boundary),
+        recovery_latency_ms: event.recovery_latency_ms.and_then(whole_millis),
+        retry: event.retry.as_ref().map_or(RetryOutcome::Unknown, |retry| RetryOutcome::told(&retry.outcome)),
+        n_side_effects: counted(|kind| !opens_breaker(kind)),
+        n_breakers_opened: counted(opens_breaker).unwrap_or(0),
+        region: name(&event.region),
+    }
+}
+
+/// Whether this kind of side effect is a circuit breaker that opened, which is no change of the service's data.
+fn opens_breaker(kind: &str) -> bool {
+    matches!(kind, "circuit_breaker_open" | "circuit_open" | "breaker_open")
 }
 
 /// Whole milliseconds, at most a day.
@@ -312,7 +342,7 @@ fn whole_millis(millis: f64) -> Option<u32> {
 }
 
 /// A text of the event as it may be shown and kept: one printable line, bounded.
-fn shown(text: Cow<'_, str>, bytes_max: usize) -> Cow<'_, str> {
+pub(super) fn shown(text: Cow<'_, str>, bytes_max: usize) -> Cow<'_, str> {
     match text {
         Cow::Borrowed(text) => neutral::line(text, bytes_max),
         Cow::Owned(text) => Cow::Owned(neutral::line(&text, bytes_max).into_owned()),

@@ -70,7 +70,8 @@ impl Announcement {
     }
 }
 
-fn route_fits(announced: &str, route: &str) -> bool {
+/// Whether a route is the announced one, or begins with it where that ends in `*`.
+pub(super) fn route_fits(announced: &str, route: &str) -> bool {
     announced.strip_suffix('*').map_or(announced == route, |begin| route.starts_with(begin))
 }
 

@@ -32,6 +32,8 @@ mod xml;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::sketch::coarse_words;
+
 use self::label::Label;
 use self::outline::{Buffers, Outline, bit_length};
 use super::event::{Id, PanicEvent, Payload, ShapeId};

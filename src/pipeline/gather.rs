@@ -123,6 +123,8 @@ impl Gather {
                 self.invocations.take(place, (id, part), until, desk);
                 true
             }
+            // Whole by itself, and counted elsewhere.
+            Piece::Total(_) => false,
         }
     }
 

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::alert::{Change, Severity, Verdict};
+use super::alert::{Change, Severity};
 use super::event::Millis;
 
 /// How patient the life cycle is.
@@ -31,11 +31,11 @@ impl Default for AlertPolicy {
 /// single odd epoch from closing and reopening a cluster.
 const CALM_NEEDED: u8 = 2;
 
-/// What the judge says of a cluster now.
+/// What is said of a cluster, or of another situation, now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Word {
-    /// The verdict under the judge's own hysteresis.
-    pub verdict: Verdict,
+    /// It is such that an alert should be open: a cluster is hostile under the judge's own hysteresis.
+    pub holds: bool,
     /// How much it matters.
     pub severity: Severity,
     /// Event time of the last event.
@@ -84,11 +84,11 @@ impl Life {
     fn while_closed(&self, policy: &AlertPolicy, word: Word, now: Millis) -> Option<Change> {
         let cooling = self.last_change.is_some_and(|last| now.since(last) < policy.cooldown_millis);
         let silent = now.since(word.last_event) >= policy.quiet_millis;
-        (word.verdict == Verdict::Hostile && !cooling && !silent).then_some(Change::Opened)
+        (word.holds && !cooling && !silent).then_some(Change::Opened)
     }
 
     fn while_open(&mut self, policy: &AlertPolicy, word: Word, now: Millis) -> Option<Change> {
-        self.calm = if word.verdict == Verdict::Hostile { 0 } else { self.calm.saturating_add(1) };
+        self.calm = if word.holds { 0 } else { self.calm.saturating_add(1) };
         if self.calm >= CALM_NEEDED || now.since(word.last_event) >= policy.quiet_millis {
             return Some(Change::Closed);
         }
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn word(verdict: Verdict, severity: Severity, last_minute: i64) -> Word {
-        Word { verdict, severity, last_event: Millis(last_minute * Millis::MINUTE) }
+        Word { holds: verdict == Verdict::Hostile, severity, last_event: Millis(last_minute * Millis::MINUTE) }
     }
 
     fn check(words: &[(i64, Verdict, Severity)], expected: &[(i64, Change)]) {
@@ -137,8 +137,8 @@ mod tests {
         assert_eq!(told, expected);
     }
 
+    use super::super::alert::Verdict::{self, Benign, Hostile};
     use Severity::{High, Low, Medium};
-    use Verdict::{Benign, Hostile};
 
     #[test]
     fn a_hostile_cluster_is_opened_once_however_often_it_is_judged() {

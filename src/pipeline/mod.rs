@@ -42,8 +42,13 @@ pub mod life;
 pub mod portrait;
 
 pub mod causes;
+pub mod census;
+pub mod facts;
 pub mod names;
+pub mod operations;
 pub mod recent;
+pub mod requests;
+pub mod sightings;
 pub mod state;
 pub mod stored;
 pub mod surfaces;
@@ -60,11 +65,13 @@ use self::decode::Feeds;
 use self::enrich::{Lookup, ScopeModel};
 use self::event::{Millis, Position};
 use self::expected::Expected;
+use self::facts::PanicFact;
 use self::gather::GatherPolicy;
 use self::judge::HostilityModel;
 use self::keys::Keys;
 use self::life::AlertPolicy;
 use self::observation::Observation;
+use self::operations::Rules;
 use self::state::{State, StateRow};
 
 /// All that records are judged with: immutable, shared, replaced as a whole between two batches.
@@ -88,6 +95,8 @@ pub struct Context {
     pub expected: Expected,
     /// How patient alerts are.
     pub alerts: AlertPolicy,
+    /// What operations are told by: declarations, limits, criteria, objectives.
+    pub operations: Rules,
     /// Outside facts.
     pub lookup: Arc<dyn Lookup>,
     /// Versions of the models, stamped on every alert.
@@ -103,6 +112,8 @@ pub struct Step {
     pub rows: Vec<StateRow>,
     /// Records whose event had been seen before: topic, partition, offset.
     pub duplicates: Vec<(String, i32, i64)>,
+    /// What operations count of each event that was there for the first time.
+    pub panics: Vec<PanicFact>,
     /// Events of an epoch that was closed already; they count, but were not there when it was judged.
     pub late: u64,
     /// Epochs closed.
@@ -126,6 +137,7 @@ pub fn fold(context: &Context, state: &mut State, mut seen: Vec<Observation<'_>>
         if state.is_new(observation) {
             state.close_epochs(context, observation.time, &mut step);
             state.observe(observation, &mut step);
+            step.panics.push(PanicFact::of(observation));
         } else {
             let Position { topic, partition, offset } = observation.position;
             step.duplicates.push((topic.to_owned(), partition, offset));

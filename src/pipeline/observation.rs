@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::classify::Classified;
 use super::enrich::{AddressKind, Network, ScopeTier};
-use super::event::{Id, Millis, Position, RecoveryOutcome, ShapeId};
+use super::event::{Id, Millis, Position, RecoveryOutcome, RetryOutcome, ShapeId};
 use super::fingerprint::{Format, Sketch, Traits};
 
 /// The exact key of a cell.
@@ -69,6 +69,26 @@ pub struct TokenUse {
     pub scopes: Arc<str>,
 }
 
+/// What the producer says of the time after the panic: what contained it, what was done about it, what it left behind.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Aftermath<'a> {
+    /// Whether the panic was caught.
+    pub handled: Option<bool>,
+    /// The boundary that contained it.
+    pub boundary: Option<Cow<'a, str>>,
+    /// Milliseconds that the recovery took, whole, at most a day.
+    pub recovery_latency_ms: Option<u32>,
+    /// What became of retries, as told at any time: an account may know what a decision at `time` may not
+    /// (cf. [`Observation::retry_succeeded`]).
+    pub retry: RetryOutcome,
+    /// Changes that the request had made before it panicked; `None`: not told.
+    pub n_side_effects: Option<u64>,
+    /// Circuit breakers that opened.
+    pub n_breakers_opened: u64,
+    /// Region or zone.
+    pub region: Option<Cow<'a, str>>,
+}
+
 /// One event as the rest of the pipeline sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation<'a> {
@@ -95,6 +115,10 @@ pub struct Observation<'a> {
     pub expected: Option<Arc<str>>,
     /// Route: method and template, or method and masked path where no template is told.
     pub route: Cow<'a, str>,
+    /// The route is the producer's own name for it, so that no sender can make new ones.
+    pub has_template: bool,
+    /// The route is declared idempotent, whatever its method (see [`super::operations::idempotent`]).
+    pub idempotent: bool,
     /// Site in words: `function (file)`, neutralised.
     pub site: Arc<str>,
     /// Line of the panic in its file, from 1; no part of the site, since it moves with each release.
@@ -127,6 +151,8 @@ pub struct Observation<'a> {
     pub attempt: u32,
     /// The request's retry succeeded, as far as that was known at `time` (a later `known_at` says nothing).
     pub retry_succeeded: Option<bool>,
+    /// The time after the panic.
+    pub aftermath: Aftermath<'a>,
     /// Milliseconds from request to answer, whole, at most a day.
     pub latency_ms: Option<u32>,
     /// Keyed id of the isolate.

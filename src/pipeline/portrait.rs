@@ -54,7 +54,7 @@ fn lost(summary: &Cell) -> u64 {
 }
 
 /// Impact alone: how much, how wide, and whether the fault left its boundary.
-fn severity(events: u64, lost: u64, addresses: u64) -> Severity {
+pub(super) fn severity(events: u64, lost: u64, addresses: u64) -> Severity {
     if lost > 0 && events >= EVENTS_HIGH {
         Severity::Critical
     } else if lost > 0 || events >= EVENTS_HIGH {
@@ -198,7 +198,7 @@ fn country(code: u64) -> Option<String> {
 }
 
 /// The most frequent first (then by name), none without events, at most [`LISTED_MAX`].
-fn listed(counts: impl Iterator<Item = (String, u64)>) -> Vec<Counted> {
+pub(super) fn listed(counts: impl Iterator<Item = (String, u64)>) -> Vec<Counted> {
     let mut list: Vec<Counted> =
         counts.filter(|(_, events)| *events > 0).map(|(name, events)| Counted { name, events }).collect();
     list.sort_by(|a, b| b.events.cmp(&a.events).then_with(|| a.name.cmp(&b.name)));

@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Context;
-use super::decode::Refusal;
+use super::decode::{Refusal, RequestTotal};
 use super::event::{Checkpoint, Millis, PanicEvent, Position, RawRecord};
 use super::examine::{self, Examined, Memos, examine, observe_event};
 use super::gather::{Gather, GatherCounts, Gathered, Place};
@@ -19,6 +19,8 @@ pub enum Sifted {
     Seen(usize),
     /// What it told waits for what belongs to it, or was what another waited for.
     Gathered,
+    /// It told of requests alone; their totals wait in [`Sift::take_totals`].
+    Totals,
     /// It told of no panic.
     Silent,
     /// It, or an item of it, could not be read; what could be was seen or gathered all the same.
@@ -30,12 +32,15 @@ pub enum Sifted {
 pub struct Sift {
     memos: Memos,
     gather: Gather,
+    totals: Vec<RequestTotal<'static>>,
 }
 
 impl Sift {
     /// Takes a record; what it tells at once is added to `seen`.
     pub fn take<'b>(&mut self, context: &Context, record: RawRecord<'b>, seen: &mut Vec<Observation<'b>>) -> Sifted {
-        let Examined { observations, parts, refusal } = examine(context, &mut self.memos, record);
+        let Examined { observations, parts, totals, refusal } = examine(context, &mut self.memos, record);
+        let has_totals = !totals.is_empty();
+        self.totals.extend(totals.into_iter().map(RequestTotal::into_owned));
         let n_seen = observations.len();
         seen.extend(observations);
         let gather = &mut self.gather;
@@ -49,10 +54,17 @@ impl Sift {
         };
         match (refusal, n_seen, n_gathered) {
             (Some(refusal), ..) => Sifted::Refused(refusal),
+            (None, 0, 0) if has_totals => Sifted::Totals,
             (None, 0, 0) => Sifted::Silent,
             (None, 0, _) => Sifted::Gathered,
             (None, n_seen, _) => Sifted::Seen(n_seen),
         }
+    }
+
+    /// The request totals of the records that were taken since the last call, in their order. A record that is refused for
+    /// one of its items may have told of others all the same.
+    pub fn take_totals(&mut self) -> Vec<RequestTotal<'static>> {
+        std::mem::take(&mut self.totals)
     }
 
     /// The events that became whole by now; `until` lets event time pass where no record does.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::alert::{Category, Verdict};
 use super::cluster::ClusteringModel;
 use super::event::{Id, Millis};
 use super::judge::HostilityModel;
@@ -71,6 +72,10 @@ pub struct Size {
     pub cells: usize,
     /// Living clusters.
     pub clusters: usize,
+    /// Of these, the ones that are held for hostile.
+    pub hostile: usize,
+    /// Of these, the ones that are held for benign.
+    pub benign: usize,
     /// Clusters whose alert is open.
     pub open_alerts: usize,
 }
@@ -100,13 +105,18 @@ impl State {
     /// Counts an event.
     pub(super) fn observe(&mut self, o: &Observation<'_>, step: &mut Step) {
         step.late += u64::from(self.clock.epoch.is_some_and(|epoch| o.time < epoch));
-        let id = if self.tenants.contains_key(&o.cell.tenant) || self.tenants.len() < TENANTS_MAX {
-            o.cell.tenant
+        self.tenant_mut(o.cell.tenant).observe(o);
+    }
+
+    /// The tenant of this id, known or new; where there is no room for a new one, the last.
+    pub(super) fn tenant_mut(&mut self, id: Id) -> &mut Tenant {
+        let id = if self.tenants.contains_key(&id) || !self.is_full() {
+            id
         } else {
-            self.tenants.last_key_value().map_or(o.cell.tenant, |(id, _)| *id)
+            self.tenants.last_key_value().map_or(id, |(last, _)| *last)
         };
         let limits = self.cell_limits;
-        self.tenants.entry(id).or_insert_with(|| Tenant::new(limits)).observe(o);
+        self.tenants.entry(id).or_insert_with(|| Tenant::new(limits))
     }
 
     /// Closes the epochs that end at or before `time`, if that is a time at all. However long nothing happened, two closings say all: one at the
@@ -155,7 +165,15 @@ impl State {
             if forget {
                 tenant.forget(*id, now);
             }
+            let told_before = step.alerts.len();
             tenant.close(context, now, step);
+            tenant.watch_budgets(*id, context, now, step);
+            for alert in step.alerts.iter_mut().skip(told_before) {
+                // Operations are alerted on situations, which do not know whose they are.
+                if alert.category != Category::HostileInput {
+                    alert.portrait.tenant = tenant.name(*id);
+                }
+            }
         }
         if forget {
             self.clock.forgot = now;
@@ -167,12 +185,29 @@ impl State {
         self.tenants.iter().map(|(id, tenant)| (*id, tenant))
     }
 
+    /// The tenant that holds what was told of the tenant `id`.
+    pub fn tenant(&self, id: Id) -> Option<&Tenant> {
+        let last = || self.tenants.last_key_value().map(|(_, tenant)| tenant).filter(|_| self.is_full());
+        self.tenants.get(&id).or_else(last)
+    }
+
+    fn is_full(&self) -> bool {
+        self.tenants.len() >= TENANTS_MAX
+    }
+
     /// How much is remembered.
     pub fn size(&self) -> Size {
         let mut size = Size::default();
         for tenant in self.tenants.values() {
             size.cells += tenant.cells.len();
             size.clusters += tenant.clusters.clusters().len();
+            for (_, standing) in tenant.clusters() {
+                match standing.map(|standing| standing.judgement.verdict) {
+                    Some(Verdict::Hostile) => size.hostile += 1,
+                    Some(Verdict::Benign) => size.benign += 1,
+                    Some(Verdict::Undecided) | None => {}
+                }
+            }
             size.open_alerts += tenant.standings.values().filter(|s| s.life.open_since.is_some()).count();
         }
         size

@@ -16,13 +16,14 @@ use super::cluster::identity::{Alias, Assignments, Cluster, ClusterId};
 use super::event::{Id, Millis};
 use super::judge::{self, Record};
 use super::observation::{Actor, CellKey};
+use super::operations::Operations;
 use super::recent::Recent;
 use super::state::{Clock, State, StateRow};
 use super::surfaces::Surfaces;
 use super::tenant::{Standing, Tenant};
 
 /// Kinds of rows.
-pub const KINDS: [&str; 17] = [
+pub const KINDS: [&str; 25] = [
     "clock",
     "recent",
     "name",
@@ -40,6 +41,14 @@ pub const KINDS: [&str; 17] = [
     "surface_level",
     "isolate",
     "consequence",
+    "poisoned",
+    "ledger",
+    "ledger_reach",
+    "chain",
+    "alarm",
+    "retry_policy",
+    "storm",
+    "budget",
 ];
 
 /// Rows of one kind as a store gives them: key and value.
@@ -55,6 +64,20 @@ impl State {
         clustering: &ClusteringModel,
         load: impl Fn(&str) -> Result<Stored, E>,
     ) -> Result<(Self, usize), E> {
+        Self::restore_kinds(clustering, &KINDS, load)
+    }
+
+    /// The same from some kinds of rows alone, for a report that asks for no more: cells are most of a store, and most of
+    /// what reading it costs. What the other kinds hold is then as if it had never been.
+    ///
+    /// # Errors
+    /// Those of `load`.
+    pub fn restore_kinds<E>(
+        clustering: &ClusteringModel,
+        kinds: &[&'static str],
+        load: impl Fn(&str) -> Result<Stored, E>,
+    ) -> Result<(Self, usize), E> {
+        let load = |kind| if kinds.contains(&kind) { load(kind) } else { Ok(Stored::new()) };
         let mut state = Self::new(clustering);
         let mut n_unreadable = 0;
         state.recent = Recent::restore(load("recent")?.into_iter().map(|(_, value)| value));
@@ -102,7 +125,8 @@ impl Tenant {
             own.push(StateRow::of("standing", &cluster, self.standings.get(&cluster)));
         }
         let foreign = self.record.take_dirty().into_iter();
-        let foreign = foreign.chain(self.surfaces.take_rows()).chain(self.causes.take_rows()).map(Some);
+        let foreign = foreign.chain(self.surfaces.take_rows()).chain(self.causes.take_rows());
+        let foreign = foreign.chain(self.operations.take_rows()).map(Some);
         rows.extend(own.into_iter().chain(foreign).flatten().map(|row| {
             let key = [&prefix[..], &row.key].concat();
             StateRow { key, ..row }
@@ -130,13 +154,15 @@ impl Tenant {
         tenant.record = record;
         let level = reader.read::<(), u8>("surface_level").first().map_or(0, |((), level)| *level);
         tenant.surfaces = Surfaces::restore(reader.read("surface"), level);
-        tenant.causes = Causes::restore(reader.read("isolate"), reader.read("consequence"));
+        tenant.causes = Causes::restore(reader.read("isolate"), reader.read("consequence"), reader.read("poisoned"));
+        tenant.operations = Operations::restore(&mut reader);
         tenant.rebuild();
         (tenant, reader.n_unreadable + n)
     }
 }
 
-struct Reader<'s> {
+/// Rows of one tenant, as its parts read them.
+pub(super) struct Reader<'s> {
     kinds: &'s BTreeMap<&'static str, Stored>,
     n_unreadable: usize,
 }
@@ -147,7 +173,8 @@ impl<'s> Reader<'s> {
         stored.iter().map(|(key, value)| (key.as_slice(), value.as_slice()))
     }
 
-    fn read<K: DeserializeOwned, V: DeserializeOwned>(&mut self, kind: &str) -> Vec<(K, V)> {
+    /// The rows of a kind that can be read.
+    pub(super) fn read<K: DeserializeOwned, V: DeserializeOwned>(&mut self, kind: &str) -> Vec<(K, V)> {
         let mut read = Vec::new();
         for (key, value) in self.rows(kind) {
             match (postcard::from_bytes(key), postcard::from_bytes(value)) {

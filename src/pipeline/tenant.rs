@@ -24,6 +24,7 @@ use super::keys::IdSet;
 use super::life::{Life, Word};
 use super::names::Names;
 use super::observation::{Actor, CellKey, Observation};
+use super::operations::Operations;
 use super::portrait::{Impact, Sitting, asn_name_id};
 use super::rows::Rows;
 use super::sample::{KeyedSet, Minutes, count_f64};
@@ -63,6 +64,7 @@ pub struct Tenant {
     pub(super) names: Names,
     pub(super) surfaces: Surfaces,
     pub(super) causes: Causes,
+    pub(super) operations: Operations,
     pub(super) clusters: Assignments,
     pub(super) standings: BTreeMap<ClusterId, Standing>,
     /// Since when each suspect is one without a break.
@@ -90,7 +92,9 @@ impl Tenant {
         let landed = self.cells.add(o);
         self.touched.insert(landed);
         self.surfaces.observe(o);
-        self.causes.observe(o, landed);
+        let poisoned = self.causes.observe(o, landed);
+        let hostile = self.is_held_for_hostile(&o.cell, o.actor);
+        self.operations.observe(o, hostile, poisoned);
         let tenant = o.cell.tenant;
         match &o.expected {
             // An announced test makes nobody a suspect, and teaches the judge no normal.
@@ -108,6 +112,9 @@ impl Tenant {
         }
         if let Some(token) = &o.token {
             learn(text_id(tenant, &token.scopes), &token.scopes);
+        }
+        for text in [&o.aftermath.boundary, &o.aftermath.region].into_iter().flatten() {
+            learn(text_id(tenant, text), text);
         }
         if let Some(family) = o.agent_family {
             learn(family, &o.agent_name);
@@ -134,6 +141,12 @@ impl Tenant {
         for id in concerned {
             self.judge(context, id, now, step);
         }
+        self.operations.close(context, &self.names, now, step);
+    }
+
+    /// Tells, when an epoch is closed, which error budgets burn too fast; `id` is the tenant's own.
+    pub(super) fn watch_budgets(&mut self, id: Id, context: &Context, now: Millis, step: &mut Step) {
+        self.operations.watch_budgets(context, (id, &self.names), now, step);
     }
 
     fn take_touched(&mut self) -> BTreeSet<CellKey> {
@@ -283,7 +296,8 @@ impl Tenant {
         if judgement.verdict == Verdict::Hostile || life.open_since.is_some() {
             let impact = self.impact(cluster);
             let last_event = impact.last.unwrap_or(Millis(i64::MIN));
-            let word = Word { verdict: judgement.verdict, severity: impact.severity(), last_event };
+            let holds = judgement.verdict == Verdict::Hostile;
+            let word = Word { holds, severity: impact.severity(), last_event };
             let ordinal = life.next_ordinal;
             told = life.turn(&context.alerts, word, now).map(|change| (change, ordinal, self.sitting(cluster)));
             self.words.insert(id, word);
@@ -355,12 +369,14 @@ impl Tenant {
         cluster.members.iter().filter_map(|row| Some((row, self.cells.get(&row.cell)?)))
     }
 
-    fn rows_events(&self, row: &RowKey, cell: &Cell) -> u64 {
+    /// Events of one party's share of a cell.
+    pub(super) fn rows_events(&self, row: &RowKey, cell: &Cell) -> u64 {
         let suspects: u64 = self.shares.of(&row.cell).map(|(_, events)| *events).sum::<u64>().min(cell.n);
         if row.party == Party::Suspects { suspects } else { cell.n - suspects }
     }
 
-    fn suspects_of(&self, cluster: &Cluster) -> BTreeSet<Actor> {
+    /// The suspects who have a share of its cells.
+    pub(super) fn suspects_of(&self, cluster: &Cluster) -> BTreeSet<Actor> {
         let shares = cluster.members.iter().filter(|row| row.party == Party::Suspects);
         shares.flat_map(|row| self.shares.of(&row.cell)).map(|(actor, _)| *actor).collect()
     }
@@ -409,9 +425,24 @@ impl Tenant {
         &self.surfaces
     }
 
+    /// What operations ask.
+    pub fn operations(&self) -> &Operations {
+        &self.operations
+    }
+
+    /// What ids are called.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// What an id is called, or its digits.
     pub fn name(&self, id: Id) -> String {
         self.names.text(id)
+    }
+
+    /// What an id is called, if that is known.
+    pub fn known_name(&self, id: Id) -> Option<String> {
+        self.names.knows(id).then(|| self.names.text(id))
     }
 
     /// The living clusters with their standing.
@@ -458,12 +489,19 @@ impl Tenant {
         Whereabouts { cluster: Some(id), verdict: standing.judgement.verdict, alerted_at }
     }
 
+    /// Whether an event with this cell key and sender is in a cluster that is held for hostile now.
+    fn is_held_for_hostile(&self, cell: &CellKey, actor: Actor) -> bool {
+        self.whereabouts(cell, actor).verdict == Verdict::Hostile
+    }
+
     /// Forgets what has faded, and the names that nobody needs any more; `id` is the tenant's own.
     pub fn forget(&mut self, id: Id, now: Millis) {
         self.touched.extend(self.cells.forget(now));
         self.surfaces.forget(now);
         self.causes.forget(now, |cell| self.cells.get(cell).is_some());
+        self.operations.forget(now);
         let mut used: BTreeSet<Id> = self.surfaces.names().chain(self.causes.sites()).chain([id]).collect();
+        used.extend(self.operations.names());
         for (key, cell) in self.cells.iter() {
             used.extend([key.tenant, key.service, key.site, key.route]);
             used.extend(cell.releases.iter().chain(cell.scopes.iter()).chain(cell.agents.iter()).map(|(id, _)| Id(id)));

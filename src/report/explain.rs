@@ -12,8 +12,8 @@ use super::{Format, Memory, Page, proof};
 use crate::pipeline::alert::{Evidence, Portrait, Verdict};
 
 /// A number of points as it is shown and summed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Hundredths(i64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Hundredths(pub(super) i64);
 
 impl Hundredths {
     /// The nearest hundredths, and whether that is the number itself. No number at all is nought, and rounded.
@@ -36,25 +36,26 @@ impl std::fmt::Display for Hundredths {
 }
 
 /// One line of the sum.
-struct Line<'p> {
+pub(super) struct Line<'p> {
     side: &'static str,
-    evidence: &'p Evidence,
-    points: Hundredths,
-    sum: Hundredths,
+    pub(super) evidence: &'p Evidence,
+    pub(super) points: Hundredths,
+    /// Of all lines up to this one.
+    pub(super) sum: Hundredths,
 }
 
 /// A verdict, added up.
-struct Account<'p> {
-    lines: Vec<Line<'p>>,
+pub(super) struct Account<'p> {
+    pub(super) lines: Vec<Line<'p>>,
     sum: Hundredths,
     points: Hundredths,
-    threshold: Hundredths,
+    pub(super) threshold: Hundredths,
     /// Whether some number was no whole number of hundredths.
-    rounded: bool,
+    pub(super) rounded: bool,
 }
 
 impl<'p> Account<'p> {
-    fn of(portrait: &'p Portrait) -> Self {
+    pub(super) fn of(portrait: &'p Portrait) -> Self {
         let (points, points_exact) = Hundredths::of(portrait.points);
         let (threshold, _) = Hundredths::of(portrait.threshold);
         let mut account = Self { lines: Vec::new(), sum: Hundredths(0), points, threshold, rounded: !points_exact };
@@ -69,7 +70,7 @@ impl<'p> Account<'p> {
     }
 
     /// `sum 6.21 = points 6.21`.
-    fn last_line(&self) -> String {
+    pub(super) fn last_line(&self) -> String {
         let sign = if self.sum == self.points { "=" } else { "is not" };
         format!("sum {} {sign} points {}", self.sum, self.points)
     }
@@ -97,7 +98,7 @@ pub(super) fn explain(memory: Memory<'_>, found: &Found<'_>, page: &mut Page<'_>
                 "cluster": found.cluster.id.to_string(), "alias": found.alias.map(|id| id.to_string()),
                 "title": portrait.title, "verdict": portrait.verdict, "threshold": account.threshold.points(),
                 "points": account.points.points(), "sum": account.sum.points(), "rounded": account.rounded,
-                "model": portrait.model, "why": why(found, &portrait), "lines": lines,
+                "model": portrait.model, "why": why(found.standing.is_some(), &portrait), "lines": lines,
                 "alerts": proof::objects(memory, found.cluster)?,
             }))
         }
@@ -141,7 +142,7 @@ fn for_people(found: &Found<'_>, portrait: &Portrait, account: &Account<'_>, pag
         page.sheet(&sheet(account))?;
         page.line("")?;
     }
-    page.line(&why(found, portrait))?;
+    page.line(&why(found.standing.is_some(), portrait))?;
     if !portrait.model.is_empty() {
         page.line(&format!("weights by the models {}", super::sheet::printable(&portrait.model)))?;
     }
@@ -152,8 +153,8 @@ fn for_people(found: &Found<'_>, portrait: &Portrait, account: &Account<'_>, pag
 }
 
 /// The verdict in a sentence.
-fn why(found: &Found<'_>, portrait: &Portrait) -> String {
-    if found.standing.is_none() {
+pub(super) fn why(is_judged: bool, portrait: &Portrait) -> String {
+    if !is_judged {
         return "it has not been judged yet: it is judged when the epoch of its newest events ends".to_owned();
     }
     let suspects = !portrait.evidence.is_empty() || !portrait.counter_evidence.is_empty();

@@ -9,6 +9,7 @@ use anyhow::{Result, anyhow, bail};
 use super::Selection;
 use super::list::ranked;
 use super::sheet::printable;
+use crate::pipeline::alert::Category;
 use crate::pipeline::cluster::identity::{Cluster, ClusterId};
 use crate::pipeline::state::State;
 use crate::pipeline::tenant::{Standing, Tenant};
@@ -50,6 +51,12 @@ pub(super) fn find<'s>(state: &'s State, asked: &str) -> Result<Found<'s>> {
     let targets: BTreeSet<ClusterId> = matches.values().map(|(_, target)| *target).collect();
     let shown = printable(asked);
     let Some(target) = targets.first() else {
+        // Operations alerts bear the names of situations where others bear clusters'.
+        if Category::ALL.iter().any(|one| *one != Category::HostileInput && asked.trim().starts_with(one.prefix())) {
+            bail!(
+                "{shown} is no cluster but a situation that operations are alerted on: `panicsift triage` tells of it"
+            );
+        }
         let (ranked, n_all) = ranked(state, Selection::default());
         let known = listed(ranked.iter().map(|ranked| ranked.cluster.id.to_string()), n_all);
         let known = if n_all == 0 { "there are no clusters yet".to_owned() } else { format!("there are {known}") };

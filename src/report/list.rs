@@ -10,7 +10,7 @@ use super::{Format, Memory, Page, Selection};
 use crate::pipeline::alert::{Portrait, Verdict};
 use crate::pipeline::cluster::identity::Cluster;
 use crate::pipeline::state::State;
-use crate::pipeline::tenant::Tenant;
+use crate::pipeline::tenant::{Standing, Tenant};
 
 /// Clusters that a table tells unless another number is asked for: about a screen.
 const LISTED_USUALLY: usize = 20;
@@ -37,6 +37,7 @@ const FOR_MACHINES: [&str; 12] = [
 pub(super) struct Ranked<'s> {
     pub(super) tenant: &'s Tenant,
     pub(super) cluster: &'s Cluster,
+    pub(super) standing: Option<&'s Standing>,
     verdict: Verdict,
     points: f64,
     n_events: u64,
@@ -53,7 +54,7 @@ pub(super) fn ranked(state: &State, selection: Selection) -> (Vec<Ranked<'_>>, u
             let (verdict, points) =
                 standing.map(|standing| (standing.judgement.verdict, standing.judgement.points)).unwrap_or_default();
             if selection.verdict.is_none_or(|wanted| verdict == wanted) {
-                ranked.push(Ranked { tenant, cluster, verdict, points, n_events: tenant.n_events(cluster) });
+                ranked.push(Ranked { tenant, cluster, standing, verdict, points, n_events: tenant.n_events(cluster) });
             }
         }
     }

@@ -45,20 +45,20 @@ pub(super) struct Full {
 
 /// An alert and what became of it.
 #[derive(Serialize)]
-struct Told {
-    alert_id: String,
+pub(super) struct Told {
+    pub(super) alert_id: String,
     cluster: String,
-    change: Change,
+    pub(super) change: Change,
     ordinal: u32,
-    at: String,
-    severity: Severity,
+    pub(super) at: String,
+    pub(super) severity: Severity,
     /// One for each destination that has given its answer; others still wait for it.
-    deliveries: Vec<Answered>,
+    pub(super) deliveries: Vec<Answered>,
 }
 
 /// A destination's answer.
 #[derive(Serialize)]
-struct Answered {
+pub(super) struct Answered {
     destination: String,
     fate: &'static str,
     detail: String,
@@ -83,7 +83,8 @@ impl Full {
     }
 }
 
-fn told(memory: Memory<'_>, cluster: &Cluster) -> Result<Vec<Told>> {
+/// The newest alerts of a cluster, the oldest of them first; none without a store.
+pub(super) fn told(memory: Memory<'_>, cluster: &Cluster) -> Result<Vec<Told>> {
     let Some(store) = memory.store else { return Ok(Vec::new()) };
     let mut alerts = Vec::new();
     for id in std::iter::once(cluster.id).chain(cluster.merged.iter().copied()) {
@@ -201,7 +202,7 @@ fn for_people(memory: Memory<'_>, full: &Full, page: &mut Page<'_>) -> Result<()
 }
 
 /// `consequence of f (a.rs) in c-1: 40 of 50 secondary events; cause unknown for 10`.
-fn consequence_line(causation: &Causation) -> String {
+pub(super) fn consequence_line(causation: &Causation) -> String {
     let Causation { n_secondary, n_known, causes } = causation;
     let unknown = n_secondary.saturating_sub(*n_known);
     if causes.is_empty() {
@@ -236,7 +237,7 @@ fn alert_line(alert: &Told) -> String {
     format!("{} at {at}, {}, id {alert_id}, of {cluster}", change.name(), severity.name())
 }
 
-fn answer_line(answer: &Answered) -> String {
+pub(super) fn answer_line(answer: &Answered) -> String {
     let Answered { destination, fate, detail, attempts, at } = answer;
     let words = if detail.is_empty() { String::new() } else { format!(": {detail}") };
     format!("{destination}: {fate} at {at} after {attempts} request(s){words}")

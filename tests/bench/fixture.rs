@@ -15,6 +15,7 @@ use panicsift::pipeline::gather::GatherPolicy;
 use panicsift::pipeline::judge::HostilityModel;
 use panicsift::pipeline::keys::Keys;
 use panicsift::pipeline::life::AlertPolicy;
+use panicsift::pipeline::operations::Rules;
 
 fn demo(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/demo").join(name)
@@ -40,6 +41,7 @@ pub(crate) fn context() -> Context {
         hostility: HostilityModel::builtin().unwrap(),
         expected: Expected::default(),
         alerts: AlertPolicy::default(),
+        operations: Rules::default(),
         lookup: Arc::new(tables),
         version: "benchmark".to_owned(),
     }

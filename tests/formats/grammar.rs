@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use panicsift::edge::format::Format;
-use panicsift::pipeline::alert::Alert;
+use panicsift::pipeline::alert::{Alert, Category};
 use panicsift::pipeline::neutral;
 use proptest::prelude::*;
 
@@ -143,12 +143,30 @@ fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(|name| neutral::line(name, 120)).collect::<Vec<_>>().join(", ")
 }
 
+/// What an alert is called: rule, category, beginning of its id.
+fn called(alert: &Alert) -> (&'static str, &'static str, &'static str) {
+    match alert.category {
+        Category::HostileInput => ("hostile panic cluster", "hostile input", "cluster"),
+        Category::Storm => ("contained panic storm", "operations: storm", "storm"),
+        Category::RetryCascade => ("panic retry cascade", "operations: retry cascade", "cascade"),
+        Category::Rollback => ("rollback criteria", "operations: rollback", "rollback"),
+        Category::ErrorBudget => ("panic error budget", "operations: error budget", "budget"),
+    }
+}
+
+fn findings(alert: &Alert) -> String {
+    let words = alert.findings.iter().map(|finding| format!("{}: {}", finding.name, finding.words));
+    words.collect::<Vec<_>>().join("; ")
+}
+
 fn check_cef(alert: &Alert) {
     let line = line(Format::Cef, alert);
     assert!(line.len() <= 16_384, "{} bytes", line.len());
     let (header, pairs) = parse_cef(&line);
-    let name = format!("hostile panic cluster {}", alert.change.name());
-    let id = format!("cluster-{}", alert.change.name());
+    let (name, category, id) = called(alert);
+    let (name, id) = (format!("{name} {}", alert.change.name()), format!("{id}-{}", alert.change.name()));
+    assert!(name.len() <= 31 && id.len() <= 31, "{name}");
+    check(&pairs, "cat", category);
     assert_eq!(header[..6], ["CEF:0", "panicsift", "panicsift", env!("CARGO_PKG_VERSION"), &id, &name]);
     assert!((0..=10).contains(&header[6].parse::<i32>().unwrap()));
     let keys = ["externalId", "cs1", "msg", "cs6", "deviceExternalId"];
@@ -156,10 +174,15 @@ fn check_cef(alert: &Alert) {
         check(&pairs, key, &neutral::line(text, length));
     }
     let portrait = &alert.portrait;
-    for (key, list) in
-        [("cs3", &portrait.routes), ("cs4", &portrait.sites), ("requestClientApplication", &portrait.agents)]
-    {
+    for (key, list) in [("cs3", &portrait.routes), ("requestClientApplication", &portrait.agents)] {
         check(&pairs, key, &neutral::line(&joined(list.iter().map(|one| one.name.as_str())), 500));
+    }
+    if alert.category == Category::HostileInput {
+        let sites = joined(portrait.sites.iter().map(|one| one.name.as_str()));
+        check(&pairs, "cs4", &neutral::line(&sites, 500));
+    } else {
+        check(&pairs, "cs4", &neutral::line(&findings(alert), 500));
+        assert!(!pairs.contains_key("cfp1"), "points are the judge's");
     }
     for (key, value) in &pairs {
         let label = key.strip_suffix("Label");
@@ -173,7 +196,10 @@ fn check_leef(alert: &Alert) {
     let line = line(Format::Leef, alert);
     assert!(line.len() <= 8_192, "{} bytes", line.len());
     let (header, pairs) = parse_leef(&line);
-    let id = format!("cluster-{}", alert.change.name());
+    let (_, category, id) = called(alert);
+    let id = format!("{id}-{}", alert.change.name());
+    check(&pairs, "cat", category);
+    check(&pairs, "findings", &neutral::line(&visible(&findings(alert)), 1_500));
     assert_eq!(header, ["LEEF:2.0", "panicsift", "panicsift", env!("CARGO_PKG_VERSION"), &id, "^"]);
     assert!((1..=10).contains(&pairs["sev"].parse::<i32>().unwrap()));
     let keys = ["alertId", "cluster", "title", "tenant", "model"];
@@ -188,7 +214,11 @@ fn check_syslog(alert: &Alert) {
     let line = line(SYSLOG, alert);
     assert!(line.len() <= 2_048, "{} bytes", line.len());
     let syslog = parse_syslog(&line);
-    assert_eq!(syslog.priority / 8, 10);
+    let is_security = alert.category == Category::HostileInput;
+    // RFC 5424 §6.2.1: security messages, system daemons.
+    assert_eq!(syslog.priority / 8, if is_security { 10 } else { 3 });
+    check(&syslog.parameters, "category", alert.category.name());
+    assert_eq!(syslog.parameters.contains_key("verdict"), is_security);
     assert_eq!(syslog.id, "panicsift@32473");
     assert_eq!(syslog.header[1..], ["-", "panicsift", "-", alert.change.name()]);
     let keys = ["alertId", "cluster", "", "tenant", "model"];
@@ -206,6 +236,12 @@ fn check_syslog(alert: &Alert) {
 fn the_examples_are_read_back_whole() {
     for change in ["opened", "raised", "closed"] {
         let alert = example(change);
+        check_cef(&alert);
+        check_leef(&alert);
+        check_syslog(&alert);
+    }
+    for category in Category::ALL {
+        let alert = Alert { category, ..example("storm") };
         check_cef(&alert);
         check_leef(&alert);
         check_syslog(&alert);
@@ -271,9 +307,11 @@ fn forged_grammar_stays_text() {
 proptest! {
     #[test]
     fn every_hostile_alert_is_read_back_field_by_field(texts in texts()) {
-        let alert = hostile(&texts, false);
-        check_cef(&alert);
-        check_leef(&alert);
-        check_syslog(&alert);
+        for category in [Category::HostileInput, Category::Storm] {
+            let alert = Alert { category, ..hostile(&texts, false) };
+            check_cef(&alert);
+            check_leef(&alert);
+            check_syslog(&alert);
+        }
     }
 }

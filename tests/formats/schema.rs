@@ -2,10 +2,11 @@
 //!
 //! The tables are transcribed, each from the source that its comment names; none is read from the writers.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use panicsift::edge::format::{Format, cim};
-use panicsift::pipeline::alert::{Alert, Change, Severity};
+use panicsift::pipeline::alert::{Alert, Category, Change, Severity};
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
@@ -102,11 +103,15 @@ fn check_ecs(alert: &Alert) {
             ECS_FIELDS.iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("{name} is no field of ECS"));
         assert!(is_of(kind, value), "{name} is to be a {kind}: {value}");
     }
-    for must in ["@timestamp", "message", "ecs.version", "event.kind", "event.severity", "rule.name", "related.ip"] {
+    for must in ["@timestamp", "message", "ecs.version", "event.kind", "event.severity", "rule.name", "event.reason"] {
         assert!(found.iter().any(|(name, _)| name == must), "{must} is missing");
     }
-    // What Elastic Security's rule "External Alerts" asks for.
-    assert_eq!(document["event"]["kind"], "alert");
+    let is_security = alert.category == Category::HostileInput;
+    assert_eq!(found.iter().any(|(name, _)| name == "related.ip"), !alert.portrait.addresses.is_empty());
+    // What Elastic Security's rule "External Alerts" asks for, and what operations alerts must not have.
+    assert_eq!(document["event"]["kind"], if is_security { "alert" } else { "event" });
+    assert_eq!(document["event"]["category"].as_array().unwrap().contains(&"intrusion_detection".into()), is_security);
+    assert_eq!(document["rule"]["category"].as_str().unwrap().starts_with("operations: "), !is_security);
     assert!(!["endgame", "endpoint", "cloud_defend"].contains(&document["event"]["module"].as_str().unwrap()));
     // Its severity mapping knows these four.
     assert!([21, 47, 73, 99].contains(&document["event"]["severity"].as_u64().unwrap()));
@@ -226,7 +231,9 @@ fn check_ocsf(alert: &Alert) {
     check_object(&finding["metadata"]["product"], &PRODUCT);
     check_object(&finding["finding_info"], &FINDING_INFO);
     check_object(&finding["finding_info"]["analytic"], &ANALYTIC);
-    for evidence in finding["evidences"].as_array().unwrap() {
+    let list = |key: &str| finding.get(key).map(|list| list.as_array().unwrap().clone()).unwrap_or_default();
+    assert_eq!(list("evidences").len(), list("observables").len());
+    for evidence in &list("evidences") {
         // At least one of the artifacts; ours is the source.
         check_object(evidence, &[("src_endpoint", "object", true)]);
         check_object(&evidence["src_endpoint"], &ENDPOINT);
@@ -234,7 +241,7 @@ fn check_ocsf(alert: &Alert) {
     for resource in finding["resources"].as_array().unwrap() {
         check_object(resource, &RESOURCE);
     }
-    for observable in finding["observables"].as_array().unwrap() {
+    for observable in &list("observables") {
         check_object(observable, &OBSERVABLE);
         assert_eq!((observable["type_id"].as_u64(), observable["type"].as_str()), (Some(2), Some("IP Address")));
         assert!(observable["value"].as_str().unwrap().parse::<IpAddr>().is_ok());
@@ -246,6 +253,8 @@ fn check_ocsf(alert: &Alert) {
     check_caption(&finding, "severity_id", "severity", &SEVERITIES);
     check_caption(&finding, "status_id", "status", &STATUSES);
     check_caption(&finding["finding_info"]["analytic"], "type_id", "type", &ANALYTICS);
+    let types = finding["finding_info"]["types"][0].as_str().unwrap();
+    assert_eq!(types == "hostile input", alert.category == Category::HostileInput);
     assert_eq!(finding["metadata"]["version"], "1.8.0");
     assert_eq!(finding["finding_info"]["uid"], alert.cluster);
     assert_eq!(finding["metadata"]["uid"], alert.alert_id);
@@ -274,7 +283,13 @@ const CIM_REQUIRED: [(&str, &[&str]); 15] = [
 
 fn check_cim(alert: &Alert) {
     let event = serde_json::to_value(cim::Event::of(alert)).unwrap();
+    let is_security = alert.category == Category::HostileInput;
     for (name, values) in CIM_REQUIRED {
+        // Of the data model "Intrusion Detection" alone, to which operations alerts do not belong.
+        if !is_security && ["action", "ids_type", "src"].contains(&name) {
+            assert!(event.get(name).is_none(), "{name}: an operations alert is no intrusion");
+            continue;
+        }
         let value = event.get(name).unwrap_or_else(|| panic!("{name} is missing"));
         assert!(values.is_empty() || values.contains(&value.as_str().unwrap()), "{name}: {value}");
         assert!(value.is_string() || value.as_array().is_some_and(|list| list.iter().all(Value::is_string)), "{name}");
@@ -286,6 +301,24 @@ fn check_cim(alert: &Alert) {
     let fields = serde_json::to_value(cim::Fields::of(alert)).unwrap();
     assert!(fields.as_object().unwrap().values().all(Value::is_string), "{fields}");
     assert_eq!(fields["alert_id"], alert.alert_id);
+    assert_eq!(fields["category"], alert.category.name());
+}
+
+#[test]
+fn every_category_fits_its_schemas_and_has_names_of_its_own() {
+    let mut rules = BTreeSet::new();
+    for category in Category::ALL {
+        let from = if category == Category::HostileInput { "raised" } else { "storm" };
+        let alert = Alert { category, ..example(from) };
+        check_ecs(&alert);
+        check_ocsf(&alert);
+        check_cim(&alert);
+        let ecs = document(Format::Ecs, &alert);
+        rules.insert((ecs["rule"]["name"].clone().to_string(), ecs["event"]["action"].to_string()));
+        // The findings are what an operations alert rests on.
+        assert_eq!(ecs["event"]["reason"].as_str().unwrap().contains("times the usual"), from == "storm");
+    }
+    assert_eq!(rules.len(), Category::ALL.len());
 }
 
 #[test]

@@ -6,6 +6,7 @@ pub(crate) mod embedded;
 pub(crate) mod hec;
 pub(crate) mod http;
 pub(crate) mod kafka;
+pub(crate) mod pages;
 pub(crate) mod replay;
 pub(crate) mod servers;
 pub(crate) mod service;
@@ -26,6 +27,7 @@ use panicsift::pipeline::gather::GatherPolicy;
 use panicsift::pipeline::judge::HostilityModel;
 use panicsift::pipeline::keys::Keys;
 use panicsift::pipeline::life::AlertPolicy;
+use panicsift::pipeline::operations::Rules;
 
 /// The built-in models over the demo's address tables, under a key of the tests.
 pub(crate) fn context() -> Context {
@@ -42,6 +44,7 @@ pub(crate) fn context() -> Context {
         hostility: HostilityModel::builtin().unwrap(),
         expected: Expected::default(),
         alerts: AlertPolicy::default(),
+        operations: Rules::default(),
         lookup: Arc::new(tables),
         version: "models of the tests".to_owned(),
     }

@@ -146,7 +146,7 @@ pub(crate) fn live_folder(name: &str, test: &str, maker: &str) -> Option<PathBuf
         );
     }
     assert!(std::env::var("CI_LIVE").as_deref() != Ok("1"), "{name} is not set, but CI_LIVE=1 asks for live tests");
-    say(&format!("SKIPPED: {test} needs {name}=DIR ({maker} prepares one)"));
+    say(&format!("SKIPPED: {test} needs {name}=PATH ({maker} prepares one)"));
     None
 }
 

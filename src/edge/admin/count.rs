@@ -1,7 +1,7 @@
 //! What the loop and the lanes count, one call each.
 //!
 //! Takes numbers and labels, adds them to the process's metrics; without a recorder nothing happens. Never decides
-//! anything and never sees a text from an event. Reasons, changes and severities are closed lists, so that the number
+//! anything and never sees a text from an event ([`super::telemetry`] does). Reasons, changes and severities are closed lists, so that the number
 //! of series is bounded. Costs some 100 ns a series, once a batch: repeated labels are added up first.
 
 use std::collections::BTreeMap;
@@ -10,16 +10,17 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 
 use super::{
-    ACKNOWLEDGEMENTS, ALERTS, BATCH_SECONDS, BATCHES, CELLS, CLUSTERS, COMMIT_ERRORS, DELIVERIES, DELIVERY_REQUESTS,
-    EPOCHS, FALLBACKS, GATHERED, LATE, OFFSETS_SKIPPED, OPEN_ALERTS, PARTITIONS, REBALANCES, RECORDS, RECORDS_GONE,
-    REJECTIONS, ROWS_CLUSTERED, SOURCE_ERRORS, SOURCE_ON_HOLD, SPLUNK_ACK,
+    ACKNOWLEDGEMENTS, ALERTS, BATCH_SECONDS, BATCHES, CELLS, CLUSTERS, CLUSTERS_BY_VERDICT, COMMIT_ERRORS, DELIVERIES,
+    DELIVERY_REQUESTS, EPOCHS, FALLBACKS, GATHERED, LATE, OFFSETS_SKIPPED, OPEN_ALERTS, PARTITIONS, REBALANCES,
+    RECORDS, RECORDS_GONE, REJECTIONS, ROWS_CLUSTERED, SOURCE_ERRORS, SOURCE_ON_HOLD, SPLUNK_ACK,
 };
-use crate::pipeline::alert::Alert;
+use crate::pipeline::alert::{Alert, Verdict};
 use crate::pipeline::event::Rejection;
 use crate::pipeline::gather::GatherCounts;
+use crate::pipeline::state::Size;
 
-/// What a batch came to, for [`count_batch`]. Observed, duplicate, rejected, covered, silent and gathered records are
-/// all there were.
+/// What a batch came to, for [`count_batch`]. Observed, duplicate, rejected, covered, silent, gathered and counted
+/// records are all there were.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BatchCounts<'a> {
     /// Records that became part of the state.
@@ -32,6 +33,8 @@ pub struct BatchCounts<'a> {
     pub silent: u64,
     /// Records that tell a part of a panic.
     pub gathered: u64,
+    /// Records whose request totals became part of the account.
+    pub counted: u64,
     /// Records that were refused.
     pub rejections: &'a [Rejection<'a>],
     /// Observed events of an epoch that was closed already.
@@ -56,6 +59,7 @@ pub fn count_batch(batch: &BatchCounts<'_>) {
         ("covered", batch.covered),
         ("silent", batch.silent),
         ("gathered", batch.gathered),
+        ("counted", batch.counted),
         ("rejected", rejected),
     ];
     for (fate, n) in fates {
@@ -64,9 +68,9 @@ pub fn count_batch(batch: &BatchCounts<'_>) {
     for (reason, n) in tally(batch.rejections.iter().map(|rejection| rejection.reason.name())) {
         counter!(REJECTIONS, "reason" => reason).increment(n);
     }
-    let label = |alert: &Alert| (alert.change.name(), alert.portrait.severity.name());
-    for ((change, severity), n) in tally(batch.alerts.iter().map(label)) {
-        counter!(ALERTS, "change" => change, "severity" => severity).increment(n);
+    let label = |alert: &Alert| (alert.category.name(), alert.change.name(), alert.portrait.severity.name());
+    for ((category, change, severity), n) in tally(batch.alerts.iter().map(label)) {
+        counter!(ALERTS, "category" => category, "change" => change, "severity" => severity).increment(n);
     }
     counter!(LATE).increment(batch.late);
     counter!(EPOCHS).increment(batch.epochs);
@@ -127,12 +131,18 @@ pub fn show_source(source: &SourceCounts) {
     }
 }
 
-/// How large the state is: cells and clusters in memory, clusters whose alert is open.
+/// How large the state is: cells and clusters in memory, these by verdict, and clusters whose alert is open.
 #[expect(clippy::cast_precision_loss, reason = "gauges; the state is bounded far below 2^52")]
-pub fn gauge_state(cells: usize, clusters: usize, open_alerts: usize) {
-    gauge!(CELLS).set(cells as f64);
-    gauge!(CLUSTERS).set(clusters as f64);
-    gauge!(OPEN_ALERTS).set(open_alerts as f64);
+pub fn gauge_state(size: &Size) {
+    gauge!(CELLS).set(size.cells as f64);
+    gauge!(CLUSTERS).set(size.clusters as f64);
+    gauge!(OPEN_ALERTS).set(size.open_alerts as f64);
+    let undecided = size.clusters.saturating_sub(size.hostile + size.benign);
+    for (verdict, n) in
+        [(Verdict::Hostile, size.hostile), (Verdict::Benign, size.benign), (Verdict::Undecided, undecided)]
+    {
+        gauge!(CLUSTERS_BY_VERDICT, "verdict" => verdict.name()).set(n as f64);
+    }
 }
 
 /// Counts a request to a destination by what it came to.
@@ -155,7 +165,7 @@ pub fn count_fate(destination: &str, fate: &'static str) {
     counter!(DELIVERIES, "destination" => destination.to_owned(), "fate" => fate).increment(1);
 }
 
-fn tally<T: Ord>(labels: impl Iterator<Item = T>) -> BTreeMap<T, u64> {
+pub(super) fn tally<T: Ord>(labels: impl Iterator<Item = T>) -> BTreeMap<T, u64> {
     let mut counts = BTreeMap::new();
     for label in labels {
         *counts.entry(label).or_default() += 1;
@@ -205,6 +215,7 @@ mod tests {
                 "panicsift_clustering_fallbacks_total 0",
                 "panicsift_epochs_total 0",
                 "panicsift_late_events_total 0",
+                "panicsift_records_total{fate=\"counted\"} 0",
                 "panicsift_records_total{fate=\"covered\"} 0",
                 "panicsift_records_total{fate=\"duplicate\"} 0",
                 "panicsift_records_total{fate=\"gathered\"} 0",
@@ -226,6 +237,7 @@ mod tests {
             covered: 12,
             silent: 17,
             gathered: 18,
+            counted: 19,
             rejections: &rejections,
             late: 13,
             epochs: 14,
@@ -239,11 +251,12 @@ mod tests {
                 count_batch(&batch);
             },
             &[
-                "panicsift_alerts_total{change=\"opened\",severity=\"high\"} 4",
-                "panicsift_alerts_total{change=\"opened\",severity=\"low\"} 2",
+                "panicsift_alerts_total{category=\"hostile_input\",change=\"opened\",severity=\"high\"} 4",
+                "panicsift_alerts_total{category=\"hostile_input\",change=\"opened\",severity=\"low\"} 2",
                 "panicsift_clustering_fallbacks_total 32",
                 "panicsift_epochs_total 28",
                 "panicsift_late_events_total 26",
+                "panicsift_records_total{fate=\"counted\"} 38",
                 "panicsift_records_total{fate=\"covered\"} 24",
                 "panicsift_records_total{fate=\"duplicate\"} 22",
                 "panicsift_records_total{fate=\"gathered\"} 36",
@@ -305,10 +318,17 @@ mod tests {
     fn the_size_of_the_state_is_what_was_told_last() {
         check(
             || {
-                gauge_state(1, 2, 3);
-                gauge_state(40, 5, 0);
+                gauge_state(&Size { cells: 1, clusters: 2, hostile: 1, benign: 0, open_alerts: 3 });
+                gauge_state(&Size { cells: 40, clusters: 5, hostile: 1, benign: 2, open_alerts: 0 });
             },
-            &["panicsift_cells 40", "panicsift_clusters 5", "panicsift_open_alerts 0"],
+            &[
+                "panicsift_cells 40",
+                "panicsift_clusters 5",
+                "panicsift_clusters_by_verdict{verdict=\"benign\"} 2",
+                "panicsift_clusters_by_verdict{verdict=\"hostile\"} 1",
+                "panicsift_clusters_by_verdict{verdict=\"undecided\"} 2",
+                "panicsift_open_alerts 0",
+            ],
         );
     }
 }

@@ -8,12 +8,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::gauge;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{LAG, LANE_ON_HOLD, OUTBOX_WAITING};
 
 /// How a lane does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", content = "why", rename_all = "snake_case")]
 pub enum LaneState {
     /// Nothing waits.
@@ -27,7 +27,7 @@ pub enum LaneState {
 }
 
 /// How the source does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", content = "detail", rename_all = "snake_case")]
 pub enum SourceState {
     /// Not yet connected.
@@ -58,7 +58,7 @@ impl Default for HealthLimits {
 }
 
 /// What `/readyz` says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthReport {
     /// Whether there is no reason against it.
     pub ready: bool,
@@ -77,7 +77,7 @@ pub struct HealthReport {
 }
 
 /// A lane in the report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneReport {
     /// How it does.
     #[serde(flatten)]

@@ -17,6 +17,7 @@ const IGNORE_ABOVE: u32 = 1_024;
 /// The types that are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Type {
+    Boolean,
     Keyword,
     Text,
     Date,
@@ -26,7 +27,7 @@ enum Type {
     Double,
 }
 
-use Type::{Date, Double, Float, Ip, Keyword, Long, Text};
+use Type::{Boolean, Date, Double, Float, Ip, Keyword, Long, Text};
 
 /// Fields of ECS by group: the object they stand in (empty: at the top), their names, their type.
 const ECS: &[(&str, &[&str], Type)] = &[
@@ -65,7 +66,11 @@ const ECS: &[(&str, &[&str], Type)] = &[
 
 /// Fields of the alert, below `panicsift`.
 const OWN: &[(&str, &[&str], Type)] = &[
-    ("", &["schema", "alert_id", "change", "cluster", "verdict", "severity", "tenant", "lineage", "model"], Keyword),
+    (
+        "",
+        &["schema", "alert_id", "change", "category", "cluster", "verdict", "severity", "tenant", "lineage", "model"],
+        Keyword,
+    ),
     ("", &["title"], Text),
     ("", &["at", "first_event", "last_event"], Date),
     ("", &["ordinal"], Long),
@@ -74,6 +79,10 @@ const OWN: &[(&str, &[&str], Type)] = &[
     ("counts", &["events", "actors", "addresses", "shapes", "sites", "routes"], Long),
     ("networks", &["asn", "events"], Long),
     ("networks", &["organisation"], Keyword),
+    ("findings", &["name"], Keyword),
+    ("findings", &["value", "limit"], Double),
+    ("findings", &["met"], Boolean),
+    ("findings", &["words"], Text),
     ("examples", &["event_id", "topic"], Keyword),
     ("examples", &["partition", "offset"], Long),
 ];
@@ -146,6 +155,7 @@ fn mapping_of(kind: Type) -> Value {
     let name = match kind {
         Keyword => return json!({"type": "keyword", "ignore_above": IGNORE_ABOVE}),
         Text => return json!({"type": "text", "norms": false}),
+        Boolean => "boolean",
         Date => "date",
         Ip => "ip",
         Long => "long",

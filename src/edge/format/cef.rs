@@ -3,13 +3,13 @@
 //! Keys, value types and lengths are those of "Implementing ArcSight Common Event Format (CEF)", version 23 of 2016-05-16,
 //! chapters "Header Field Definitions", "Extension Dictionary" and "Character Encoding": in the header `|` and `\` are
 //! escaped, in the extension `=` and `\`. Line breaks never get that far. Our own values stand in the custom strings and
-//! numbers, each with its label. The first IPv4 address is `src`, the first IPv6 address `c6a2` (CEF 0 has no other place
+//! numbers, each with its label; an operations alert has its findings in `cs4`, and no points. The first IPv4 address is `src`, the first IPv6 address `c6a2` (CEF 0 has no other place
 //! for it); all of them are in `cs2`.
 
 use std::net::IpAddr;
 
 use super::text::{self, ID_BYTES_MAX, put, put_escaped};
-use super::{PRODUCT, VERSION, addresses, event_id, event_name};
+use super::{Called, PRODUCT, VERSION, addresses, event_id, event_name, is_security};
 use crate::pipeline::alert::{Alert, Severity};
 
 /// Bytes of `msg` and `reason`; the dictionary allows 1,023 characters.
@@ -24,7 +24,7 @@ const HEADER_BYTES_MAX: usize = 31;
 /// Appends the line.
 pub(super) fn write(alert: &Alert, out: &mut Vec<u8>) {
     let mut line = String::from("CEF:0");
-    for field in [PRODUCT, PRODUCT, VERSION, event_id(alert.change), event_name(alert.change)] {
+    for field in [PRODUCT, PRODUCT, VERSION, event_id(alert), event_name(alert)] {
         line.push('|');
         put_escaped(&mut line, field, HEADER_BYTES_MAX, &['|', '\\']);
     }
@@ -58,10 +58,10 @@ impl Extension<'_> {
         self.time("rt", &alert.at);
         self.time("start", &portrait.first_event);
         self.time("end", &portrait.last_event);
-        self.text("cat", "hostile input", TEXT_BYTES_MAX);
+        self.text("cat", Called::of(alert).category, TEXT_BYTES_MAX);
         self.text("act", alert.change.name(), TEXT_BYTES_MAX);
         self.text("msg", &portrait.title, TEXT_BYTES_MAX);
-        self.text("reason", &text::reason(&portrait.evidence), TEXT_BYTES_MAX);
+        self.text("reason", &text::reason(alert), TEXT_BYTES_MAX);
         // An Integer in CEF, 32 bits with a sign.
         let n_events = i32::try_from(portrait.counts.events).unwrap_or(i32::MAX);
         self.value("cnt", format_args!("{n_events}"));
@@ -85,13 +85,17 @@ impl Extension<'_> {
         self.labelled("cs1", "cluster", &alert.cluster);
         self.labelled("cs2", "source addresses", &text::addresses(alert));
         self.labelled("cs3", "routes", &text::names(&portrait.routes));
-        self.labelled("cs4", "panic sites", &text::names(&portrait.sites));
+        if is_security(alert) {
+            self.labelled("cs4", "panic sites", &text::names(&portrait.sites));
+        } else {
+            self.labelled("cs4", "findings", &text::findings(alert));
+        }
         self.labelled("cs5", "networks", &text::networks(&portrait.networks));
         self.labelled("cs6", "tenant", &portrait.tenant);
         self.labelled_number("cn1", "ordinal of the change", alert.ordinal.into());
         self.labelled_number("cn2", "actors", portrait.counts.actors);
         self.labelled_number("cn3", "payload shapes", portrait.counts.shapes);
-        if let Some(points) = text::points(portrait.points) {
+        if let Some(points) = text::points(portrait.points).filter(|_| is_security(alert)) {
             self.value("cfp1", format_args!("{points}"));
             self.text("cfp1Label", "points", TEXT_BYTES_MAX);
         }

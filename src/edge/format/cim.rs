@@ -4,12 +4,14 @@
 //! and `IDS_Attacks.json` of Splunk's pytest-splunk-addon list them: every field that they
 //! require and that an alert can fill, with `ids_type = application`. The whole alert stands under `panicsift`. Fields
 //! that are unknown are absent: the data models fill in `unknown` by themselves, except `user`, which Alerts wants and
-//! no alert has (a token is a keyed hash before anything keeps it). Tags come from event types at search time.
+//! no alert has (a token is a keyed hash before anything keeps it). Tags come from event types at search time: the
+//! indexed field `category` is `hostile_input` for what belongs to both models. An operations alert belongs to Alerts alone,
+//! so it has neither `ids_type` nor `action`.
 
 use serde::Serialize;
 
-use super::{PRODUCT, event_name};
-use crate::pipeline::alert::{Alert, Change, Severity};
+use super::{Called, PRODUCT, event_name, is_security};
+use crate::pipeline::alert::{Alert, Category, Change, Severity};
 
 /// The `event` of an alert.
 #[derive(Debug, Serialize)]
@@ -18,8 +20,10 @@ pub struct Event<'a> {
     vendor_product: &'static str,
     dvc: &'static str,
     r#type: &'static str,
-    ids_type: &'static str,
-    action: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ids_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<&'static str>,
     category: &'static str,
     id: &'a str,
     signature: &'static str,
@@ -45,12 +49,12 @@ impl<'a> Event<'a> {
             vendor_product: PRODUCT,
             dvc: PRODUCT,
             r#type: "alert",
-            ids_type: "application",
+            ids_type: is_security(alert).then_some("application"),
             // The requests reached the code that panicked: nothing stood in their way.
-            action: "allowed",
-            category: "hostile input",
+            action: is_security(alert).then_some("allowed"),
+            category: Called::of(alert).category,
             id: &alert.alert_id,
-            signature: event_name(alert.change),
+            signature: event_name(alert),
             signature_id: &alert.cluster,
             severity: portrait.severity,
             description: &portrait.title,
@@ -70,6 +74,7 @@ pub struct Fields<'a> {
     alert_id: &'a str,
     cluster: &'a str,
     change: Change,
+    category: Category,
     severity: Severity,
 }
 
@@ -80,6 +85,7 @@ impl<'a> Fields<'a> {
             alert_id: &alert.alert_id,
             cluster: &alert.cluster,
             change: alert.change,
+            category: alert.category,
             severity: alert.portrait.severity,
         }
     }

@@ -3,7 +3,9 @@
 //! Takes an alert, gives ECS's own fields where they mean the same ("ECS field reference", the pages Event, Rule,
 //! Source, Related, Observer, Service, User agent; categories and types as "ECS categorization fields" allows them
 //! together), and the whole alert under `panicsift`. `event.kind` is `alert`, which Elastic Security's external-alerts
-//! rule picks up; it reads `event.severity` and `event.risk_score` on Elastic Security's scale. Borrows from the alert;
+//! rule picks up; it reads `event.severity` and `event.risk_score` on Elastic Security's scale. An operations alert
+//! is for whoever is on call: its kind is `event`, so that no security rule takes it up, its category `web` with the
+//! type `error`, its observer a `sensor`, and `rule.category` begins with `operations`. Borrows from the alert;
 //! never invents a value: a time or an address that is none is absent, since one bad address would have the server
 //! refuse the whole document.
 
@@ -11,7 +13,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::{PRODUCT, VERSION, addresses, event_id, text};
+use super::{Called, PRODUCT, VERSION, addresses, event_id, is_security, text};
 use crate::pipeline::alert::{Alert, Change, Counted, Severity};
 
 /// The version of ECS whose fields are used.
@@ -52,7 +54,7 @@ struct Version {
 #[derive(Debug, Serialize)]
 struct Event<'a> {
     kind: &'static str,
-    category: [&'static str; 2],
+    category: &'static [&'static str],
     r#type: [&'static str; 1],
     id: &'a str,
     code: Change,
@@ -141,6 +143,8 @@ impl<'a> Document<'a> {
     pub fn of(alert: &'a Alert, data_stream: &'a str) -> Self {
         let portrait = &alert.portrait;
         let ip: Vec<IpAddr> = addresses(alert).collect();
+        let called = Called::of(alert);
+        let observer = if is_security(alert) { "ids" } else { "sensor" };
         Self {
             timestamp: time(&alert.at),
             ecs: Version { version: ECS_VERSION },
@@ -148,12 +152,12 @@ impl<'a> Document<'a> {
             event: event(alert),
             rule: Rule {
                 id: &alert.cluster,
-                name: "hostile panic cluster",
-                category: "hostile input",
+                name: called.rule,
+                category: called.category,
                 ruleset: PRODUCT,
                 version: &portrait.model,
             },
-            observer: Observer { name: PRODUCT, product: PRODUCT, vendor: PRODUCT, r#type: "ids", version: VERSION },
+            observer: Observer { name: PRODUCT, product: PRODUCT, vendor: PRODUCT, r#type: observer, version: VERSION },
             service: (!portrait.services.is_empty())
                 .then(|| Service { name: names(&portrait.services), version: names(&portrait.releases) }),
             source: source(alert, &ip),
@@ -170,13 +174,18 @@ fn event(alert: &Alert) -> Event<'_> {
     let number = severity_number(alert.portrait.severity);
     let (first, last) = (&alert.portrait.first_event, &alert.portrait.last_event);
     let duration = text::millis(first).zip(text::millis(last)).map(|(first, last)| last.saturating_sub(first));
+    let (kind, category, kind_of_event): (_, &[&str], _) = if is_security(alert) {
+        ("alert", &["intrusion_detection", "web"], "info")
+    } else {
+        ("event", &["web"], "error")
+    };
     Event {
-        kind: "alert",
-        category: ["intrusion_detection", "web"],
-        r#type: ["info"],
+        kind,
+        category,
+        r#type: [kind_of_event],
         id: &alert.alert_id,
         code: alert.change,
-        action: event_id(alert.change),
+        action: event_id(alert),
         module: PRODUCT,
         dataset: "panicsift.alert",
         provider: PRODUCT,
@@ -186,7 +195,7 @@ fn event(alert: &Alert) -> Event<'_> {
         start: time(first),
         end: time(last),
         duration: duration.filter(|millis| *millis >= 0).map(|millis| millis.saturating_mul(NANOS_A_MILLI)),
-        reason: text::reason(&alert.portrait.evidence),
+        reason: text::reason(alert),
     }
 }
 

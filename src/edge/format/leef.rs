@@ -6,7 +6,7 @@
 //! `\u{7c}`, `\u{5e}` and `\u{3d}`. The delimiter is the guide's own example `^`, since a tab is lost in every copy.
 
 use super::text::{self, ID_BYTES_MAX, put, put_visible};
-use super::{PRODUCT, VERSION, addresses, event_id};
+use super::{Called, PRODUCT, VERSION, addresses, event_id, is_security};
 use crate::pipeline::alert::{Alert, Severity};
 
 /// Stands between attributes.
@@ -18,14 +18,17 @@ const SPECIAL: [char; 3] = ['|', DELIMITER, '='];
 /// Bytes of a text or list; QRadar shows the whole event in one row.
 const TEXT_BYTES_MAX: usize = 500;
 
+/// Bytes of the findings of an operations alert: a dozen with their numbers.
+const FINDINGS_BYTES_MAX: usize = 1_500;
+
 /// Bytes of `resource`; the predefined strings have at most 255 characters.
 const PREDEFINED_BYTES_MAX: usize = 255;
 
 /// Appends the line.
 pub(super) fn write(alert: &Alert, out: &mut Vec<u8>) {
     let portrait = &alert.portrait;
-    let mut line = format!("LEEF:2.0|{PRODUCT}|{PRODUCT}|{VERSION}|{}|{DELIMITER}|", event_id(alert.change));
-    put(&mut line, format_args!("cat=hostile input{DELIMITER}sev={}", severity(portrait.severity)));
+    let mut line = format!("LEEF:2.0|{PRODUCT}|{PRODUCT}|{VERSION}|{}|{DELIMITER}|", event_id(alert));
+    put(&mut line, format_args!("cat={}{DELIMITER}sev={}", Called::of(alert).category, severity(portrait.severity)));
     for (key, time) in
         [("devTime", &alert.at), ("firstEvent", &portrait.first_event), ("lastEvent", &portrait.last_event)]
     {
@@ -36,7 +39,7 @@ pub(super) fn write(alert: &Alert, out: &mut Vec<u8>) {
     if let Some(address) = addresses(alert).next() {
         put(&mut line, format_args!("{DELIMITER}src={address}"));
     }
-    if let Some(points) = text::points(portrait.points) {
+    if let Some(points) = text::points(portrait.points).filter(|_| is_security(alert)) {
         put(&mut line, format_args!("{DELIMITER}points={points}"));
     }
     let counts = [
@@ -61,7 +64,8 @@ fn texts(alert: &Alert, line: &mut String) {
         ("cluster", ID_BYTES_MAX, alert.cluster.clone()),
         ("change", ID_BYTES_MAX, alert.change.name().to_owned()),
         ("title", TEXT_BYTES_MAX, portrait.title.clone()),
-        ("reason", TEXT_BYTES_MAX, text::reason(&portrait.evidence)),
+        ("reason", TEXT_BYTES_MAX, text::reason(alert)),
+        ("findings", FINDINGS_BYTES_MAX, text::findings(alert)),
         ("addresses", TEXT_BYTES_MAX, text::addresses(alert)),
         ("networks", TEXT_BYTES_MAX, text::networks(&portrait.networks)),
         ("routes", TEXT_BYTES_MAX, text::names(&portrait.routes)),

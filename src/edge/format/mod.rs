@@ -8,6 +8,9 @@
 //! forms write everything invisible as `\uXXXX`, which every reader turns back; the text forms make it visible
 //! (`\u{…}`), bound it field by field and escape what their own grammar would take for its own.
 //!
+//! Alerts on which operations act (storms, retry cascades, …) have no senders to name: names of rules and events say what
+//! they are, `findings` stand where a cluster has evidence, and no format calls them an attack.
+//!
 //! Costs one pass over the alert's texts. A CEF line has at most 16 kB, a LEEF line 8 kB, a syslog message 2,048 bytes; the JSON forms are as long
 //! as the alert, twice where the alert stands inside. A time or an address that is none, which no alert of ours holds, is
 //! left out where the format wants a time or an address.
@@ -16,7 +19,7 @@
 
 use std::net::IpAddr;
 
-use crate::pipeline::alert::{Alert, Change};
+use crate::pipeline::alert::{Alert, Category, Change};
 
 pub mod cim;
 pub mod ecs;
@@ -122,21 +125,67 @@ pub fn encode(format: Format, alert: &Alert, out: &mut Vec<u8>) -> Result<(), Fo
     })
 }
 
-/// What happened, in the form of an event's name.
-fn event_name(change: Change) -> &'static str {
-    match change {
-        Change::Opened => "hostile panic cluster opened",
-        Change::Raised => "hostile panic cluster raised",
-        Change::Closed => "hostile panic cluster closed",
+/// How alerts of one category are called.
+struct Called {
+    /// What found it, in the form of a rule's name.
+    rule: &'static str,
+    /// What it is about.
+    category: &'static str,
+    /// What happened, in the form of an event's name of at most 31 bytes: opened, raised, closed.
+    names: [&'static str; 3],
+    /// The same in the form of an id.
+    ids: [&'static str; 3],
+}
+
+macro_rules! called {
+    ($rule:literal, $category:literal, $id:literal) => {
+        Called {
+            rule: $rule,
+            category: $category,
+            names: [concat!($rule, " opened"), concat!($rule, " raised"), concat!($rule, " closed")],
+            ids: [concat!($id, "-opened"), concat!($id, "-raised"), concat!($id, "-closed")],
+        }
+    };
+}
+
+static HOSTILE_INPUT: Called = called!("hostile panic cluster", "hostile input", "cluster");
+static STORM: Called = called!("contained panic storm", "operations: storm", "storm");
+static RETRY_CASCADE: Called = called!("panic retry cascade", "operations: retry cascade", "cascade");
+static ROLLBACK: Called = called!("rollback criteria", "operations: rollback", "rollback");
+static ERROR_BUDGET: Called = called!("panic error budget", "operations: error budget", "budget");
+
+impl Called {
+    fn of(alert: &Alert) -> &'static Self {
+        match alert.category {
+            Category::HostileInput => &HOSTILE_INPUT,
+            Category::Storm => &STORM,
+            Category::RetryCascade => &RETRY_CASCADE,
+            Category::Rollback => &ROLLBACK,
+            Category::ErrorBudget => &ERROR_BUDGET,
+        }
     }
 }
 
+/// Whether the alert is for the SOC; else it is for whoever is on call.
+fn is_security(alert: &Alert) -> bool {
+    alert.category == Category::HostileInput
+}
+
+/// What happened, in the form of an event's name.
+fn event_name(alert: &Alert) -> &'static str {
+    one_of(alert.change, Called::of(alert).names)
+}
+
 /// What happened, in the form of an id.
-fn event_id(change: Change) -> &'static str {
+fn event_id(alert: &Alert) -> &'static str {
+    one_of(alert.change, Called::of(alert).ids)
+}
+
+fn one_of(change: Change, [opened, raised, closed]: [&'static str; 3]) -> &'static str {
     match change {
-        Change::Opened => "cluster-opened",
-        Change::Raised => "cluster-raised",
-        Change::Closed => "cluster-closed",
+        Change::Opened => opened,
+        Change::Raised => raised,
+        Change::Closed => closed,
     }
 }
 

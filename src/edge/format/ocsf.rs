@@ -6,13 +6,17 @@
 //! it, closed closes it, and `finding_info.uid` is the cluster all along. `status_id` is New until it is closed, since
 //! nobody has reviewed it here, then Resolved.
 //!
+//! An operations alert is a Detection Finding too: an engine detected it, and no other class of OCSF that is not about
+//! security has a life of create, update and close (Application Error, 6008, is about the producer of OCSF events).
+//! `finding_info.types` says `operations: …`, and there are no evidences and no observables.
+//!
 //! What OCSF has no place for (points, evidence, routes, panic sites, shapes) is the whole alert, under `unmapped`.
 
 use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::{PRODUCT, VERSION, addresses, event_id, text};
+use super::{Called, PRODUCT, VERSION, addresses, event_id, text};
 use crate::pipeline::alert::{Alert, Change, Severity};
 
 /// The version of the schema whose attributes are used.
@@ -163,7 +167,7 @@ impl<'a> DetectionFinding<'a> {
             metadata: Metadata {
                 version: OCSF_VERSION,
                 uid: &alert.alert_id,
-                event_code: event_id(alert.change),
+                event_code: event_id(alert),
                 sequence: alert.ordinal,
                 product: Product { name: PRODUCT, vendor_name: PRODUCT, version: VERSION },
             },
@@ -189,11 +193,11 @@ fn finding_info(alert: &Alert) -> FindingInfo<'_> {
     FindingInfo {
         uid: &alert.cluster,
         title: &portrait.title,
-        desc: text::reason(&portrait.evidence),
+        desc: text::reason(alert),
         analytic: Analytic {
             type_id: ANALYTIC_STATISTICAL,
             r#type: "Statistical",
-            name: "hostile panic cluster",
+            name: Called::of(alert).rule,
             version: &portrait.model,
         },
         // Later changes do not know when the first one was.
@@ -202,7 +206,7 @@ fn finding_info(alert: &Alert) -> FindingInfo<'_> {
         first_seen_time: text::millis(&portrait.first_event),
         last_seen_time: text::millis(&portrait.last_event),
         related_events_count: events(alert),
-        types: ["hostile input"],
+        types: [Called::of(alert).category],
     }
 }
 

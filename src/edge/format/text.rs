@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::pipeline::alert::{Alert, Counted, Evidence, NetworkCount};
+use crate::pipeline::alert::{Alert, Counted, Finding, NetworkCount};
 use crate::pipeline::event::Millis;
 use crate::pipeline::neutral;
 
@@ -17,6 +17,12 @@ const NAMES_MAX: usize = 20;
 
 /// Pieces of evidence that make the reason of an alert.
 const REASONS_MAX: usize = 3;
+
+/// Findings that make the reason of an operations alert: how large, how unusual, and the cause.
+const FINDINGS_MAX: usize = 5;
+
+/// Findings that are written out where a format has room for all.
+const FINDINGS_TOLD_MAX: usize = 32;
 
 /// Points above this, either way, are no points of ours.
 const POINTS_MAX: f64 = 1e6;
@@ -86,9 +92,19 @@ pub(super) fn addresses(alert: &Alert) -> String {
     texts.join(", ")
 }
 
-/// The weightiest evidence in words.
-pub(super) fn reason(evidence: &[Evidence]) -> String {
-    let words: Vec<&str> = evidence.iter().take(REASONS_MAX).map(|one| one.words.as_str()).collect();
+/// What the alert rests on in words: the weightiest evidence, or the findings whose limit is passed.
+pub(super) fn reason(alert: &Alert) -> String {
+    let met = alert.findings.iter().filter(|finding| finding.met && finding.limit.is_some());
+    let evidence = alert.portrait.evidence.iter().map(|one| one.words.as_str());
+    let words: Vec<&str> =
+        evidence.take(REASONS_MAX).chain(met.take(FINDINGS_MAX).map(|one| one.words.as_str())).collect();
+    words.join("; ")
+}
+
+/// All findings in words, for people.
+pub(super) fn findings(alert: &Alert) -> String {
+    let words = |finding: &Finding| format!("{}: {}", finding.name, finding.words);
+    let words: Vec<String> = alert.findings.iter().take(FINDINGS_TOLD_MAX).map(words).collect();
     words.join("; ")
 }
 

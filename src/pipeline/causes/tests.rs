@@ -20,7 +20,9 @@ fn primary(n: u64, site: u64, isolate: Option<u64>, second: i64) -> Observation<
 
 fn secondary(n: u64, class: &str, site: u64, isolate: Option<u64>, second: i64) -> Observation<'static> {
     let mut o = primary(n, site, isolate, second);
-    o.panic = Arc::new(Classified { class: class.to_owned(), secondary: true, ..(*o.panic).clone() });
+    let poisons = ["mutex_poison", "once_poison", "module_terminated"].contains(&class);
+    let bucket = if poisons { Bucket::IsolateReset } else { Bucket::RetrySafe };
+    o.panic = Arc::new(Classified { class: class.to_owned(), secondary: true, bucket, ..(*o.panic).clone() });
     o
 }
 
@@ -92,6 +94,42 @@ fn a_poisoned_lock_keeps_its_cause_while_it_goes_on_failing() {
 }
 
 #[test]
+fn the_first_request_that_meets_a_poisoned_isolate_is_an_incident() {
+    use Poisoning::{First, Further};
+    let check = |events: &[Observation<'static>], expected: &[Option<Poisoning>]| {
+        let mut causes = Causes::default();
+        let told: Vec<_> = events.iter().map(|o| causes.observe(o, o.cell)).collect();
+        assert_eq!(told, expected);
+    };
+    let poison = |n, site, isolate, second| secondary(n, "mutex_poison", site, isolate, second);
+    let cause = || primary(1, 3, Some(1), 0);
+    check(
+        &[cause(), poison(2, 9, Some(1), 5), poison(3, 8, Some(1), 6), poison(4, 9, Some(2), 7)],
+        &[None, Some(First), Some(Further), Some(First)],
+    );
+    // The panic that poisoned it comes later, or never: the isolate is poisoned all the same.
+    check(&[poison(2, 9, Some(1), 5), cause()], &[Some(First), None]);
+    check(&[poison(2, 9, Some(1), 5), poison(3, 9, Some(1), 4)], &[Some(First), Some(Further)]);
+    // A module that was terminated and a start-up that broke poison the isolate; a task's end does not.
+    check(
+        &[cause(), secondary(2, "module_terminated", 9, Some(1), 5), secondary(3, "once_poison", 9, Some(1), 6)],
+        &[None, Some(First), Some(Further)],
+    );
+    check(&[cause(), secondary(2, "child_panic", 9, Some(1), 5)], &[None, None]);
+    // Nobody can say of an isolate that has no name.
+    check(&[primary(1, 3, None, 0), poison(2, 9, None, 5)], &[None, None]);
+    // A primary panic is none, whatever it asks for.
+    let mut trap = cause();
+    trap.panic = Arc::new(Classified { bucket: Bucket::IsolateReset, ..(*trap.panic).clone() });
+    check(&[trap], &[None]);
+    // After an hour without one it is another incident.
+    check(
+        &[poison(2, 9, Some(1), 0), poison(3, 9, Some(1), 60 * MINUTE), poison(4, 9, Some(1), 120 * MINUTE + 1)],
+        &[Some(First), Some(Further), Some(First)],
+    );
+}
+
+#[test]
 fn many_failing_sites_push_out_the_longest_silent_one_alone() {
     let mut events = vec![primary(1, 3, Some(1), 0)];
     for site in 100..106 {
@@ -116,6 +154,7 @@ fn a_flood_of_isolates_and_cells_stays_within_its_bounds() {
         consequence.cell.route = id(n);
         causes.observe(&consequence, consequence.cell);
         assert!(causes.isolates.len() <= ISOLATES_MAX && causes.consequences.len() <= CONSEQUENCES_MAX);
+        assert!(causes.poisoned.len() <= ISOLATES_MAX);
     }
     assert!(causes.isolates.contains_key(&(id(1), id(9_999))));
     assert!(!causes.isolates.contains_key(&(id(1), id(0))));
@@ -163,7 +202,7 @@ fn folded_cells_are_followed_on_both_sides_and_forgotten_ones_forgotten() {
     causes.forget(Millis(30 * MINUTE * 1_000), |_| true);
     assert_eq!((causes.isolates.len(), causes.consequences.len()), (1, 1));
     causes.forget(Millis(100 * MINUTE * 1_000), |_| false);
-    assert_eq!((causes.isolates.len(), causes.consequences.len()), (0, 0));
+    assert_eq!((causes.isolates.len(), causes.consequences.len(), causes.poisoned.len()), (0, 0, 0));
     let rows = causes.take_rows();
     assert!(!rows.is_empty() && rows.iter().all(|row| row.value.is_none()));
 }
@@ -184,7 +223,9 @@ fn what_a_store_kept_comes_back_whole() {
         .map(|row| (postcard::from_bytes(&row.key).unwrap(), postcard::from_bytes(&value(row)).unwrap()));
     let cells = read("consequence")
         .map(|row| (postcard::from_bytes(&row.key).unwrap(), postcard::from_bytes(&value(row)).unwrap()));
-    assert_eq!(Causes::restore(isolates, cells), causes);
+    let poisoned = read("poisoned")
+        .map(|row| (postcard::from_bytes(&row.key).unwrap(), postcard::from_bytes(&value(row)).unwrap()));
+    assert_eq!(Causes::restore(isolates, cells, poisoned), causes);
 }
 
 proptest! {

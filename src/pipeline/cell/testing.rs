@@ -8,7 +8,7 @@ use crate::pipeline::classify::{Bucket, Classified, Surface};
 use crate::pipeline::enrich::{AddressKind, Network, ScopeTier};
 use crate::pipeline::event::{Id, Millis, Position, RecoveryOutcome, ShapeId};
 use crate::pipeline::fingerprint::{Format, Sketch, Traits};
-use crate::pipeline::observation::{Actor, CellKey, Observation, Source, TokenUse};
+use crate::pipeline::observation::{Actor, Aftermath, CellKey, Observation, Source, TokenUse};
 use crate::pipeline::sample::mix;
 
 pub(crate) fn id(n: u64) -> Id {
@@ -73,6 +73,9 @@ pub(crate) fn event(n: u64, cell: CellKey) -> Observation<'static> {
         idempotency: None,
         attempt: 1 + u32::try_from(n % 2).unwrap(),
         retry_succeeded: Some(n.is_multiple_of(7)),
+        aftermath: Aftermath::default(),
+        has_template: true,
+        idempotent: false,
         latency_ms: Some(u32::try_from(n * n % 5000).unwrap()),
         isolate: None,
         line: u32::try_from(n % 900).ok(),

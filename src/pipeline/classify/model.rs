@@ -129,6 +129,11 @@ impl PanicModel {
         self.classes.iter().find(|known| known.id == class).map(|known| &known.response)
     }
 
+    /// The surface of the class with this id, if the model knows it.
+    pub fn surface(&self, id: &str) -> Option<Surface> {
+        self.classes.iter().find(|class| class.id == id).map(|class| class.surface)
+    }
+
     /// All classes, in the order of the file.
     #[cfg(test)]
     pub(super) fn classes(&self) -> &[Class] {

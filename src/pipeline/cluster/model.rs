@@ -13,6 +13,10 @@ use crate::pipeline::model::{self, Faults, ModelError};
 /// The file that is built in.
 const BUILTIN: &str = include_str!("../../../models/clustering.toml");
 
+/// The largest cap on the shapes of a place that a model may have. (Not more: the number of services that stand for
+/// themselves is the cap on cells divided by this.)
+const SHAPES_PER_BLOCK_MAX: u32 = 1_024;
+
 /// What two rows are measured by, and how long they are remembered.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -98,6 +102,17 @@ impl ClusteringModel {
         Self::parse(BUILTIN)
     }
 
+    /// A model under which what a service kept stays as it is: no cap folds it further, whatever the service's caps were.
+    ///
+    /// # Errors
+    /// As [`Self::builtin`].
+    pub fn uncapped() -> Result<Self, ModelError> {
+        let mut model = Self::builtin()?;
+        model.caps.cells_per_tenant = u32::MAX;
+        model.caps.shapes_per_block = SHAPES_PER_BLOCK_MAX;
+        Ok(model)
+    }
+
     /// Reads a model; names every fault of its values.
     pub fn parse(text: &str) -> Result<Self, ModelError> {
         let model: Self = model::typed(text)?;
@@ -131,7 +146,7 @@ impl ClusteringModel {
             (w.shape >= 0.0 && w.shape <= 1.0, "weights.shape", "0 to 1"),
             (w.kin >= 0.0 && w.kin < eps, "weights.kin", "from 0 to below eps"),
             (self.actors.gate <= ACTORS_MAX, "actors.gate", "0 to 8"),
-            ((1..=1024).contains(&caps.shapes_per_block), "caps.shapes_per_block", "1 to 1024"),
+            ((1..=SHAPES_PER_BLOCK_MAX).contains(&caps.shapes_per_block), "caps.shapes_per_block", "1 to 1024"),
             ((1024..=16_384).contains(&caps.cells_per_tenant), "caps.cells_per_tenant", "1024 to 16384"),
             (
                 memory.half_life_minutes.iter().all(|m| (1..=43_200).contains(m)),

@@ -179,7 +179,7 @@ keys!(Wire<'de>, "", |wire, value| {
     "region" => wire.event.region = value.leaf(Name)?,
     "recovery" => value.object(&mut wire.recovery)?,
     "side_effects" => {
-        wire.event.side_effects = value.list(SideEffect, SIDE_EFFECTS_MAX)?.unwrap_or_default();
+        wire.event.side_effects = value.list(SideEffect, SIDE_EFFECTS_MAX)?;
     },
     "trace" => {
         let mut trace = TraceWire::default();

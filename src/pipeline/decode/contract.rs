@@ -28,6 +28,11 @@ pub fn dead_letter_schema() -> serde_json::Value {
     root_schema::<DeadLetter>()
 }
 
+/// The schema of a request total, as JSON Schema 2020-12.
+pub fn request_totals_schema() -> serde_json::Value {
+    root_schema::<RequestTotalRecord>()
+}
+
 fn root_schema<T: JsonSchema>() -> serde_json::Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     settings.into_generator().into_root_schema_for::<T>().to_value()
@@ -233,6 +238,33 @@ pub struct TraceRecord {
     pub trace_id: Option<String>,
     /// W3C span id. Checked, and not used.
     pub span_id: Option<String>,
+}
+
+/// How many requests a route of a release had in a window of five minutes, panicking or not: what panics are divided by.
+/// One JSON object a Kafka record, an array of them, or one a line; as CSV for `replay --traffic` the keys are columns.
+/// Unknown keys are allowed and dropped; `null` counts as absent. A window is told once: the same total again is a
+/// repetition, another total for it is refused.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[schemars(title = "panicsift request total, version 1")]
+pub struct RequestTotalRecord {
+    /// Start of the window: RFC 3339 with an offset, a multiple of five minutes. Not ahead of the record's own time.
+    #[schemars(extend("format" = "date-time"))]
+    pub window_start: String,
+    /// Length of the window in seconds. Absent: 300, and no other is counted.
+    #[schemars(range(min = 300, max = 300))]
+    pub window_secs: Option<u64>,
+    /// Route as `panicsift report telemetry` names it, method in front: `POST /v1/orders/{id}`.
+    #[schemars(regex(pattern = r"\S"))]
+    pub endpoint: String,
+    /// Service. Absent: that of the topic's configuration, else the one that has the route.
+    pub service: Option<String>,
+    /// Tenant. Absent: that of the topic's configuration, else the default one.
+    pub tenant: Option<String>,
+    /// Release. Absent: rates by release have no denominator then.
+    pub release: Option<String>,
+    /// Requests, panicking or not.
+    #[schemars(range(min = 0, max = 1_000_000_000_000_u64))]
+    pub requests: u64,
 }
 
 /// A record that was refused: why, where it stood, and its very bytes, so that it can be replayed once the cause is

@@ -27,7 +27,7 @@ const fn rule(carrier: Carrier, keys: &'static [&'static str]) -> Rule {
 }
 
 /// Keys that only one carrier has: the first rule that is whole decides.
-const RULES: [Rule; 20] = [
+const RULES: [Rule; 21] = [
     rule(Carrier::Canonical, &["ts", "event_id"]),
     rule(Carrier::Canonical, &["ts", "service"]),
     rule(Carrier::Canonical, &["panic", "event_id"]),
@@ -48,6 +48,7 @@ const RULES: [Rule; 20] = [
     rule(Carrier::Sentry, &["dsn"]),
     rule(Carrier::Otlp, &["resourceLogs"]),
     rule(Carrier::Otlp, &["resourceSpans"]),
+    rule(Carrier::RequestTotals, &["window_start", "requests"]),
 ];
 
 /// Keys that any JSON may have: they decide when no rule above was whole after all keys.
@@ -271,6 +272,8 @@ mod tests {
         check("{\"log\":\"x\"}\n{\"type\":\"event\"}", Carrier::Text);
         check(r#"{"message":"x","event_id":"6207","platform":"native"}"#, Carrier::Sentry);
         check(r#"{"resourceLogs":[]}"#, Carrier::Otlp);
+        check(r#"[{"requests":4,"window_start":"2026-09-14T08:00:00Z"}]"#, Carrier::RequestTotals);
+        check(r#"{"ts":1,"service":"x","window_start":1,"requests":4}"#, Carrier::Canonical);
         check(r#"{"log":"thread 'main' panicked at src/main.rs:1:1:"}"#, Carrier::Text);
         check("thread 'main' panicked at src/main.rs:1:1:\nboom", Carrier::Text);
         check(r#"{"panic_event":{"ts":1,"event_id":"x"}}"#, Carrier::Text);

@@ -30,6 +30,8 @@ mod http_requests;
 mod logpush;
 mod tail;
 
+mod request_totals;
+
 mod found;
 mod items;
 
@@ -55,10 +57,16 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use self::found::{Around, Find};
+pub use self::request_totals::traffic::{Traffic, TrafficRow, read_traffic};
+pub use self::request_totals::{REQUESTS_MAX, RequestTotal};
 pub use self::tail::{Ending, Invocation, Part, Tells, events};
 pub use self::text::{LogLine, LogText};
 use super::event::owned::owned;
 use super::event::{Carrier, Client, Millis, PanicEvent, RawRecord, Reason, RecoveryOutcome};
+
+/// What a service is called that neither an event of a file nor whoever reads the file names. A request total takes it for
+/// no service: it is then one of the service that has its route.
+pub const UNNAMED_SERVICE: &str = "unnamed";
 
 /// Most bytes of a record: Kafka's own default limit of a message.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -162,6 +170,8 @@ pub enum Piece<'a> {
         /// What is told.
         part: Part<'a>,
     },
+    /// How many requests a route had in a window of time.
+    Total(RequestTotal<'a>),
 }
 
 impl Piece<'_> {
@@ -173,6 +183,7 @@ impl Piece<'_> {
             Self::Request { ray, facts } => Piece::Request { ray: owned(ray), facts: facts.into_owned() },
             Self::Line(line) => Piece::Line(line.into_owned()),
             Self::Invocation { id, part } => Piece::Invocation { id: owned(id), part: part.into_owned() },
+            Self::Total(total) => Piece::Total(total.into_owned()),
         }
     }
 }
@@ -262,6 +273,7 @@ fn decode_carrier<'a>(feed: &Feed, record: RawRecord<'_>, payload: &'a [u8], aro
         Carrier::Sentry => sentry::read(payload, &mut find),
         Carrier::Otlp => otlp::read(payload, &mut find),
         Carrier::Text => text::read(payload, &mut find),
+        Carrier::RequestTotals => request_totals::read(payload, &mut find),
     };
     let (pieces, fault) = find.finish();
     Decoded { carrier, pieces, refusal: read.err().or(fault) }

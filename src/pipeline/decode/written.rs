@@ -70,7 +70,10 @@ pub fn written(event: &PanicEvent<'_>, values: bool) -> Value {
                 .with("latency_ms", event.recovery_latency_ms)
                 .some(),
         )
-        .with("side_effects", list(event.side_effects.iter().map(effect)))
+        .with(
+            "side_effects",
+            event.side_effects.as_ref().map(|effects| Value::Array(effects.iter().map(effect).collect())),
+        )
         .with("trace", Object::default().text("trace_id", event.trace_id.as_ref()).some());
     Value::Object(object.0)
 }

@@ -62,7 +62,9 @@ impl PanicEvent<'_> {
             isolate: owned_opt(self.isolate),
             retry: self.retry.map(|retry| Retry { outcome: owned(retry.outcome), ..retry }),
             boundary: owned_opt(self.boundary),
-            side_effects: self.side_effects.into_iter().map(|(kind, count)| (owned(kind), count)).collect(),
+            side_effects: self
+                .side_effects
+                .map(|effects| effects.into_iter().map(|(kind, count)| (owned(kind), count)).collect()),
             trace_id: owned_opt(self.trace_id),
             ..self
         }

@@ -115,3 +115,41 @@ pub(super) fn coarse(term: &[u8], flags: u16) -> u16 {
     let bucket = |n: usize| u16::from(bit_length(n).min(7));
     (depth << 9) | (bucket(n_keys / 2) << 6) | (bucket(n_nodes / 2) << 3) | (flags & 7)
 }
+
+/// A coarse class in words: `depth 2, 8 to 15 keys, 16 to 31 nodes, cut short`.
+pub fn coarse_words(coarse: u16) -> String {
+    let range = |bucket: u16, what: &str| match bucket & 7 {
+        0 => format!("at most 1 {what}"),
+        7 => format!("128 or more {what}s"),
+        bucket => format!("{} to {} {what}s", 1_u32 << bucket, (2_u32 << bucket) - 1),
+    };
+    let depth = match coarse >> 9 & 7 {
+        5 => "5 or 6".to_owned(),
+        6 => "7 to 10".to_owned(),
+        7 => "11 or more".to_owned(),
+        depth => depth.to_string(),
+    };
+    let mut words = format!("depth {depth}, {}, {}", range(coarse >> 6, "key"), range(coarse >> 3, "node"));
+    for (bit, told) in [(1, "faulty"), (2, "cut short"), (4, "withheld")] {
+        if coarse & bit != 0 {
+            words.push_str(", ");
+            words.push_str(told);
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_coarse_class_is_told_in_words() {
+        let check = |coarse: u16, expected: &str| assert_eq!(coarse_words(coarse), expected, "{coarse:#b}");
+        check(0, "depth 0, at most 1 key, at most 1 node");
+        check(coarse(&[], 2), "depth 0, at most 1 key, at most 1 node, cut short");
+        check((2 << 9) | (3 << 6) | (4 << 3), "depth 2, 8 to 15 keys, 16 to 31 nodes");
+        check((5 << 9) | (7 << 6) | (1 << 3) | 5, "depth 5 or 6, 128 or more keys, 2 to 3 nodes, faulty, withheld");
+        check((6 << 9) | (6 << 6) | (7 << 3), "depth 7 to 10, 64 to 127 keys, 128 or more nodes");
+    }
+}

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::actors::{Conduct, Touch};
 use super::reuse::{Chunk, ChunkKey, Firsts};
 use super::{Dossier, Record, short};
-use crate::pipeline::observation::Actor;
+use crate::pipeline::observation::{Actor, CellKey};
 use crate::pipeline::state::StateRow;
 
 /// Kinds of rows that [`Record::take_dirty`] gives and [`Record::restore`] takes.
@@ -99,6 +100,13 @@ impl Record {
         }
         Some(())
     }
+}
+
+/// The cells that an actor touched, out of its stored row (of the kind `actor`) without the rest of it: a dossier begins
+/// with the conduct. `None` for a row that cannot be read.
+pub fn touches(dossier: &[u8]) -> Option<BTreeMap<CellKey, Touch>> {
+    let (conduct, _) = postcard::take_from_bytes::<Conduct>(dossier).ok()?;
+    Some(conduct.ledger)
 }
 
 fn row<K: Serialize, V: Serialize>(kind: &'static str, key: &K, value: Option<&V>) -> Option<StateRow> {

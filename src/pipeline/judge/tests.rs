@@ -10,7 +10,7 @@ use crate::pipeline::classify::{Bucket, Classified, Surface};
 use crate::pipeline::enrich::{AddressKind, Network, ScopeTier};
 use crate::pipeline::event::{Position, RecoveryOutcome, ShapeId};
 use crate::pipeline::fingerprint::{FieldTrait, Format, Parse, Sketch, Traits, ValueKind, chars, marks};
-use crate::pipeline::observation::{Source, TokenUse};
+use crate::pipeline::observation::{Aftermath, Source, TokenUse};
 
 fn keyed(n: u64) -> Id {
     let x = n.wrapping_add(0x9E37_79B9_7F4A_7C15).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -76,6 +76,9 @@ fn honest(who: u64, n: u64, second: i64) -> Observation<'static> {
         idempotency: None,
         attempt: 1,
         retry_succeeded: None,
+        aftermath: Aftermath::default(),
+        has_template: true,
+        idempotent: false,
         latency_ms: None,
         isolate: None,
         line: None,

@@ -112,6 +112,6 @@ fn an_ism_policy_is_compared_by_its_description_and_updated_under_its_number() {
     assert!(description.starts_with(ISM_MARK), "{description}");
     assert_eq!(compared(description), Compared::Same);
     assert_eq!(compared(&description.replace("365", "30")), Compared::Different);
-    assert_eq!(compared(&description.replace("version 1", "version 99")), Compared::Newer);
+    assert_eq!(compared(&description.replace(&format!("version {TEMPLATE_VERSION}"), "version 99")), Compared::Newer);
     assert_eq!(compared("ingesting logs"), Compared::NotOurs);
 }
