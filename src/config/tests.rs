@@ -178,6 +178,7 @@ fn faults_of_form_do_not_hide_faults_of_meaning() {
         "flavour = 1\n[admin]\nlisten = \"everywhere\"\n",
         &[
             "admin.listen: found \"everywhere\"; an address and a port are expected, such as 127.0.0.1:9464 or [::]:9464",
+            "source.flavour: unknown key; known here: batch_bytes_max, batch_records_max, batch_wait_ms, brokers, feed, group, join_wait_secs, kind, librdkafka, offset_reset, on_gap, topics",
         ],
     );
 }

@@ -43,8 +43,8 @@ pub struct CascadeLimits {
 }
 
 impl Default for CascadeLimits {
-    /// One and a half panics a request, three times the busiest quarter of an hour before, fifty retries: what every bad
-    /// release of the labelled sets that was retried had, and no ordinary day.
+    /// One and a half panics a request, three times the busiest quarter of an hour before, fifty retries: chosen on
+    /// the labelled sets, whose retried bad releases had them and whose ordinary days had not; proved on no other.
     fn default() -> Self {
         Self { amplification: 1.5, growth: 3.0, retries_min: 50, window_pages: 3 }
     }

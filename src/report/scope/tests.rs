@@ -15,7 +15,7 @@ struct Told {
 }
 
 /// What a page of the ledger holds, in the order in which it is stored.
-type Accounts = (BTreeMap<Account, Tally>, BTreeMap<Demand, u64>);
+type Accounts = (BTreeMap<Account, Tally>, BTreeMap<Demand, u64>, u16);
 
 /// Rows of a store.
 type Rows = Vec<(Vec<u8>, Vec<u8>)>;

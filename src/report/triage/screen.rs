@@ -39,7 +39,7 @@ pub(super) fn draw(scene: &Scene, columns: u16, lines: Option<u16>) -> String {
         if told.len() > room {
             let left_out = told.len() - room + 1;
             told.truncate(room - 1);
-            told.push(format!("… {left_out} more lines: panicsift triage without --watch"));
+            told.push(format!("… {left_out} more lines without --watch"));
         }
     }
     lines_of(told)

@@ -23,7 +23,7 @@ const CALM: Circumstances = Circumstances {
 
 /// A contained panic of release 1.0 on route 1 of service 1, of customer `n`.
 fn calm(n: u64) -> Observation<'static> {
-    let mut o = event(n, key(1, 1, 1, 1));
+    let mut o = event(n, key(1_001, 1, 1, 1));
     o.expected = None;
     o.actor = Actor::Token(id(n));
     o.release = Some(Cow::Borrowed("1.0"));
@@ -159,7 +159,7 @@ fn one_customer_is_named() {
 fn what_many_routes_depend_on_is_named() {
     let broken = |n: u64| {
         let mut o = calm(n);
-        o.cell = key(1, 1, 1 + n % 4, 1);
+        o.cell = key(1_001, 1, 1 + n % 4, 1);
         o.route = Cow::Owned(format!("GET /{}", n % 4));
         class(&mut o, "environment", false);
         (o, CALM)
@@ -302,7 +302,7 @@ fn routes_that_burst_together_are_one_storm_and_those_of_another_service_are_not
     let mut stream = Stream::usual();
     stream.run(120..130, 60, |n| {
         let mut o = calm(n);
-        o.cell = key(1, 1, 1 + n % 3, 1);
+        o.cell = key(1_001, 1, 1 + n % 3, 1);
         (o, CALM)
     });
     stream.run(130..131, 0, |n| (calm(n), CALM));
@@ -312,12 +312,12 @@ fn routes_that_burst_together_are_one_storm_and_those_of_another_service_are_not
     let mut two = Stream::default();
     two.run(0..120, 2, |n| {
         let mut o = calm(n);
-        o.cell = key(1 + n % 2, 1, 1, 1);
+        o.cell = key(1_001 + n % 2, 1, 1, 1);
         (o, CALM)
     });
     two.run(120..130, 60, |n| {
         let mut o = calm(n);
-        o.cell = key(1 + n % 2, 1, 1, 1);
+        o.cell = key(1_001 + n % 2, 1, 1, 1);
         (o, CALM)
     });
     assert_eq!(two.changes(), [Change::Opened, Change::Opened]);
@@ -328,7 +328,7 @@ fn a_service_whose_routes_all_grow_a_little_is_a_storm_of_the_service() {
     let mut stream = Stream::default();
     let wide = |n: u64| {
         let mut o = calm(n);
-        o.cell = key(1, 1, n % 60, 1);
+        o.cell = key(1_001, 1, n % 60, 1);
         (o, CALM)
     };
     stream.run(0..120, 1, wide);
@@ -360,7 +360,7 @@ fn hostile_names_stay_one_line_in_every_text() {
         let mut o = calm(n);
         // As the pipeline neutralises them before anything learns them.
         let shown = crate::pipeline::neutral::line("\u{1b}]0;owned\u{7}\r\n\u{202e}=cmd()|'%s' \"};", 200).into_owned();
-        o.cell = key(1, 1, 99, 1);
+        o.cell = key(1_001, 1, 99, 1);
         (o.route, o.release) = (Cow::Owned(shown.clone()), Some(Cow::Owned(shown)));
         (o, CALM)
     });
@@ -404,7 +404,7 @@ fn what_an_epoch_costs_with_full_pages() {
     for page in 0..300 {
         for n in 0..96 * 30 {
             let mut o = calm(n);
-            o.cell = key(1 + n % 2, 1, n % 96, 1);
+            o.cell = key(1_001 + n % 2, 1, n % 96, 1);
             o.time = Millis(page * PAGE + i64::try_from(n % 300).unwrap() * Millis::SECOND);
             stream.ledger.observe(&o, CALM);
         }
@@ -417,7 +417,7 @@ fn what_an_epoch_costs_with_full_pages() {
     eprintln!("a quiet epoch: {:?}", started.elapsed() / 60);
     for n in 0..40_000_u64 {
         let mut o = calm(n);
-        o.cell = key(1 + n % 2, 1, n % 96, 1);
+        o.cell = key(1_001 + n % 2, 1, n % 96, 1);
         o.time = Millis(300 * PAGE);
         stream.ledger.observe(&o, CALM);
     }
@@ -450,7 +450,7 @@ proptest! {
             }
             for (n, second) in events {
                 let mut o = calm(10_000 + n);
-                o.cell = key(1, 1, 1 + n % 3, 1);
+                o.cell = key(1_001, 1, 1 + n % 3, 1);
                 o.release = Some(Cow::Owned(format!("{}.0", n % 2)));
                 o.time = Millis(40 * Millis::MINUTE + second * Millis::SECOND);
                 stream.learn(&o);
