@@ -25,7 +25,6 @@ mod inspect;
 pub mod dead_letters;
 pub mod outbox;
 mod setup;
-mod train;
 
 mod top;
 
@@ -38,7 +37,6 @@ pub use replay::{ReplayOptions, replay};
 pub use service::run;
 pub use setup::{print_elastic, setup_elastic};
 pub use top::{AdminPort, TopOptions, top};
-pub use train::{TrainOptions, train};
 
 pub use crate::edge::elastic::Product;
 
