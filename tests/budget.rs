@@ -554,7 +554,7 @@ fn what_cannot_be_told_is_a_clear_error_or_a_clear_note() {
     refused(&path, &["--service", "shop", "--objective", "1"], "is no objective");
     refused(&path, &["--service", "shop", "--objective", "0.9", "--window", "33d"], "is no window");
     refused(&path, &["--service", "shop"], "--objective");
-    refused(&path, &["--format", "sarif"], "SARIF");
+    refused(&path, &["--format", "sarif"], "this question has no answer in that form");
     let empty = dir.path().join("empty.db");
     drop(Store::open(&empty).unwrap());
     refused(&empty, &[], "no objective is known");

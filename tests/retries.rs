@@ -418,7 +418,7 @@ fn what_cannot_be_answered_is_said() {
     check(&["releases", "--from", "2027-01-01T00:00:00Z", "--to", "2027-01-02T00:00:00Z"], "nothing is known of");
     check(&["releases", "--from", "yesterday"], "is no time");
     check(&["releases", "--format", "envoy"], "a table, as JSON or as CSV");
-    check(&["retry-policy", "--format", "sarif"], "only `report surfaces` answers in SARIF");
+    check(&["retry-policy", "--format", "sarif"], "this question has no answer in that form");
     check(&["surfaces", "--format", "toml"], "does not answer in this form");
 }
 

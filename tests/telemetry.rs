@@ -280,7 +280,7 @@ fn what_cannot_be_asked_is_said() {
     check(&["--from", "2027-01-01T00:00:00Z", "--to", "2027-01-02T00:00:00Z"], "nothing is known");
     check(&["--since", "yesterday"], "is no time");
     check(&["--by", "colour"], "invalid value");
-    check(&["--format", "sarif"], "only `report surfaces` answers in SARIF");
+    check(&["--format", "sarif"], "this question has no answer in that form");
 }
 
 /// A replay of a few events with a feed of these bytes: its exit code and its log.
