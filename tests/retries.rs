@@ -419,7 +419,7 @@ fn what_cannot_be_answered_is_said() {
     check(&["releases", "--from", "yesterday"], "is no time");
     check(&["releases", "--format", "envoy"], "a table, as JSON or as CSV");
     check(&["retry-policy", "--format", "sarif"], "this question has no answer in that form");
-    check(&["surfaces", "--format", "toml"], "does not answer in this form");
+    check(&["surfaces", "--format", "toml"], "this question has no answer in that form");
 }
 
 #[test]

@@ -441,8 +441,8 @@ fn a_storm_after_one_panic_raises_no_alert_and_is_told_as_its_consequence() {
     alerts.extend(service.close(&mut store));
     drop(store);
     assert!(alerts.iter().all(|alert| alert.category != Category::HostileInput), "{alerts:?}");
-    let [storm] = alerts.as_slice() else { panic!("one storm is told: {alerts:?}") };
-    assert!(storm.category == Category::Storm && storm.portrait.title.contains("fail together"), "{storm:?}");
+    let [told] = alerts.as_slice() else { panic!("one storm is told: {alerts:?}") };
+    assert!(told.category == Category::Storm && told.portrait.title.contains("fail together"), "{told:?}");
     let list: Value = serde_json::from_str(&ask(&path, &["list", "--format", "json"])).unwrap();
     let list = list.as_array().unwrap();
     assert!(list.iter().all(|row| row["verdict"] != "hostile" && row["points"].as_f64() <= Some(0.0)), "{list:?}");
