@@ -14,6 +14,7 @@ pub mod gate;
 pub mod idempotent;
 pub mod interval;
 pub mod ledger;
+pub mod owners;
 pub mod policy;
 pub mod releases;
 pub mod rollback;

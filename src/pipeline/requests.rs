@@ -7,15 +7,16 @@
 //!
 //! Cost: some look-ups and hashes, about 2 µs a total.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::Context;
 use super::cell::text_id;
 use super::decode::{Refusal, RequestTotal};
-use super::event::{Id, Millis, Reason};
+use super::event::{Id, Reason};
 use super::examine::shown;
 use super::names::NAME_BYTES_MAX;
-use super::operations::ledger::{Demand, DemandFault, Ledger, Span, Tier};
+use super::operations::ledger::{Demand, DemandFault};
+use super::operations::owners::Owners;
 use super::state::State;
 use super::surfaces::ReleaseKey;
 
@@ -70,30 +71,6 @@ pub fn refusal_of(fault: DemandFault) -> Option<Refusal> {
         DemandFault::Full => "endpoint: 256 routes and releases have totals in this window, and no more are counted",
     };
     Some(Refusal { reason: Reason::NotCounted, detail: detail.to_owned() })
-}
-
-/// Whose requests those of a feed are that names no service.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Owners {
-    by_route: BTreeMap<Id, Id>,
-    sole: Option<Id>,
-}
-
-impl Owners {
-    /// As the account of panics has it: a route belongs to the service in which alone it panics, and all routes to the
-    /// only service there is. Costs a look at every account of the last year, some milliseconds at most.
-    pub fn of(ledger: &Ledger) -> Self {
-        let all = Span { from: Millis(i64::MIN), to: Millis(i64::MAX), tier: Tier::Days };
-        let accounts = ledger.pages(all).flat_map(|(_, page)| page.accounts());
-        let services: BTreeSet<Option<Id>> = accounts.map(|(account, _)| account.service).collect();
-        let sole = services.first().copied().flatten().filter(|_| services.len() == 1);
-        Self { by_route: ledger.owners(), sole }
-    }
-
-    /// The service of a total; `None` where nobody can say.
-    pub fn service(&self, demand: &Demand) -> Option<Id> {
-        demand.service.or_else(|| self.by_route.get(&demand.route).copied()).or(self.sole)
-    }
 }
 
 /// Names the services of facts whose feed does not, as far as the account of panics knows them.

@@ -22,9 +22,10 @@ use super::{Format, Page, restore_operations};
 use crate::edge::store::Store;
 use crate::pipeline::event::{Id, Millis};
 use crate::pipeline::operations::budget::alarm::{pair_states, subject};
-use crate::pipeline::operations::budget::slo::{Owners, STORED_AS, Scope, Slo};
+use crate::pipeline::operations::budget::slo::{STORED_AS, Scope, Slo};
 use crate::pipeline::operations::budget::{Figures, end_of_data};
 use crate::pipeline::operations::ledger::{Ledger, Span, Tier};
+use crate::pipeline::operations::owners::Owners;
 use crate::pipeline::state::State;
 use crate::pipeline::tenant::Tenant;
 
@@ -216,7 +217,9 @@ fn unknown(slo: &Slo, at: Millis, is_typed: bool, words: String) -> Result<Told>
 fn unclaimed(slo: &Slo, figures: &Figures, ledger: &Ledger, owners: &Owners) -> Option<String> {
     let span = figures.own().filter(|_| slo.routes.is_empty())?.span;
     let requests = ledger.pages(span).flat_map(|(_, page)| page.requests());
-    let n = requests.filter(|(demand, _)| owners.is_unclaimed(demand)).fold(0_u64, |sum, (_, n)| sum.saturating_add(n));
+    let n = requests
+        .filter(|(demand, _)| owners.service(demand).is_none())
+        .fold(0_u64, |sum, (_, n)| sum.saturating_add(n));
     (n > 0).then(|| {
         format!(
             "{n} requests name no service, and no or more than one service panics on their routes: they are not among \

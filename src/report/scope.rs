@@ -14,6 +14,7 @@ use super::sheet::printable;
 use crate::pipeline::event::{Id, Millis};
 use crate::pipeline::operations::interval::{Interval, rate_ratio};
 use crate::pipeline::operations::ledger::{Account, Demand, Ledger, Span, Tier};
+use crate::pipeline::operations::owners::Owners;
 use crate::pipeline::operations::tally::{Counter, Tally};
 use crate::pipeline::state::State;
 use crate::pipeline::surfaces::ReleaseKey;
@@ -171,9 +172,9 @@ impl<'s> Scope<'s> {
     fn requests<K: Ord>(&self, span: Span, key: impl Fn(&Part<'s>, Option<Id>, &Demand) -> K) -> BTreeMap<K, u64> {
         let mut sums: BTreeMap<K, u64> = BTreeMap::new();
         for part in &self.parts {
-            let owners = part.ledger().owners();
+            let owners = Owners::of(part.ledger());
             let of_part = part.ledger().requests(span, |demand| {
-                let service = demand.service.or_else(|| owners.get(&demand.route).copied());
+                let service = owners.service(demand);
                 part.has(service).then(|| key(part, service, demand))
             });
             for (key, n) in of_part {
@@ -195,11 +196,13 @@ impl<'s> Scope<'s> {
         let millis = span.to.min(last).since(span.from.max(first)).max(0);
         let (mut requests, mut gaps) = (0_u64, BTreeSet::new());
         for part in &self.parts {
-            let owners = part.ledger().owners();
+            let owners = Owners::of(part.ledger());
             for (start, page) in part.ledger().pages(span) {
-                let of_demand = |demand: &Demand| demand.service.or_else(|| owners.get(&demand.route).copied());
-                let told: Vec<(Option<Id>, u64)> =
-                    page.requests().map(|(demand, n)| (of_demand(demand), n)).filter(|(id, _)| part.has(*id)).collect();
+                let told: Vec<(Option<Id>, u64)> = page
+                    .requests()
+                    .map(|(demand, n)| (owners.service(demand), n))
+                    .filter(|(id, _)| part.has(*id))
+                    .collect();
                 requests = told.iter().fold(requests, |sum, (_, n)| sum.saturating_add(*n));
                 let told: BTreeSet<Option<Id>> = told.iter().filter(|(_, n)| *n > 0).map(|(id, _)| *id).collect();
                 let mut panicked = page.accounts().map(|(account, _)| account.service).filter(|id| part.has(*id));

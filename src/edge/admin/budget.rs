@@ -66,8 +66,9 @@ mod tests {
 
     use super::*;
     use crate::pipeline::event::{Id, Millis};
-    use crate::pipeline::operations::budget::slo::{Owners, Scope};
+    use crate::pipeline::operations::budget::slo::Scope;
     use crate::pipeline::operations::ledger::{Demand, Ledger};
+    use crate::pipeline::operations::owners::Owners;
     use crate::pipeline::surfaces::ReleaseKey;
 
     #[test]

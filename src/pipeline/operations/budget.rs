@@ -21,8 +21,9 @@ pub mod slo;
 
 use std::collections::BTreeMap;
 
-use self::slo::{Owners, Place, Scope, Slo, millis_f64};
+use self::slo::{Place, Scope, Slo, millis_f64};
 use super::ledger::{Ledger, Page, Span, Tier};
+use super::owners::Owners;
 use super::tally::{Burn, Tally};
 use crate::pipeline::Context;
 use crate::pipeline::event::{Id, Millis};

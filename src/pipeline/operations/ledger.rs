@@ -401,19 +401,6 @@ impl Ledger {
         sums
     }
 
-    /// The service of each route that panics in one service alone: what a traffic feed means that names no service.
-    pub fn owners(&self) -> BTreeMap<Id, Id> {
-        let days = self.books.get(&Tier::Days).into_iter().flat_map(|book| book.pages.values());
-        let mut owners: BTreeMap<Id, BTreeSet<Id>> = BTreeMap::new();
-        for account in days.flat_map(|page| page.accounts.keys()) {
-            if let (Some(service), Some(route)) = (account.service, account.route.id()) {
-                owners.entry(route).or_default().insert(service);
-            }
-        }
-        let single = |services: BTreeSet<Id>| (services.len() == 1).then(|| services.first().copied()).flatten();
-        owners.into_iter().filter_map(|(route, services)| Some((route, single(services)?))).collect()
-    }
-
     /// From the start of the oldest page to the end of the newest, in the finest tier that has all of it; `None` without
     /// events.
     pub fn extent(&self) -> Option<Span> {

@@ -13,8 +13,8 @@ use super::By;
 use crate::pipeline::classify::{PanicModel, Surface};
 use crate::pipeline::event::{Id, RecoveryOutcome};
 use crate::pipeline::operations::ledger::{Account, Demand, Page, RouteKey, Span, Tier};
+use crate::pipeline::operations::owners::Owners;
 use crate::pipeline::operations::tally::{Counter, Tally};
-use crate::pipeline::requests::Owners;
 use crate::pipeline::surfaces::{OUTCOMES, ReleaseKey};
 use crate::pipeline::tenant::Tenant;
 

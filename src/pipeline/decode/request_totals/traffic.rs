@@ -27,7 +27,7 @@ const UNREAD_TOLD_MAX: usize = 16;
 /// Most bytes of such a name.
 const NAME_BYTES_MAX: usize = 60;
 
-/// Columns by their place in [`Cells`], and whether they must be there.
+/// Columns by their place among the cells of a row, and whether they must be there.
 const COLUMNS: [(&str, bool); 7] = [
     ("window_start", true),
     ("window_secs", false),

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use super::slo::{Owners, Pair, Scope, Slo};
+use super::slo::{Pair, Scope, Slo};
 use super::{Burn, Figures, Place, Split, Window, end_of_data};
 use crate::pipeline::alert::{Alert, Category, Change, Counted, Counts, Finding, Portrait, Severity};
 use crate::pipeline::cell::text_id;
@@ -21,6 +21,7 @@ use crate::pipeline::names::Names;
 use crate::pipeline::operations::alarms::{AlarmKey, Alarms, Told};
 use crate::pipeline::operations::interval;
 use crate::pipeline::operations::ledger::{Ledger, Tier};
+use crate::pipeline::operations::owners::Owners;
 use crate::pipeline::sample::count_f64;
 use crate::pipeline::state::StateRow;
 use crate::pipeline::surfaces::ReleaseKey;

@@ -3,13 +3,14 @@
 //! An [`Slo`] is what the configuration says, in names. A [`Scope`] is the same in the ids of one tenant's ledger: which
 //! accounts hold its panics, and which request totals are its requests. Pure; a scope costs one pass over the day pages.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::pipeline::alert::Severity;
 use crate::pipeline::event::{Id, Millis};
-use crate::pipeline::operations::ledger::{Account, Demand, Ledger, RouteKey, Span, Tier};
+use crate::pipeline::operations::ledger::{Account, Demand, RouteKey};
+use crate::pipeline::operations::owners::Owners;
 use crate::pipeline::operations::tally::Burn;
 use crate::pipeline::sample::count_f64;
 
@@ -143,34 +144,6 @@ pub(super) fn millis_f64(millis: i64) -> f64 {
     count_f64(u64::try_from(millis).unwrap_or(0))
 }
 
-/// Whose routes are whose, by the panics that the ledger knows.
-#[derive(Debug, Clone, Default)]
-pub struct Owners {
-    single: BTreeMap<Id, Id>,
-    known: BTreeSet<Id>,
-    /// The only service there is.
-    sole: Option<Id>,
-}
-
-impl Owners {
-    /// Those of a ledger.
-    pub fn of(ledger: &Ledger) -> Self {
-        let days = Span { from: Millis(i64::MIN), to: Millis(i64::MAX), tier: Tier::Days };
-        let (mut services, mut known) = (BTreeSet::new(), BTreeSet::new());
-        for (account, _) in ledger.pages(days).flat_map(|(_, page)| page.accounts()) {
-            services.insert(account.service);
-            known.extend(account.route.id());
-        }
-        let sole = services.first().copied().flatten().filter(|_| services.len() == 1);
-        Self { single: ledger.owners(), known, sole }
-    }
-
-    /// Whether these requests can be said to be of no service: the feed names none, and none or several panic there.
-    pub fn is_unclaimed(&self, demand: &Demand) -> bool {
-        demand.service.is_none() && self.sole.is_none() && !self.single.contains_key(&demand.route)
-    }
-}
-
 /// Where an account belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -199,10 +172,10 @@ impl Scope {
     /// is of the one service that panics on its route, or of the only service there is; where no service ever panicked on it,
     /// of an objective that names the route.
     pub fn new(owners: &Owners, service: Id, routes: BTreeSet<Id>) -> Self {
-        let ours = owners.single.iter().filter(|(route, owner)| **owner == service && among(&routes, **route));
-        let unowned = routes.iter().filter(|route| !owners.known.contains(route));
-        let own = ours.map(|(route, _)| *route).chain(unowned.copied()).collect();
-        Self { service, routes, own, is_sole: owners.sole == Some(service) }
+        let ours = owners.routes().filter(|route| owners.owner(*route) == Some(service) && among(&routes, *route));
+        let unowned = routes.iter().filter(|route| !owners.is_known(**route));
+        let own = ours.chain(unowned.copied()).collect();
+        Self { service, routes, own, is_sole: owners.sole() == Some(service) }
     }
 
     pub(super) fn place(&self, account: &Account) -> Place {
