@@ -142,7 +142,7 @@ request_totals.")]
 
 The store may be read while the service writes it.")]
     Report(ReportArgs),
-    /// Watch a running service in the terminal: clusters, lag, destinations
+    /// Watch a running service in the terminal: clusters, storms, lag, destinations
     ///
     /// Reads the store while the service writes it, and asks the service's admin port for what is not in the store. Keys
     /// are listed at the foot of the screen and, in full, on the page that ? opens. Changes nothing.
@@ -237,6 +237,8 @@ pub fn after_demo(demo: &Demo) -> String {
 Ask on:
   panicsift report list --store {store} --verdict hostile
   panicsift report explain --store {store} CLUSTER
+  panicsift triage --store {store}
+  panicsift report html --store {store} --out report.html
   panicsift help run
 ",
         fates.observed, fates.rejected

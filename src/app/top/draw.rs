@@ -7,6 +7,7 @@
 mod clusters;
 mod destinations;
 mod header;
+mod situations;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -50,7 +51,7 @@ struct Panel {
 }
 
 /// The panels of the first page.
-const OVERVIEW: [Panel; 4] = [header::PANEL, clusters::PANEL, destinations::PANEL, FOOTER];
+const OVERVIEW: [Panel; 5] = [header::PANEL, situations::PANEL, clusters::PANEL, destinations::PANEL, FOOTER];
 
 /// The panels of a page of lines.
 const SHEET: [Panel; 3] = [header::PANEL, Panel { lines: sheet_lines, draw: sheet }, FOOTER];

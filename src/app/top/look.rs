@@ -15,7 +15,7 @@ use anyhow::Result;
 
 use super::super::{plain, steady_clock, wall_clock};
 use super::TopOptions;
-use super::view::{Destination, Memory, Service, StoreSight, View};
+use super::view::{Destination, Memory, Service, Situation, StoreSight, View};
 use crate::edge::admin::{AdminPort, HealthReport};
 use crate::edge::store::{OutboxCount, Stamp, Store, StoreError, Watch};
 use crate::pipeline::cluster::ClusteringModel;
@@ -23,7 +23,7 @@ use crate::pipeline::state::State;
 
 /// The kinds of rows that clusters and their portraits are made of. What only the next judgement needs stays unread:
 /// recent events, the learned normal, neighbours, reused contents; as do the surfaces and causes that nothing here shows.
-const KINDS_READ: [&str; 8] = ["clock", "name", "cell", "actor", "suspect", "cluster", "alias", "standing"];
+const KINDS_READ: [&str; 9] = ["clock", "name", "cell", "actor", "suspect", "cluster", "alias", "standing", "alarm"];
 
 /// The store is left alone for this many times as long as the last reading of it took.
 const REST_TIMES: u32 = 9;
@@ -108,7 +108,8 @@ impl Looker {
             return Ok(());
         }
         if changed {
-            let read = read(store, &self.model).map(|(state, n, counts)| (Arc::new(Memory::of(state)), n, counts));
+            let read = read(store, &self.model);
+            let read = read.map(|(memory, n_unreadable, counts)| (Arc::new(memory), n_unreadable, counts));
             // A reading that fails is paid for, too.
             let ended = steady_clock();
             let took = ended.saturating_duration_since(begun);
@@ -141,12 +142,27 @@ impl Looker {
 }
 
 /// What is needed of a store, as it was at one moment; and the number of rows that could not be read.
-fn read(store: &Store, model: &ClusteringModel) -> Result<(State, usize, Vec<OutboxCount>), StoreError> {
+fn read(store: &Store, model: &ClusteringModel) -> Result<(Memory, usize, Vec<OutboxCount>), StoreError> {
     store.at_one_moment(|store| {
-        let load = |kind: &str| if KINDS_READ.contains(&kind) { store.load_state(kind) } else { Ok(Vec::new()) };
-        let (state, n_unreadable) = State::restore(model, load)?;
-        Ok((state, n_unreadable, store.outbox_counts()?))
+        let (state, n_unreadable) = State::restore_kinds(model, &KINDS_READ, |kind| store.load_state(kind))?;
+        let situations = situations(&state, store)?;
+        Ok((Memory::of(state, situations), n_unreadable, store.outbox_counts()?))
     })
+}
+
+/// What operations are alerted on now, in the words of the alert that was told last.
+fn situations(state: &State, store: &Store) -> Result<Vec<Situation>, StoreError> {
+    let mut situations = Vec::new();
+    for (_, tenant) in state.tenants() {
+        for (key, alarm, name) in tenant.operations().alarms().open() {
+            let told = store.alerts_of(&name)?.pop();
+            let title = plain(&told.map_or(name, |alert| alert.portrait.title));
+            let (category, severity) = (key.category, alarm.life.told);
+            situations.push(Situation { category, severity, since: alarm.since, title });
+        }
+    }
+    situations.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.since.cmp(&b.since)));
+    Ok(situations)
 }
 
 #[cfg(test)]

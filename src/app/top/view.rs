@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::super::plain;
 use crate::edge::admin::{HealthReport, LaneReport, LaneState, SourceState};
 use crate::edge::store::{Fate, OutboxCount};
-use crate::pipeline::alert::{Portrait, Severity, Verdict};
+use crate::pipeline::alert::{Category, Portrait, Severity, Verdict};
 use crate::pipeline::cluster::identity::ClusterId;
 use crate::pipeline::event::Millis;
 use crate::pipeline::state::State;
@@ -37,6 +37,8 @@ pub(super) struct View {
 pub(super) struct Memory {
     /// The clusters, in no order that means anything.
     pub(super) clusters: Vec<ClusterRow>,
+    /// What operations are alerted on and is not over, the most severe first.
+    pub(super) situations: Vec<Situation>,
     /// Newest event of any cluster.
     pub(super) newest_event: Option<Millis>,
     /// The state itself, for the cluster that is opened.
@@ -56,6 +58,17 @@ pub(super) struct ClusterRow {
     pub(super) last_event: Option<Millis>,
     /// The route that most of its events came by, and how many others there are.
     pub(super) route: String,
+    pub(super) title: String,
+}
+
+/// A storm, a cascade, a rollback or a budget whose alert is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Situation {
+    pub(super) category: Category,
+    pub(super) severity: Severity,
+    /// When it began (event time).
+    pub(super) since: Millis,
+    /// As it was told last.
     pub(super) title: String,
 }
 
@@ -112,7 +125,7 @@ pub(super) struct StoreSight {
 
 impl Memory {
     /// What a state remembers.
-    pub(super) fn of(state: State) -> Self {
+    pub(super) fn of(state: State, situations: Vec<Situation>) -> Self {
         let mut clusters = Vec::new();
         for (_, tenant) in state.tenants() {
             for (cluster, standing) in tenant.clusters() {
@@ -131,7 +144,7 @@ impl Memory {
             }
         }
         let newest_event = clusters.iter().filter_map(|row| row.last_event).max();
-        Self { clusters, newest_event, state }
+        Self { clusters, situations, newest_event, state }
     }
 
     /// Clusters with this verdict.
@@ -227,6 +240,15 @@ pub(super) mod testing {
         }
     }
 
+    pub(in super::super) fn situation() -> Situation {
+        Situation {
+            category: Category::Storm,
+            severity: Severity::High,
+            since: Millis(1_789_372_800_000),
+            title: plain(&format!("storm on POST /v1/orders: 312 panics in 10 minutes where 4 are usual {HOSTILE}")),
+        }
+    }
+
     pub(in super::super) fn destination(name: &str, lane: Option<LaneState>) -> Destination {
         Destination { waiting: 3, delivered: 120, refused: 2, lane, ..Destination::named(name) }
     }
@@ -241,7 +263,7 @@ pub(super) mod testing {
         let newest_event = clusters.iter().filter_map(|row| row.last_event).max();
         let on_hold = LaneState::OnHold(plain(&format!("HTTP 403, code 4: Invalid token {HOSTILE}")));
         View {
-            memory: Arc::new(Memory { clusters, newest_event, state: State::default() }),
+            memory: Arc::new(Memory { clusters, situations: vec![situation()], newest_event, state: State::default() }),
             destinations: vec![
                 destination("elastic", Some(LaneState::Delivering)),
                 destination("splunk", Some(on_hold)),

@@ -57,7 +57,7 @@ fn what_is_read_is_enough_for_all_that_is_shown() {
     let view = looker(&path).look(false);
     let store = Store::open_read_only(&path).unwrap();
     let (state, _) = State::restore(&ClusteringModel::uncapped().unwrap(), |kind| store.load_state(kind)).unwrap();
-    let whole = Memory::of(state);
+    let whole = Memory::of(state, Vec::new());
     assert!(whole.clusters.len() > 10 && whole.n_of(Verdict::Hostile) > 0 && whole.n_open() > 0, "{whole:?}");
     assert_eq!(view.memory.clusters, whole.clusters);
     for row in &whole.clusters {
