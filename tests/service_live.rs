@@ -224,6 +224,7 @@ async fn live_service_decides_each_record_once_and_tells_each_destination_the_sa
     service.wait("to the end of the topic", |_| place.committed() == [Some(n_records + 400)]).await;
     assert_eq!(service.metrics().fates(), Fates { observed: 400, ..Fates::default() });
     service.all_clustered(&place, 1_000).await;
+    assert_every_question_is_answered(&place);
     assert_eq!(service.stop().await, Some(0));
     assert_eq!(dead_letters(&place), bad, "no dead letter twice");
     let held = destinations.held(&place).await;
@@ -237,6 +238,31 @@ async fn live_service_decides_each_record_once_and_tells_each_destination_the_sa
 }
 
 /// Neither the alerts nor the store hold a word of a payload or the token's value.
+/// What the people on call ask has an answer while the service runs, and the ledger has the events that were sent.
+fn assert_every_question_is_answered(place: &Place) {
+    let store = place.store().display().to_string();
+    let page = place.path("night.html").display().to_string();
+    let questions: [&[&str]; 10] = [
+        &["triage"],
+        &["top", "--once"],
+        &["report", "telemetry", "--by", "endpoint", "--since", "6h"],
+        &["report", "releases"],
+        &["report", "retry-policy", "--format", "envoy"],
+        &["report", "budget", "--service", "storefront-api", "--objective", "0.99", "--window", "1d"],
+        &["report", "postmortem", "--from", "1h", "--format", "md"],
+        &["report", "postmortem", "--from", "1h", "--format", "html"],
+        &["report", "kpi"],
+        &["report", "html", "--out", &page],
+    ];
+    for question in questions {
+        let told = panicsift(&[question, &["--store", &store]].concat());
+        assert!(question.contains(&"--out") || told.lines().count() > 3, "{question:?}: {told}");
+    }
+    let told = panicsift(&["report", "telemetry", "--by", "service", "--format", "json", "--store", &store]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["tenants"][0]["all"]["panics"], 1_000, "{told}");
+}
+
 fn assert_no_canary(place: &Place) {
     for name in ["alerts.jsonl", "store.db", "store.db-wal", "log"] {
         let text = std::fs::read(place.path(name)).unwrap_or_default();
