@@ -25,6 +25,7 @@ mod inspect;
 pub mod dead_letters;
 pub mod outbox;
 mod setup;
+mod train;
 
 mod top;
 
@@ -37,6 +38,7 @@ pub use replay::{ReplayOptions, replay};
 pub use service::run;
 pub use setup::{print_elastic, setup_elastic};
 pub use top::{AdminPort, TopOptions, top};
+pub use train::{TrainOptions, train};
 
 pub use crate::edge::elastic::Product;
 

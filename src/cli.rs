@@ -14,6 +14,7 @@ mod retries;
 mod setup;
 mod telemetry;
 mod top;
+mod train;
 mod triage;
 
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ pub use self::retries::{ReleasesArgs, RetryPolicyArgs};
 pub use self::setup::{SetupArgs, SetupTarget};
 pub use self::telemetry::{ByArg, TelemetryArgs};
 pub use self::top::TopArgs;
+pub use self::train::TrainArgs;
 pub use self::triage::TriageArgs;
 use crate::app::{Demo, ReplayOptions};
 use crate::config::{LogFormat, LogLevel, Settings};
@@ -111,6 +113,14 @@ pub enum Command {
   panicsift replay --asn asn.mmdb --assignments out.jsonl --alerts alerts.jsonl monday.jsonl.gz tuesday.jsonl.zst
   zcat events.jsonl.gz | panicsift replay --json -")]
     Replay(ReplayArgs),
+    /// Learn weights of evidence from labelled sets
+    #[command(after_long_help = "Examples:
+  panicsift train sets/shop sets/clinic --reference sets/quiet-day --asn asn.mmdb --out hostility.toml
+  panicsift train sets/shop sets/clinic --reference sets/quiet-day --asn asn.mmdb --validate
+
+A set is a folder with events.jsonl and labels.jsonl (plain, or packed with gzip or zstd); a label has event_id, hostile
+and campaign.")]
+    Train(TrainArgs),
     /// See what the decoders make of records: run it on a dump of a topic first
     ///
     /// Writes one JSON line for each panic found: its carrier, its class and the event in canonical form; and one for

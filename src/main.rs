@@ -12,7 +12,7 @@ use clap::Parser;
 use panicsift::cli::{
     Cli, Command, CompletionsArgs, DeadLettersArgs, DeadLettersDeed, DemoArgs, EXIT_DONE, EXIT_FAILED, EXIT_USAGE,
     InspectArgs, ManArgs, OutboxArgs, OutboxDeed, OutputArgs, Question, ReplayArgs, ReportArgs, RunArgs, SchemaArgs,
-    SetupArgs, SetupTarget, TopArgs, TriageArgs, ValidateArgs,
+    SetupArgs, SetupTarget, TopArgs, TrainArgs, TriageArgs, ValidateArgs,
 };
 use panicsift::config::{self, ConfigFaults, LogLevel, LogSettings, Settings};
 use panicsift::{app, cli, logging, report, schemas};
@@ -52,6 +52,7 @@ fn dispatch(command: Command, output: OutputArgs, out: &mut Out) -> Result<()> {
         Command::Run(args) => run(&args, output),
         Command::Inspect(args) => inspect(args, output, out),
         Command::Replay(args) => replay(args, output, out),
+        Command::Train(args) => train(args, output, out),
         Command::Report(args) => ask(args, output, out),
         Command::Top(args) => top(args, output, out),
         Command::Triage(args) => triage(args, output, out),
@@ -101,6 +102,11 @@ fn inspect(args: InspectArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
         "records, by what they tell"
     );
     Ok(())
+}
+
+fn train(args: TrainArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
+    start_log(output, LogSettings::default());
+    runtime()?.block_on(app::train(args.options(), out))
 }
 
 fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {

@@ -81,6 +81,9 @@ mod tidy;
 /// The live view as a user meets it: one frame as text, refusals, and a terminal that is given back.
 #[cfg(test)]
 mod top;
+/// Training on a cut of the demo: the same model twice, the validation's protocols, sets and models that are refused.
+#[cfg(test)]
+mod train;
 /// Storms on real events, recomputed by hand; `triage` as an engineer on call meets it.
 #[cfg(test)]
 mod triage;

@@ -36,7 +36,7 @@ use crate::secret::Secret;
 
 /// The secret of a replay without a key file. Files have no service whose names must stay secret, and a replay must
 /// give the same names wherever it is run.
-const REPLAY_SECRET: &[u8] = b"panicsift replay";
+pub(super) const REPLAY_SECRET: &[u8] = b"panicsift replay";
 
 /// Refused records that are told of in full.
 const REFUSALS_TOLD_MAX: u64 = 10;

@@ -215,7 +215,7 @@ fn observe<'a>(keys: &Keys, position: Position<'a>, event: PanicEvent<'a>, found
 }
 
 /// A valid token stands for its bearer; without one the source prefix does.
-fn actor(token: Option<&TokenUse>, source: &Source) -> Actor {
+pub fn actor(token: Option<&TokenUse>, source: &Source) -> Actor {
     match token {
         Some(TokenUse { id: Some(id), valid: Some(true), .. }) => Actor::Token(*id),
         _ => source.prefix_id.map_or(Actor::Unknown, Actor::Prefix),

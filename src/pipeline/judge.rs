@@ -30,11 +30,14 @@ use super::observation::{Actor, CellKey, Observation};
 pub mod actors;
 pub mod by_id;
 pub mod evidence;
+pub mod fit;
+pub mod lessons;
 pub mod model;
 pub mod neighbours;
 pub mod normal;
 pub mod observe;
 pub mod reuse;
+pub mod serials;
 pub mod stored;
 pub mod verdict;
 
@@ -276,6 +279,14 @@ impl Record {
         }
     }
 
+    /// Whether an actor, weighed so, may be a suspect: one content, once or a thousand times, is an accident unless the
+    /// company speaks too.
+    pub fn has_habit(&self, actor: &Actor, weighed: &Weighed) -> bool {
+        let company: i32 = weighed.neighbours.iter().sum();
+        let fresh = self.actors.get(actor).map_or(0, |dossier| dossier.conduct.fresh);
+        fresh >= HABIT_CONTENTS || company >= COMPANY_CENTIPOINTS
+    }
+
     /// How an actor stands at this moment, suspect or not.
     pub fn weigh(&self, model: &HostilityModel, actor: &Actor) -> Option<Weighed> {
         let dossier = self.actors.get(actor)?;
@@ -326,6 +337,7 @@ impl Record {
     /// Weighs an actor and enters it among the suspects, or takes it out.
     fn decide(&mut self, model: &HostilityModel, actor: Actor) {
         let Some(weighed) = self.weigh(model, &actor) else { return };
+        let habit = self.has_habit(&actor, &weighed);
         let Some(dossier) = self.actors.get_mut(&actor) else { return };
         dossier.weighed_at = self.neighbours.now();
         if dossier.waiting {
@@ -333,9 +345,6 @@ impl Record {
             dossier.change(actor, &mut self.changed);
         }
         let bar = if dossier.strongest.is_some() { model.clear_at } else { model.suspect_at };
-        // One content, once or a thousand times, is an accident unless the company speaks too.
-        let company: i32 = weighed.neighbours.iter().sum();
-        let habit = dossier.conduct.fresh >= HABIT_CONTENTS || company >= COMPANY_CENTIPOINTS;
         let now = (weighed.centipoints >= bar && (habit || dossier.strongest.is_some())).then_some(weighed);
         let stronger = match (&now, &dossier.strongest) {
             (Some(now), Some(before)) => now.centipoints > before.centipoints,

@@ -96,6 +96,11 @@ impl Life {
         (word.severity > self.told && settled).then_some(Change::Raised)
     }
 
+    /// Takes over when events were first covered from a cluster that became part of this one.
+    pub fn inherit(&mut self, first_opened: Millis) {
+        self.first_opened = Some(self.first_opened.map_or(first_opened, |known| known.min(first_opened)));
+    }
+
     /// Ends an open alert because its cluster became part of another one; whether there was one.
     pub fn absorb(&mut self, now: Millis) -> bool {
         let was_open = self.open_since.take().is_some();

@@ -56,7 +56,7 @@ pub mod tenant;
 
 use std::sync::Arc;
 
-pub use examine::{Examined, Memos, examine};
+pub use examine::{Examined, Memos, actor, examine};
 
 use self::alert::Alert;
 use self::classify::PanicModel;

@@ -319,11 +319,21 @@ impl Tenant {
         self.words.remove(&id);
         let Some(mut standing) = self.standings.remove(&id) else { return };
         self.restated.insert(id);
+        let heir = self.clusters.get(id).map(|heir| heir.id);
+        if let (Some(heir), Some(first)) =
+            (heir.and_then(|heir| self.standings.get_mut(&heir)), standing.life.first_opened)
+        {
+            // What it brings along was covered since its own alert, not since the heir's.
+            heir.life.inherit(first);
+        }
+        if let (Some(heir), Some(_)) = (heir, standing.life.first_opened) {
+            self.restated.insert(heir);
+        }
         let ordinal = standing.life.next_ordinal;
         if !standing.life.absorb(now) {
             return;
         }
-        let heir = self.clusters.get(id).map(|heir| heir.id.to_string());
+        let heir = heir.map(|heir| heir.to_string());
         let title = heir.as_ref().map_or_else(
             || "its events are forgotten or spread over other clusters".to_owned(),
             |heir| format!("it became part of {heir}"),

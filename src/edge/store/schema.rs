@@ -14,7 +14,7 @@ use super::{BUSY_WAIT, StoreError};
 const APPLICATION_ID: i64 = 0x5053_4654;
 
 /// Each brings a store from the version that is its index to the next one. Only ever append.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
     CREATE TABLE state (
@@ -70,6 +70,11 @@ const MIGRATIONS: [&str; 2] = [
         begun_ms INTEGER NOT NULL,
         done_ms INTEGER
     ) WITHOUT ROWID, STRICT;
+",
+    // Actors and places of the normal have another form (a sum for numbers in a row, and the numbers): those of version 2
+    // cannot be read, and cells and clusters name them. All of it begins anew; outbox and checkpoint stay.
+    "
+    DELETE FROM state;
 ",
 ];
 

@@ -47,10 +47,12 @@ pub enum Aspect {
     Access,
     /// A panic site of this route that nobody else reaches.
     Site,
+    /// A number that follows those that strangers sent (see [`super::serials`]).
+    Sequence,
 }
 
 /// Number of [`Aspect`]s.
-pub const ASPECTS: usize = 12;
+pub const ASPECTS: usize = 13;
 
 /// One cell in an actor's ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -66,10 +66,16 @@ pub enum Fact {
     Retries,
     /// Share of requests whose retry succeeded.
     Mended,
+    /// Mean surprise of numbers that follow those of strangers.
+    Sequence,
+    /// Share of events with lexical marks that are not usual at their route.
+    Marked,
+    /// log2 of events with lexical marks that are not usual at their route.
+    Markings,
 }
 
 /// Number of [`Fact`]s.
-pub const FACTS_LEN: usize = 27;
+pub const FACTS_LEN: usize = 30;
 
 /// Name and words of each fact, in the order of [`Fact`].
 pub const FACTS: [(&str, &str); FACTS_LEN] = [
@@ -100,6 +106,9 @@ pub const FACTS: [(&str, &str); FACTS_LEN] = [
     ("repeats", "of its events are exact repeats"),
     ("retries", "of its events are genuine retries"),
     ("mended", "of its events succeeded when retried"),
+    ("sequence", "bits an event by which its numbers follow those that strangers sent"),
+    ("marked", "of its events bear lexical marks that are not usual here"),
+    ("markings", "doublings of events with lexical marks that are not usual here"),
 ];
 
 /// The facts about one actor.
@@ -144,6 +153,7 @@ impl Facts {
         self.set(Fact::Client, mean(&[Aspect::Media, Aspect::Client]));
         self.set(Fact::Access, mean(&[Aspect::Access]));
         self.set(Fact::Sites, mean(&[Aspect::Site]));
+        self.set(Fact::Sequence, mean(&[Aspect::Sequence]));
     }
 
     fn doing(&mut self, conduct: &Conduct, is_token: bool) {
@@ -165,6 +175,8 @@ impl Facts {
         self.set(Fact::Repeats, share(conduct.events.saturating_sub(conduct.fresh), 2.0));
         self.set(Fact::Retries, share(conduct.retries, 2.0));
         self.set(Fact::Mended, share(conduct.mended, 1.0));
+        self.set(Fact::Marked, share(conduct.marked, 2.0));
+        self.set(Fact::Markings, doublings(conduct.marked + 1));
     }
 }
 

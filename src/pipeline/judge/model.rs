@@ -4,6 +4,8 @@
 //! points are kept as whole hundredths, so that a person who adds an alert's lines gets its points to the last digit.
 //! A model with a fault is refused with every fault named; nothing here reads a file.
 
+mod refit;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -20,7 +20,15 @@ fn keyed(n: u64) -> Id {
 
 fn field(path: u64, pattern: u64, classes: u16) -> FieldTrait {
     let pattern = keyed(pattern);
-    FieldTrait { path: keyed(path), kind: ValueKind::Text, size_log2: 4, negative: false, classes, pattern }
+    FieldTrait {
+        path: keyed(path),
+        kind: ValueKind::Text,
+        size_log2: 4,
+        negative: false,
+        classes,
+        pattern,
+        serial: None,
+    }
 }
 
 /// The event of an ordinary customer: one site, one shape, three fields; contents differ.
@@ -354,7 +362,7 @@ fn a_model_with_faults_is_refused_with_every_fault() {
         let error = HostilityModel::parse(&changed).unwrap_err().0;
         assert!(error.contains(expected), "{error}");
     };
-    check("suspect_at = 3.0", "suspect_at = nan", "suspect_at");
+    check("suspect_at = 3.35", "suspect_at = nan", "suspect_at");
     check("name = \"marks\"", "name = \"mask\"", "no such fact");
     check("name = \"marks\"", "name = \"mask\"", "evidence marks: it must be there");
     check("name = \"marks\"", "name = \"values\"", "stands twice");

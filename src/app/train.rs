@@ -1,0 +1,305 @@
+//! Weights of evidence from labelled sets: lessons from the judge itself, a fit, and what it is worth on what it did
+//! not see.
+//!
+//! Reads folders with labelled events; gives a model file. Every lesson is what the judge knew at that moment
+//! ([`lessons`]): the sets and altered copies of them ([`copies`]) are run through the same record that the service has.
+//! The threshold is set on a set without hostile events, by how many alerts a day the whole pipeline may open there
+//! ([`rehearsal`]), never on a set that is tested. Groups, caps and the weights of neighbours are those of the model
+//! that it starts from. Nothing is drawn by chance: the same sets give the same model, byte for byte. Cost: some two
+//! seconds a copy, and as much for each threshold that is tried.
+
+mod copies;
+mod protocols;
+mod rehearsal;
+mod score;
+mod sets;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+
+use self::copies::Copy;
+use self::rehearsal::rehearse;
+use self::score::days;
+use self::sets::{Label, Set};
+use super::judgement::{self, Rhythm};
+use crate::config::{AlertSettings, ModelSettings, TableSettings};
+use crate::edge::tables::Tables;
+use crate::pipeline::Context;
+use crate::pipeline::gather::GatherPolicy;
+use crate::pipeline::judge::HostilityModel;
+use crate::pipeline::judge::evidence::Facts;
+use crate::pipeline::judge::fit::{Example, Fitted, fit};
+use crate::pipeline::judge::lessons::{self, Past};
+use crate::pipeline::keys::Keys;
+use crate::pipeline::observation::{Actor, Observation};
+
+/// Copies of a set in which campaigns are only thinned.
+const COPIES_THINNED: u32 = 3;
+/// Copies in which they are dealt out anew, too.
+const COPIES_DEALT: u32 = 4;
+/// Points, in hundredths, from which nobody is a suspect: lessons come from a judge that trusts everybody.
+const NEVER: i32 = 2_000;
+/// By how many hundredths of points a suspect must fall to be none any more. Much: few hostile senders stay as odd as they
+/// were at first, and each that is let go and suspected again may be another alert.
+const HYSTERESIS: i32 = 385;
+/// Budgets of false alerts a day that are looked at.
+const BUDGETS: [f64; 3] = [1.0, 3.0, 10.0];
+
+/// What a training reads and writes.
+#[derive(Debug, Default)]
+pub struct TrainOptions {
+    /// Folders of labelled sets.
+    pub sets: Vec<PathBuf>,
+    /// Folder of a set without hostile events: the threshold is set on it.
+    pub reference: PathBuf,
+    /// False alerts a day that may be.
+    pub budget: f64,
+    /// Prints what models are worth on what they were not trained on.
+    pub validate: bool,
+    /// Where to write the model.
+    pub out: Option<PathBuf>,
+    /// Version of the model that is written.
+    pub version: String,
+    /// Address tables.
+    pub tables: TableSettings,
+    /// Models.
+    pub models: ModelSettings,
+}
+
+/// Learns a model; tells on `out` what it is worth.
+///
+/// # Errors
+/// A set that cannot be read or lacks labels, a reference with hostile events, sets without both kinds, a file that
+/// cannot be written.
+pub async fn train(options: TrainOptions, out: &mut impl Write) -> Result<()> {
+    if !(options.budget.is_finite() && options.budget >= 0.0) {
+        bail!("a budget of {} false alerts a day: it must be a number from 0 on", options.budget);
+    }
+    let (tables, faults) = Tables::open(options.tables.asn.as_deref(), options.tables.country.as_deref());
+    for fault in faults {
+        tracing::warn!(error = %fault, "an address table is absent");
+    }
+    let rhythm = Rhythm { gathering: GatherPolicy::FILES, ..Rhythm::default() };
+    let keys = Keys::derive(super::replay::REPLAY_SECRET);
+    let context = judgement::context(keys, tables, &options.models, &rhythm, &AlertSettings::default())?;
+    let mut sets = Vec::new();
+    for folder in options.sets.iter().chain([&options.reference]) {
+        sets.push(Set::read(folder).await?);
+    }
+    let mut courses = sets.iter().map(|set| Course::of(set, &context)).collect::<Result<Vec<_>>>()?;
+    let reference = courses.pop().context("there is no reference")?;
+    if reference.labels.iter().any(|label| label.hostile) {
+        bail!("{}: the reference has hostile events, and a threshold is set by false alarms", reference.name);
+    }
+    let school = School { context: &context, courses, reference };
+    let any = |hostile: bool| school.courses.iter().flat_map(|c| &c.labels).any(|label| label.hostile == hostile);
+    if !any(true) || !any(false) {
+        bail!("{}: hostile and honest events are needed, both", names(&options.sets).join(" and "));
+    }
+    if options.validate {
+        protocols::validate(&school, out)?;
+    }
+    let model = school.model(&options, out)?;
+    if let Some(path) = &options.out {
+        fs::write(path, model.text(&header(&options))).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// Names of folders.
+fn names(folders: &[PathBuf]) -> Vec<String> {
+    let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    folders.iter().map(name).collect()
+}
+
+fn header(options: &TrainOptions) -> String {
+    let sets = names(&options.sets);
+    let reference = names(std::slice::from_ref(&options.reference)).concat();
+    format!(
+        "Weights of evidence: what the judge makes of what a sender does. Points are natural log odds, kept to hundredths.
+
+Made by `panicsift train {} --reference {reference} --budget {} --model-version {} --out FILE`: prior, cuts and
+points from the sets and altered copies of them, suspect_at from the reference. Not learned: groups, caps, company,
+neighbours (of the model that it started from), and that evidence only speaks for hostile and the defence against it.
+`panicsift train --validate` tells what such a model is worth on sets that it was not trained on.
+
+A bin's points count from its cut on and add up: a value beyond the second cut has the points of both. The points of a
+group are cut at its cap, both ways; what is cut off is a line of its own (`cap_...`). Points 0: looked at, shown, not
+believed yet.",
+        sets.join(" "),
+        options.budget,
+        options.version
+    )
+}
+
+/// A set and what is learned from it.
+struct Course<'s> {
+    name: String,
+    seen: Vec<Observation<'s>>,
+    labels: Vec<&'s Label>,
+    lessons: Vec<Lesson>,
+}
+
+/// One sender at the end of a run.
+struct Lesson {
+    /// The campaign that most of its events are of.
+    campaign: String,
+    /// The run that it is of.
+    copy: u32,
+    n_events: u32,
+    example: Example,
+}
+
+impl<'s> Course<'s> {
+    fn of(set: &'s Set, context: &Context) -> Result<Self> {
+        let (seen, labels) = set.observations(context)?;
+        let trusting = context.hostility.at(NEVER, NEVER);
+        let run = |seen: &[Observation<'_>]| lessons::run(seen, &trusting, context.clustering.epoch_secs);
+        let mut lessons = lessons_of(0, &run(&seen), &labels);
+        let any_hostile = labels.iter().any(|label| label.hostile);
+        let n_copies = if any_hostile { COPIES_THINNED + COPIES_DEALT } else { 0 };
+        for number in 1..=n_copies {
+            let (seen, labels) = copies::copy(&seen, &labels, Copy { number, dealt: number > COPIES_THINNED });
+            lessons.extend(lessons_of(number, &run(&seen), &labels));
+        }
+        tracing::info!(set = set.name, events = seen.len(), lessons = lessons.len(), "the set is read");
+        Ok(Self { name: set.name.clone(), seen, labels, lessons })
+    }
+}
+
+/// What is true of one sender.
+#[derive(Default)]
+struct Sender<'l> {
+    facts: Facts,
+    campaigns: BTreeMap<&'l str, u32>,
+    n_hostile: u32,
+    authorised: bool,
+}
+
+/// The last lesson of each sender. Who sent events of an authorised test teaches nothing.
+fn lessons_of(copy: u32, past: &Past, labels: &[&Label]) -> Vec<Lesson> {
+    let mut senders: BTreeMap<Actor, Sender<'_>> = BTreeMap::new();
+    for lesson in &past.lessons {
+        let sender = senders.entry(lesson.actor).or_default();
+        sender.facts = lesson.facts;
+        for label in lesson.events.iter().filter_map(|at| labels.get(*at)) {
+            *sender.campaigns.entry(&label.campaign).or_default() += 1;
+            sender.n_hostile += u32::from(label.hostile);
+            sender.authorised |= label.authorised;
+        }
+    }
+    let lesson = |sender: Sender<'_>| {
+        let n_events: u32 = sender.campaigns.values().sum();
+        let campaign = sender.campaigns.iter().max_by_key(|(_, n)| **n).map(|(name, _)| (*name).to_owned())?;
+        let example = Example { facts: sender.facts, hostile: 2 * sender.n_hostile > n_events, weight: 1.0 };
+        (!sender.authorised).then_some(Lesson { campaign, copy, n_events, example })
+    };
+    senders.into_values().filter_map(lesson).collect()
+}
+
+/// Fits on the lessons of some courses, without campaigns that `keep` denies.
+fn fit_lessons<'l>(courses: impl Iterator<Item = &'l Course<'l>>, keep: impl Fn(&str) -> bool) -> Result<Fitted> {
+    let mut examples = Vec::new();
+    for course in courses {
+        // A sender counts with the root of its events, a campaign with the root of what its senders count: neither
+        // a flood of events nor one of addresses may be all that is learned from.
+        let weight = |lesson: &Lesson| f64::from(lesson.n_events).sqrt();
+        let mut campaigns: BTreeMap<(u32, &str), f64> = BTreeMap::new();
+        for lesson in &course.lessons {
+            *campaigns.entry((lesson.copy, &lesson.campaign)).or_default() += weight(lesson);
+        }
+        for lesson in course.lessons.iter().filter(|lesson| keep(&lesson.campaign)) {
+            let campaign = campaigns.get(&(lesson.copy, lesson.campaign.as_str())).copied().unwrap_or(1.0);
+            let weight = weight(lesson) / campaign.sqrt();
+            examples.push(Example { weight, ..lesson.example.clone() });
+        }
+    }
+    fit(&examples).context("the sets need hostile and honest events, both")
+}
+
+/// A suspect of `model` from `suspect_at` on.
+fn at(model: &HostilityModel, suspect_at: i32) -> HostilityModel {
+    model.at(suspect_at, suspect_at - HYSTERESIS)
+}
+
+/// A model whose threshold is to be found.
+struct Taught {
+    model: HostilityModel,
+    /// Thresholds that make a difference on the reference, falling.
+    candidates: Vec<i32>,
+    /// Alerts there by threshold, where that was tried.
+    n_alerts: BTreeMap<i32, usize>,
+}
+
+/// All courses, and the reference.
+struct School<'s> {
+    context: &'s Context,
+    courses: Vec<Course<'s>>,
+    reference: Course<'s>,
+}
+
+impl School<'_> {
+    /// The model of what was fitted, and what senders of the reference come to under it.
+    fn teach(&self, fitted: &Fitted, version: &str) -> Taught {
+        let model = self.context.hostility.refit(fitted, version);
+        let past = lessons::run(&self.reference.seen, &model.at(NEVER, NEVER), self.context.clustering.epoch_secs);
+        let mut highest: BTreeMap<Actor, i32> = BTreeMap::new();
+        for lesson in past.lessons.iter().filter(|lesson| lesson.habit) {
+            let points = highest.entry(lesson.actor).or_insert(i32::MIN);
+            *points = (*points).max(lesson.centipoints);
+        }
+        // From one hundredth more on, that sender is no suspect.
+        let candidates: BTreeSet<i32> = highest.into_values().map(|points| (points + 1).max(0)).collect();
+        Taught { model, candidates: candidates.into_iter().rev().collect(), n_alerts: BTreeMap::new() }
+    }
+
+    /// The model that was taught, from as few points on as give at most `budget` alerts a day on the reference.
+    ///
+    /// The candidates are searched from the greatest down in steps that double, then by halves, as if fewer points could
+    /// only give more alerts; where that is not so, the threshold that is found bears the budget all the same. (Not by
+    /// halves from the start: a run in which half of all senders are suspects costs many times one with a few.)
+    fn at_budget(&self, taught: &mut Taught, budget: f64) -> HostilityModel {
+        // Half an alert more is a matter of how long the reference is.
+        let n_allowed = budget * days(&self.reference.seen) + 0.5;
+        let mut bears = |candidate: usize| {
+            let Some(points) = taught.candidates.get(candidate).copied() else { return false };
+            let n_alerts = *taught.n_alerts.entry(points).or_insert_with(|| {
+                rehearse(self.context, &at(&taught.model, points), &self.reference.seen).opened.len()
+            });
+            f64::from(u32::try_from(n_alerts).unwrap_or(u32::MAX)) < n_allowed
+        };
+        // Candidates before `good` bear the budget, the one at `bad` does not, or there is none.
+        let (mut good, mut step) = (0, 1);
+        while bears(good + step - 1) {
+            good += step;
+            step *= 2;
+        }
+        let mut bad = good + step - 1;
+        while good < bad {
+            let middle = usize::midpoint(good, bad);
+            if bears(middle) {
+                good = middle + 1;
+            } else {
+                bad = middle;
+            }
+        }
+        at(&taught.model, good.checked_sub(1).and_then(|last| taught.candidates.get(last)).copied().unwrap_or(NEVER))
+    }
+
+    fn model(&self, options: &TrainOptions, out: &mut impl Write) -> Result<HostilityModel> {
+        let everything = || self.courses.iter().chain([&self.reference]);
+        let fitted = fit_lessons(everything(), |_| true)?;
+        let mut taught = self.teach(&fitted, &options.version);
+        for budget in BUDGETS.into_iter().filter(|budget| budget.total_cmp(&options.budget).is_ne()) {
+            let model = self.at_budget(&mut taught, budget);
+            protocols::tell_in_sample(self, &model, budget, out)?;
+        }
+        let model = self.at_budget(&mut taught, options.budget);
+        protocols::tell_in_sample(self, &model, options.budget, out)?;
+        Ok(model)
+    }
+}

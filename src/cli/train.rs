@@ -1,0 +1,54 @@
+//! What may be typed after `panicsift train`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::app::TrainOptions;
+
+/// Options of `train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Folders of labelled sets
+    #[arg(required = true, value_name = "SET")]
+    pub sets: Vec<PathBuf>,
+    /// Folder of a labelled set without hostile events: the threshold is set on it
+    #[arg(long, value_name = "SET")]
+    pub reference: PathBuf,
+    /// False alerts a day that may be
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    pub budget: f64,
+    /// Print what such a model is worth on what it was not trained on
+    #[arg(long)]
+    pub validate: bool,
+    /// Write the model to this file
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Version of the model that is written; it is stamped on every alert
+    #[arg(long, value_name = "TEXT", default_value = "trained")]
+    pub model_version: String,
+    /// Address table with autonomous systems (an .mmdb file)
+    #[arg(long, value_name = "FILE")]
+    pub asn: Option<PathBuf>,
+    /// Model to start from: its groups, caps and neighbours stay [default: the built-in one]
+    #[arg(long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
+}
+
+impl TrainArgs {
+    /// What was typed.
+    pub fn options(self) -> TrainOptions {
+        let mut options = TrainOptions {
+            sets: self.sets,
+            reference: self.reference,
+            budget: self.budget,
+            validate: self.validate,
+            out: self.out,
+            version: self.model_version,
+            ..TrainOptions::default()
+        };
+        options.tables.asn = self.asn;
+        options.models.hostility = self.model;
+        options
+    }
+}

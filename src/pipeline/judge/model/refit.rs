@@ -1,0 +1,99 @@
+//! A model with other bins and thresholds, and a model as the text that it is read from.
+
+use std::fmt::Write as _;
+
+use super::{Bins, CUTS_MAX, HostilityModel, POINTS_MAX, hundredths};
+use crate::pipeline::judge::evidence::FACTS;
+use crate::pipeline::judge::fit::Fitted;
+
+/// A cut that no fact reaches: a fact that said nothing in the training stays in the model, and says nothing.
+const NEVER: f64 = 19.99;
+
+impl HostilityModel {
+    /// The same groups, caps and neighbours with what was learned; `version` is stamped on alerts.
+    #[must_use]
+    pub fn refit(&self, fitted: &Fitted, version: &str) -> Self {
+        let mut model = Self { version: version.to_owned(), bias: hundredths(fitted.bias), ..self.clone() };
+        for (bins, learned) in model.bins.iter_mut().zip(&fitted.bins) {
+            let steps = learned.iter().take(CUTS_MAX).filter(|(cut, _)| cut.abs() <= POINTS_MAX);
+            let mut steps: Vec<(f64, i32)> = steps.map(|(cut, points)| (*cut, hundredths(*points))).collect();
+            if steps.is_empty() {
+                steps.push((NEVER, 0));
+            }
+            *bins = Bins { group: bins.group, steps };
+        }
+        model
+    }
+
+    /// The same with other thresholds, in hundredths of points: a sender is suspect from `suspect_at` on and until it
+    /// falls below `clear_at`, and a cluster of suspects is hostile from where its first sender is suspect.
+    #[must_use]
+    pub fn at(&self, suspect_at: i32, clear_at: i32) -> Self {
+        Self { suspect_at, clear_at: clear_at.min(suspect_at), hostile_at: suspect_at, ..self.clone() }
+    }
+
+    /// The text of the model, after `header`, whose lines are comments.
+    pub fn text(&self, header: &str) -> String {
+        let points = |centipoints: i32| format!("{:?}", f64::from(centipoints) / 100.0);
+        let mut text = String::new();
+        for line in header.lines() {
+            text.push_str(format!("# {line}").trim_end());
+            text.push('\n');
+        }
+        let [cell, family, network, address] = self.neighbours;
+        // Writing into a text cannot fail.
+        let caps = self.groups.iter().fold(String::new(), |mut caps, group| {
+            _ = writeln!(caps, "{} = {}", group.name, points(group.cap));
+            caps
+        });
+        _ = write!(
+            text,
+            "
+version = {:?}
+bias = {}
+# A sender is suspect from these points on, and until it falls below `clear_at`.
+suspect_at = {}
+clear_at = {}
+# A cluster of suspects is hostile from these points on: those of its strongest suspect, and `company` for each doubling.
+hostile_at = {}
+company = {}
+# A cluster without suspects is called benign from this many senders on; below, undecided.
+benign_crowd = {}
+
+# The most that a group may say, either way.
+[caps]
+{caps}
+# Share of the others' mean points (never below 0, cut at `clip`) that a sender gets from its neighbours; `cap`: the sum.
+[neighbours]
+cell = {cell}
+family = {family}
+network = {network}
+address = {address}
+clip = {:?}
+cap = {}
+",
+            self.version,
+            points(self.bias),
+            points(self.suspect_at),
+            points(self.clear_at),
+            points(self.hostile_at),
+            points(self.company),
+            self.benign_crowd,
+            self.clip,
+            points(self.neighbours_cap),
+        );
+        for (bins, (name, _)) in self.bins.iter().zip(FACTS) {
+            let group = self.groups.get(bins.group).map_or("", |group| group.name.as_str());
+            let cuts: Vec<f64> = bins.steps.iter().map(|(cut, _)| *cut).collect();
+            let points: Vec<f64> = bins.steps.iter().map(|(_, points)| f64::from(*points) / 100.0).collect();
+            _ = write!(
+                text,
+                "\n[[evidence]]\nname = {name:?}\ngroup = {group:?}\ncuts = {cuts:?}\npoints = {points:?}\n"
+            );
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests;
