@@ -63,6 +63,9 @@ mod surfaces;
 /// The house rules that no lint holds: layers, doors, sizes, headers, names.
 #[cfg(test)]
 mod tidy;
+/// Training on a cut of the demo: the same model twice, the validation's protocols, sets and models that are refused.
+#[cfg(test)]
+mod train;
 
 /// The service on a Kafka of three nodes that are killed in turn.
 #[cfg(test)]

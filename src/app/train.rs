@@ -3,16 +3,18 @@
 //!
 //! Reads folders with labelled events; gives a model file. Every lesson is what the judge knew at that moment
 //! ([`lessons`]): the sets and altered copies of them ([`copies`]) are run through the same record that the service has.
-//! The threshold is set on a set without hostile events, by how many false alarms a day may be, never on a set that is
-//! tested. Groups, caps and the weights of neighbours are those of the model that it starts from. Works without the
-//! clustering, which only gathers what the judge suspects. Cost: some two seconds a copy.
+//! The threshold is set on a set without hostile events, by how many alerts a day the whole pipeline may open there
+//! ([`rehearsal`]), never on a set that is tested. Groups, caps and the weights of neighbours are those of the model
+//! that it starts from. Nothing is drawn by chance: the same sets give the same model, byte for byte. Cost: some two
+//! seconds a copy, and as much for each threshold that is tried.
 
 mod copies;
 mod protocols;
+mod rehearsal;
 mod score;
 mod sets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -20,6 +22,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 
 use self::copies::Copy;
+use self::rehearsal::rehearse;
 use self::score::days;
 use self::sets::{Label, Set};
 use super::judgement::{self, Rhythm};
@@ -40,9 +43,10 @@ const COPIES_THINNED: u32 = 3;
 const COPIES_DEALT: u32 = 4;
 /// Points, in hundredths, from which nobody is a suspect: lessons come from a judge that trusts everybody.
 const NEVER: i32 = 2_000;
-/// By how many hundredths of points a suspect must fall to be none any more.
-const HYSTERESIS: i32 = 100;
-/// Budgets of false alarms a day that are looked at.
+/// By how many hundredths of points a suspect must fall to be none any more. Much: few hostile senders stay as odd as they
+/// were at first, and each that is let go and suspected again is another alert.
+const HYSTERESIS: i32 = 350;
+/// Budgets of false alerts a day that are looked at.
 const BUDGETS: [f64; 3] = [1.0, 3.0, 10.0];
 
 /// What a training reads and writes.
@@ -52,7 +56,7 @@ pub struct TrainOptions {
     pub sets: Vec<PathBuf>,
     /// Folder of a set without hostile events: the threshold is set on it.
     pub reference: PathBuf,
-    /// False alarms a day that may be.
+    /// False alerts a day that may be.
     pub budget: f64,
     /// Prints what models are worth on what they were not trained on.
     pub validate: bool,
@@ -72,6 +76,9 @@ pub struct TrainOptions {
 /// A set that cannot be read or lacks labels, a reference with hostile events, sets without both kinds, a file that
 /// cannot be written.
 pub async fn train(options: TrainOptions, out: &mut impl Write) -> Result<()> {
+    if !(options.budget.is_finite() && options.budget >= 0.0) {
+        bail!("a budget of {} false alerts a day: it must be a number from 0 on", options.budget);
+    }
     let (tables, faults) = Tables::open(options.tables.asn.as_deref(), options.tables.country.as_deref());
     for fault in faults {
         tracing::warn!(error = %fault, "an address table is absent");
@@ -89,6 +96,10 @@ pub async fn train(options: TrainOptions, out: &mut impl Write) -> Result<()> {
         bail!("{}: the reference has hostile events, and a threshold is set by false alarms", reference.name);
     }
     let school = School { context: &context, courses, reference };
+    let any = |hostile: bool| school.courses.iter().flat_map(|c| &c.labels).any(|label| label.hostile == hostile);
+    if !any(true) || !any(false) {
+        bail!("{}: hostile and honest events are needed, both", names(&options.sets).join(" and "));
+    }
     if options.validate {
         protocols::validate(&school, out)?;
     }
@@ -99,10 +110,15 @@ pub async fn train(options: TrainOptions, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn header(options: &TrainOptions) -> String {
+/// Names of folders.
+fn names(folders: &[PathBuf]) -> Vec<String> {
     let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let sets: Vec<String> = options.sets.iter().map(name).collect();
-    let reference = name(&options.reference);
+    folders.iter().map(name).collect()
+}
+
+fn header(options: &TrainOptions) -> String {
+    let sets = names(&options.sets);
+    let reference = names(std::slice::from_ref(&options.reference)).concat();
     format!(
         "Weights of evidence: what the judge makes of what a sender does. Points are natural log odds, kept to hundredths.
 
@@ -205,6 +221,20 @@ fn fit_lessons<'l>(courses: impl Iterator<Item = &'l Course<'l>>, keep: impl Fn(
     fit(&examples).context("the sets need hostile and honest events, both")
 }
 
+/// A suspect of `model` from `suspect_at` on.
+fn at(model: &HostilityModel, suspect_at: i32) -> HostilityModel {
+    model.at(suspect_at, suspect_at - HYSTERESIS)
+}
+
+/// A model whose threshold is to be found.
+struct Taught {
+    model: HostilityModel,
+    /// Thresholds that make a difference on the reference, falling.
+    candidates: Vec<i32>,
+    /// Alerts there by threshold, where that was tried.
+    n_alerts: BTreeMap<i32, usize>,
+}
+
 /// All courses, and the reference.
 struct School<'s> {
     context: &'s Context,
@@ -213,36 +243,63 @@ struct School<'s> {
 }
 
 impl School<'_> {
-    fn run(&self, course: &Course<'_>, model: &HostilityModel) -> Past {
-        lessons::run(&course.seen, model, self.context.clustering.epoch_secs)
-    }
-
-    /// The model of what was fitted, with a threshold that gives `budget` false alarms a day on the reference: as many
-    /// senders there reach it. Each counts as an alarm of its own, though a cluster may gather several.
-    fn at_budget(&self, fitted: &Fitted, version: &str, budget: f64) -> HostilityModel {
+    /// The model of what was fitted, and what senders of the reference come to under it.
+    fn teach(&self, fitted: &Fitted, version: &str) -> Taught {
         let model = self.context.hostility.refit(fitted, version);
-        let past = self.run(&self.reference, &model.at(NEVER, NEVER));
+        let past = lessons::run(&self.reference.seen, &model.at(NEVER, NEVER), self.context.clustering.epoch_secs);
         let mut highest: BTreeMap<Actor, i32> = BTreeMap::new();
         for lesson in past.lessons.iter().filter(|lesson| lesson.habit) {
             let points = highest.entry(lesson.actor).or_insert(i32::MIN);
             *points = (*points).max(lesson.centipoints);
         }
-        let mut points: Vec<i32> = highest.into_values().collect();
-        points.sort_unstable_by(|a, b| b.cmp(a));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; a count of alarms")]
-        let n_allowed = (budget * days(&self.reference.seen)).round() as usize;
-        let suspect_at = points.get(n_allowed).map_or(0, |points| points + 1);
-        model.at(suspect_at, suspect_at - HYSTERESIS)
+        // From one hundredth more on, that sender is no suspect.
+        let candidates: BTreeSet<i32> = highest.into_values().map(|points| (points + 1).max(0)).collect();
+        Taught { model, candidates: candidates.into_iter().rev().collect(), n_alerts: BTreeMap::new() }
+    }
+
+    /// The model that was taught, from as few points on as give at most `budget` alerts a day on the reference.
+    ///
+    /// The candidates are searched from the greatest down in steps that double, then by halves, as if fewer points could
+    /// only give more alerts; where that is not so, the threshold that is found bears the budget all the same. (Not by
+    /// halves from the start: a run in which half of all senders are suspects costs many times one with a few.)
+    fn at_budget(&self, taught: &mut Taught, budget: f64) -> HostilityModel {
+        // Half an alert more is a matter of how long the reference is.
+        let n_allowed = budget * days(&self.reference.seen) + 0.5;
+        let mut bears = |candidate: usize| {
+            let Some(points) = taught.candidates.get(candidate).copied() else { return false };
+            let n_alerts = *taught.n_alerts.entry(points).or_insert_with(|| {
+                rehearse(self.context, &at(&taught.model, points), &self.reference.seen).opened.len()
+            });
+            f64::from(u32::try_from(n_alerts).unwrap_or(u32::MAX)) < n_allowed
+        };
+        // Candidates before `good` bear the budget, the one at `bad` does not, or there is none.
+        let (mut good, mut step) = (0, 1);
+        while bears(good + step - 1) {
+            good += step;
+            step *= 2;
+        }
+        let mut bad = good + step - 1;
+        while good < bad {
+            let middle = usize::midpoint(good, bad);
+            if bears(middle) {
+                good = middle + 1;
+            } else {
+                bad = middle;
+            }
+        }
+        at(&taught.model, good.checked_sub(1).and_then(|last| taught.candidates.get(last)).copied().unwrap_or(NEVER))
     }
 
     fn model(&self, options: &TrainOptions, out: &mut impl Write) -> Result<HostilityModel> {
         let everything = || self.courses.iter().chain([&self.reference]);
         let fitted = fit_lessons(everything(), |_| true)?;
-        let model = self.at_budget(&fitted, &options.version, options.budget);
-        writeln!(out, "the model, on what it was trained on ({} false alarms a day):", options.budget)?;
-        for course in everything() {
-            writeln!(out, "  {}: {}", course.name, protocols::score(self, course, &model, |_| true))?;
+        let mut taught = self.teach(&fitted, &options.version);
+        for budget in BUDGETS.into_iter().filter(|budget| budget.total_cmp(&options.budget).is_ne()) {
+            let model = self.at_budget(&mut taught, budget);
+            protocols::tell_in_sample(self, &model, budget, out)?;
         }
+        let model = self.at_budget(&mut taught, options.budget);
+        protocols::tell_in_sample(self, &model, options.budget, out)?;
         Ok(model)
     }
 }

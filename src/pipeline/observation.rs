@@ -29,10 +29,10 @@ pub struct CellKey {
     pub shape: ShapeId,
 }
 
-/// Who sent it: a valid token, else the source prefix (/24, /48); `None` when neither is known.
+/// Who sent it: a valid token as one client uses it from one network, else the source prefix (/24, /48).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Actor {
-    /// A token that the service accepted (keyed id).
+    /// A token that the service accepted, with the client's family and network (keyed id of all three).
     Token(Id),
     /// A source prefix (keyed id of the network address).
     Prefix(Id),

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::cluster::ClusteringModel;
 use super::event::{Id, Millis};
+use super::judge::HostilityModel;
 use super::observation::{Actor, CellKey, Observation};
 use super::recent::Recent;
 use super::tenant::{Tenant, Whereabouts};
@@ -180,6 +181,11 @@ impl State {
     /// Where an event with this cell key and sender stands now.
     pub fn whereabouts(&self, cell: &CellKey, actor: Actor) -> Whereabouts {
         self.tenants.get(&cell.tenant).map(|tenant| tenant.whereabouts(cell, actor)).unwrap_or_default()
+    }
+
+    /// Points of an event's sender at this moment under `model`; `None` for who is not remembered.
+    pub fn points(&self, model: &HostilityModel, cell: &CellKey, actor: Actor) -> Option<f64> {
+        self.tenants.get(&cell.tenant)?.record.weigh(model, &actor).map(|weighed| weighed.points())
     }
 
     /// Start of the open epoch.

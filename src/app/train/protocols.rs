@@ -8,8 +8,8 @@ use std::io::Write;
 
 use anyhow::Result;
 
+use super::rehearsal::rehearse;
 use super::score::Score;
-use super::sets::Label;
 use super::{BUDGETS, Course, School, fit_lessons};
 use crate::pipeline::judge::HostilityModel;
 
@@ -17,16 +17,29 @@ use crate::pipeline::judge::HostilityModel;
 const TURNS: u64 = 5;
 
 /// Runs and counts the events whose label `counted` accepts.
-pub(super) fn score(
-    school: &School<'_>,
-    course: &Course<'_>,
-    model: &HostilityModel,
-    counted: impl Fn(&Label) -> bool,
-) -> Score {
+fn score(school: &School<'_>, course: &Course<'_>, model: &HostilityModel) -> Score {
     let mut score = Score::default();
-    score.add(course, &school.run(course, model), counted);
+    score.add(course, &rehearse(school.context, model, &course.seen), |_| true);
     score.add_days(&course.seen);
     score
+}
+
+/// Prints what a model is worth on what it was trained on.
+pub(super) fn tell_in_sample(
+    school: &School<'_>,
+    model: &HostilityModel,
+    budget: f64,
+    out: &mut impl Write,
+) -> Result<()> {
+    writeln!(out, "on what it was trained on, {}:", from(model, budget))?;
+    for course in school.courses.iter().chain([&school.reference]) {
+        writeln!(out, "  {}: {}", course.name, score(school, course, model))?;
+    }
+    Ok(())
+}
+
+fn from(model: &HostilityModel, budget: f64) -> String {
+    format!("{budget} a day, from {:.2} points", f64::from(model.suspect_at) / 100.0)
 }
 
 /// Prints all protocols.
@@ -35,24 +48,23 @@ pub(super) fn validate(school: &School<'_>, out: &mut impl Write) -> Result<()> 
         let others = || (0..).zip(&school.courses).filter(move |(other, _)| *other != at).map(|(_, course)| course);
         let names: Vec<&str> = others().map(|course| course.name.as_str()).collect();
         writeln!(out, "trained on {}, tested on {}:", names.join(" and "), tested.name)?;
-        let fitted = fit_lessons(others(), |_| true)?;
+        let mut taught = school.teach(&fit_lessons(others(), |_| true)?, "validation");
         for budget in BUDGETS {
-            let model = school.at_budget(&fitted, "validation", budget);
-            let score = score(school, tested, &model, |_| true);
-            writeln!(out, "  {budget} a day, from {:.2} points: {score}", f64::from(model.suspect_at) / 100.0)?;
-            writeln!(out, "    {}", score.recalls())?;
+            let model = school.at_budget(&mut taught, budget);
+            tell(&from(&model, budget), &score(school, tested, &model), out)?;
         }
     }
     let mut scores: Vec<Vec<Score>> = BUDGETS.iter().map(|_| Vec::new()).collect();
     let everything = || school.courses.iter().chain([&school.reference]);
     for turn in 0..TURNS {
         let fitted = fit_lessons(everything(), |campaign| turn_of(campaign) != turn)?;
+        let mut taught = school.teach(&fitted, "validation");
         for (budget, scores) in BUDGETS.iter().zip(&mut scores) {
-            let model = school.at_budget(&fitted, "validation", *budget);
+            let model = school.at_budget(&mut taught, *budget);
             scores.resize_with(school.courses.len() + 1, Score::default);
             for (course, score) in everything().zip(scores) {
-                let past = school.run(course, &model);
-                score.add(course, &past, |label| turn_of(&label.campaign) == turn);
+                let came = rehearse(school.context, &model, &course.seen);
+                score.add(course, &came, |label| turn_of(&label.campaign) == turn);
             }
         }
     }
@@ -60,10 +72,18 @@ pub(super) fn validate(school: &School<'_>, out: &mut impl Write) -> Result<()> 
     for (budget, scores) in BUDGETS.iter().zip(&mut scores) {
         for (course, score) in everything().zip(scores) {
             score.add_days(&course.seen);
-            writeln!(out, "  {budget} a day, {}: {score}", course.name)?;
-            writeln!(out, "    {}", score.recalls())?;
+            tell(&format!("{budget} a day, {}", course.name), score, out)?;
         }
     }
+    Ok(())
+}
+
+fn tell(what: &str, score: &Score, out: &mut impl Write) -> Result<()> {
+    writeln!(out, "  {what}: {score}")?;
+    if score.n_found().1 > 0 {
+        writeln!(out, "    recall: {}", score.recalls())?;
+    }
+    writeln!(out, "    probabilities: {}", score.reliability())?;
     Ok(())
 }
 

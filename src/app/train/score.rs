@@ -1,56 +1,139 @@
-//! What a run of the judge is worth: counts of events, campaigns, false alarms.
+//! What a model is worth on a labelled past: counts of events, campaigns, alerts.
 //!
-//! An event is called hostile when its sender is a suspect at the end of the run: what a cluster says of it follows from
-//! that. Events of an authorised test count nowhere.
+//! Reads where each event stands at the end ([`Rehearsal`]) and its label; gives the figures that an operator asks for.
+//! An event is called hostile when its cluster is; in time when an alert covered it within [`PROMPT_MILLIS`] of the
+//! event. Events of an authorised test count nowhere. Scores of several pasts, or of parts of one, can be added up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::Course;
+use super::rehearsal::{Rehearsal, Stand};
 use super::sets::Label;
+use crate::pipeline::alert::Verdict;
 use crate::pipeline::event::Millis;
-use crate::pipeline::judge::lessons::Past;
-use crate::pipeline::observation::{Actor, Observation};
+use crate::pipeline::observation::Observation;
 
+/// An alert that covers an event after more than this came too late to do anything.
+const PROMPT_MILLIS: i64 = 120_000;
 /// An honest campaign with a greater share of false alarms is told.
 const FALSE_SHARE_TOLD: f64 = 0.05;
+/// A hostile campaign is found when at least this share of its events is called hostile.
+const FOUND_SHARE: f64 = 0.5;
+/// Bins of the reliability table.
+const RELIABILITY_BINS: usize = 10;
 
-/// Counts of one campaign.
-#[derive(Debug, Clone, Copy, Default)]
-struct Campaign {
-    hostile: bool,
+/// Counts of one campaign in one set.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Campaign {
     n_events: u32,
     n_called: u32,
+    n_prompt: u32,
+    n_alerts: u32,
+    times: Vec<Millis>,
+    first_alert: Option<Millis>,
 }
 
 impl Campaign {
-    fn share(self) -> f64 {
+    fn share(&self) -> f64 {
         f64::from(self.n_called) / f64::from(self.n_events.max(1))
+    }
+
+    /// Events and seconds until the first alert, the event that it was raised at included.
+    fn delay(&self) -> Option<(f64, f64)> {
+        let alert = self.first_alert?;
+        let n_events = self.times.iter().filter(|time| **time <= alert).count();
+        let first = self.times.iter().min()?;
+        let millis = u32::try_from(alert.since(*first)).unwrap_or(u32::MAX);
+        Some((f64::from(u32::try_from(n_events).unwrap_or(u32::MAX)), f64::from(millis) / 1_000.0))
     }
 }
 
+/// One bin of the reliability table: events of which about the same probability is told.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bin {
+    n: u32,
+    n_hostile: u32,
+    told: f64,
+}
+
+/// One event: its time, what is true of it, what is said of it.
+type Told<'s> = (Millis, &'s Label, &'s Stand);
+
 /// Counts over a set, or over parts of several.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Score {
-    campaigns: BTreeMap<String, Campaign>,
-    /// Honest senders that are suspects, by set.
-    false_actors: BTreeSet<(String, Actor)>,
+    campaigns: BTreeMap<(bool, String), Campaign>,
+    bins: [Bin; RELIABILITY_BINS],
+    squares: f64,
+    /// Alerts on clusters that are mostly honest at the end.
+    n_false_alerts: u32,
+    /// Alerts on clusters that are no more at the end: they became part of others.
+    n_gone_alerts: u32,
     days: f64,
 }
 
 impl Score {
-    /// Counts the events of a course whose label `counted` accepts.
-    pub(super) fn add(&mut self, course: &Course<'_>, past: &Past, counted: impl Fn(&Label) -> bool) {
-        let Course { name: set, seen, labels, .. } = course;
-        for (o, label) in seen.iter().zip(labels).filter(|(_, label)| !label.authorised && counted(label)) {
-            let called = past.suspect_since.contains_key(&o.actor);
-            let campaign = self.campaigns.entry(format!("{set}/{}", label.campaign)).or_default();
-            campaign.hostile |= label.hostile;
-            campaign.n_events += 1;
-            campaign.n_called += u32::from(called);
-            if called && !label.hostile {
-                self.false_actors.insert((set.clone(), o.actor));
+    /// Counts the events of a course whose label `counted` accepts, and the alerts on clusters of these.
+    pub(super) fn add(&mut self, course: &Course<'_>, came: &Rehearsal, counted: impl Fn(&Label) -> bool) {
+        let told = course.seen.iter().zip(&course.labels).zip(&came.stands);
+        let told: Vec<Told<'_>> = told.map(|((o, label), stand)| (o.time, *label, stand)).collect();
+        self.add_told(&course.name, &told, &came.opened, counted);
+    }
+
+    fn add_told(&mut self, set: &str, told: &[Told<'_>], opened: &[String], counted: impl Fn(&Label) -> bool) {
+        let mut owners: BTreeMap<String, BTreeMap<(bool, &str), u32>> = BTreeMap::new();
+        let mut counts: BTreeSet<(bool, &str)> = BTreeSet::new();
+        for (time, label, stand) in told.iter().filter(|(_, label, _)| !label.authorised) {
+            let campaign = (label.hostile, label.campaign.as_str());
+            if counted(label) {
+                self.event(set, *time, label, stand);
+                counts.insert(campaign);
             }
+            if let Some(cluster) = stand.whereabouts.cluster {
+                *owners.entry(cluster.to_string()).or_default().entry(campaign).or_default() += 1;
+            }
+        }
+        for cluster in opened {
+            match owners.get(cluster).map(owner) {
+                None => self.n_gone_alerts += 1,
+                Some(Some(campaign)) if counts.contains(&campaign) => self.alert(set, campaign),
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn event(&mut self, set: &str, time: Millis, label: &Label, stand: &Stand) {
+        let called = stand.whereabouts.verdict == Verdict::Hostile;
+        let alert = stand.whereabouts.alerted_at;
+        let campaign = self.campaigns.entry((label.hostile, format!("{set}/{}", label.campaign))).or_default();
+        campaign.n_events += 1;
+        campaign.n_called += u32::from(called);
+        campaign.n_prompt += u32::from(alert.is_some_and(|alert| alert.since(time) <= PROMPT_MILLIS));
+        campaign.times.push(time);
+        let covered = alert.map(|alert| alert.max(time));
+        campaign.first_alert = [campaign.first_alert, covered].into_iter().flatten().min();
+        let told = stand.points.map_or(0.0, |points| 1.0 / (1.0 + (-points).exp()));
+        let truth = if label.hostile { 1.0 } else { 0.0 };
+        self.squares += (told - truth) * (told - truth);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "0 to 10, and the last bin is kept"
+        )]
+        let at = (told * 10.0) as usize;
+        if let Some(bin) = self.bins.get_mut(at.min(RELIABILITY_BINS - 1)) {
+            bin.n += 1;
+            bin.n_hostile += u32::from(label.hostile);
+            bin.told += told;
+        }
+    }
+
+    fn alert(&mut self, set: &str, (hostile, name): (bool, &str)) {
+        if hostile {
+            self.campaigns.entry((true, format!("{set}/{name}"))).or_default().n_alerts += 1;
+        } else {
+            self.n_false_alerts += 1;
         }
     }
 
@@ -60,16 +143,89 @@ impl Score {
     }
 
     fn sum(&self, hostile: bool, part: impl Fn(&Campaign) -> u32) -> f64 {
-        f64::from(self.campaigns.values().filter(|c| c.hostile == hostile).map(part).sum::<u32>())
+        f64::from(self.campaigns.iter().filter(|(name, _)| name.0 == hostile).map(|(_, c)| part(c)).sum::<u32>())
     }
 
-    /// Precision, recall and their harmonic mean.
-    pub(super) fn shares(&self) -> [f64; 3] {
-        let called = |hostile: bool| self.sum(hostile, |campaign| campaign.n_called);
-        let precision = called(true) / (called(true) + called(false)).max(1.0);
-        let recall = called(true) / self.sum(true, |campaign| campaign.n_events).max(1.0);
+    /// Precision, recall and their harmonic mean, over what `part` counts as called hostile.
+    pub(super) fn shares(&self, part: impl Fn(&Campaign) -> u32) -> [f64; 3] {
+        let (hostile, honest) = (self.sum(true, &part), self.sum(false, &part));
+        let precision = hostile / (hostile + honest).max(1.0);
+        let recall = hostile / self.sum(true, |campaign| campaign.n_events).max(1.0);
         [precision, recall, 2.0 * precision * recall / (precision + recall).max(f64::MIN_POSITIVE)]
     }
+
+    /// The same for the verdicts at the end.
+    pub(super) fn last(&self) -> [f64; 3] {
+        self.shares(|campaign| campaign.n_called)
+    }
+
+    /// The same for the alerts in time.
+    pub(super) fn prompt(&self) -> [f64; 3] {
+        self.shares(|campaign| campaign.n_prompt)
+    }
+
+    fn hostile(&self) -> impl Iterator<Item = (&str, &Campaign)> {
+        self.campaigns.iter().filter(|((hostile, _), _)| *hostile).map(|((_, name), c)| (name.as_str(), c))
+    }
+
+    /// Hostile campaigns that are found, and all of them.
+    pub(super) fn n_found(&self) -> (usize, usize) {
+        (self.hostile().filter(|(_, c)| c.share() >= FOUND_SHARE).count(), self.hostile().count())
+    }
+
+    /// Honest events that are called hostile, and those in 10,000.
+    pub(super) fn false_events(&self) -> (f64, f64) {
+        let n_false = self.sum(false, |campaign| campaign.n_called);
+        (n_false, 10_000.0 * n_false / self.sum(false, |campaign| campaign.n_events).max(1.0))
+    }
+
+    /// Mean squared error of the probabilities, and the mean distance of what was told from what was true over ten
+    /// equal bins (expected calibration error).
+    pub(super) fn calibration(&self) -> (f64, f64) {
+        let n = f64::from(self.bins.iter().map(|bin| bin.n).sum::<u32>().max(1));
+        let error: f64 = self.bins.iter().map(|bin| (bin.told - f64::from(bin.n_hostile)).abs()).sum();
+        (self.squares / n, error / n)
+    }
+
+    /// Medians over the campaigns that an alert covered: events and seconds until then.
+    pub(super) fn delays(&self) -> Option<(f64, f64)> {
+        let (events, seconds): (Vec<f64>, Vec<f64>) = self.hostile().filter_map(|(_, c)| c.delay()).unzip();
+        Some((median(events)?, median(seconds)?))
+    }
+
+    /// Recall of each hostile campaign, the best first.
+    pub(super) fn recalls(&self) -> String {
+        let mut hostile: Vec<(&str, &Campaign)> = self.hostile().collect();
+        hostile.sort_by(|a, b| b.1.share().total_cmp(&a.1.share()).then_with(|| a.0.cmp(b.0)));
+        let name = |name: &str| name.split('/').next_back().unwrap_or_default().to_owned();
+        let words = hostile.iter().map(|(whole, campaign)| format!("{} {:.2}", name(whole), campaign.share()));
+        words.collect::<Vec<_>>().join(", ")
+    }
+
+    /// What was told and what was true, by probability.
+    pub(super) fn reliability(&self) -> String {
+        let filled = self.bins.iter().filter(|bin| bin.n > 0).map(|bin| {
+            let share = |sum: f64| sum / f64::from(bin.n);
+            format!("{:.2} told {:.2} true ({})", share(bin.told), share(f64::from(bin.n_hostile)), bin.n)
+        });
+        filled.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Whose an alert on a cluster with these events is: the hostile campaign with most of them where at least half of all
+/// are hostile, else the honest one.
+fn owner<'l>(campaigns: &BTreeMap<(bool, &'l str), u32>) -> Option<(bool, &'l str)> {
+    let of = |hostile: bool| campaigns.iter().filter(move |(campaign, _)| campaign.0 == hostile);
+    let sum = |hostile: bool| of(hostile).map(|(_, n)| n).sum::<u32>();
+    of(sum(true) >= sum(false)).max_by_key(|(_, n)| **n).map(|(campaign, _)| *campaign)
+}
+
+/// The middle of some numbers; of two, the mean.
+fn median(mut numbers: Vec<f64>) -> Option<f64> {
+    numbers.sort_by(f64::total_cmp);
+    let upper = numbers.get(numbers.len() / 2)?;
+    let lower = numbers.get(numbers.len().saturating_sub(1) / 2)?;
+    Some(f64::midpoint(*lower, *upper))
 }
 
 /// The length of a past, in days.
@@ -81,35 +237,32 @@ pub(super) fn days(seen: &[Observation<'_>]) -> f64 {
 
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [precision, recall, f1] = self.shares();
-        let hostile: Vec<&Campaign> = self.campaigns.values().filter(|campaign| campaign.hostile).collect();
-        let n_found = hostile.iter().filter(|campaign| campaign.share() >= 0.5).count();
-        let n_false = self.sum(false, |campaign| campaign.n_called);
-        let honest = self.campaigns.iter().filter(|(_, campaign)| !campaign.hostile);
-        let often: Vec<String> = honest
-            .filter(|(_, campaign)| campaign.share() > FALSE_SHARE_TOLD)
-            .map(|(name, campaign)| format!("{name} {:.2}", campaign.share()))
-            .collect();
-        if !hostile.is_empty() {
-            write!(f, "F1 {f1:.3} (P {precision:.3} R {recall:.3}), {n_found} of {} campaigns, ", hostile.len())?;
+        let (n_found, n_hostile) = self.n_found();
+        let honest = self.campaigns.iter().filter(|((hostile, _), c)| !hostile && c.share() > FALSE_SHARE_TOLD);
+        let often: Vec<String> = honest.map(|((_, name), c)| format!("{name} {:.2}", c.share())).collect();
+        if n_hostile > 0 {
+            let [precision, recall, f1] = self.last();
+            let [_, _, prompt] = self.prompt();
+            let n_alerts = self.sum(true, |campaign| campaign.n_alerts);
+            let n_alerted = self.hostile().filter(|(_, c)| c.n_alerts > 0).count();
+            let n_alerted = f64::from(u32::try_from(n_alerted.max(1)).unwrap_or(u32::MAX));
+            write!(f, "F1 {f1:.3} (P {precision:.3} R {recall:.3}), within 120 s {prompt:.3}, ")?;
+            write!(f, "{n_found} of {n_hostile} campaigns, {:.1} alerts each, ", n_alerts / n_alerted)?;
+            if let Some((events, seconds)) = self.delays() {
+                write!(f, "first after {events:.0} events and {seconds:.0} s, ")?;
+            }
         }
-        write!(
-            f,
-            "{n_false} false events, {:.1} false senders a day, honest campaigns over 5 %: {}",
-            f64::from(u32::try_from(self.false_actors.len()).unwrap_or(u32::MAX)) / self.days.max(f64::MIN_POSITIVE),
-            if often.is_empty() { "none".to_owned() } else { often.join(", ") }
-        )
+        let (n_false, per_10k) = self.false_events();
+        let (brier, ece) = self.calibration();
+        let a_day = f64::from(self.n_false_alerts) / self.days.max(f64::MIN_POSITIVE);
+        write!(f, "{n_false} false events ({per_10k:.1} in 10,000), {a_day:.1} false alerts a day")?;
+        if self.n_gone_alerts > 0 {
+            write!(f, ", {} alerts on clusters that became part of others", self.n_gone_alerts)?;
+        }
+        write!(f, ", Brier {brier:.3}, ECE {ece:.3}, honest campaigns over 5 %: ")?;
+        f.write_str(&if often.is_empty() { "none".to_owned() } else { often.join(", ") })
     }
 }
 
-impl Score {
-    /// Recall of each hostile campaign, the best first.
-    pub(super) fn recalls(&self) -> String {
-        let mut hostile: Vec<(&String, &Campaign)> = self.campaigns.iter().filter(|(_, c)| c.hostile).collect();
-        hostile.sort_by(|a, b| b.1.share().total_cmp(&a.1.share()).then_with(|| a.0.cmp(b.0)));
-        let words = hostile.iter().map(|(name, campaign)| {
-            format!("{} {:.2}", name.split('/').next_back().unwrap_or_default(), campaign.share())
-        });
-        words.collect::<Vec<_>>().join(", ")
-    }
-}
+#[cfg(test)]
+mod tests;

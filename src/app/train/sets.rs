@@ -3,7 +3,7 @@
 //! Reads both through the sources that a replay has; gives records in the order of event time, and a label for each. A
 //! set without events, an event without a label, a label that stands twice or has no event: an error that says which.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -23,7 +23,7 @@ const ENDINGS: [&str; 3] = ["jsonl", "jsonl.gz", "jsonl.zst"];
 /// What is known to be true of one event.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Label {
-    event_id: String,
+    pub(super) event_id: String,
     /// Somebody sent it to do harm.
     pub(super) hostile: bool,
     /// Which campaign, or which honest cause, it belongs to.
@@ -64,20 +64,28 @@ impl Set {
         Ok(Self { name, batches, labels })
     }
 
-    /// The observations with their labels, in the order of time. Records that are refused are left out.
+    /// The observations with their labels, in the order of time. A record that is refused leaves its label without an event.
     pub(super) fn observations(&self, context: &Context) -> Result<(Vec<Observation<'_>>, Vec<&Label>)> {
         let mut memos = Memos::default();
         let records = self.batches.iter().flat_map(Batch::iter);
         let mut seen: Vec<Observation<'_>> =
             records.filter_map(|record| examine(context, &mut memos, record).into_observation().ok()).collect();
         seen.sort_by_key(|observation| (observation.time, observation.event));
-        seen.dedup_by_key(|observation| observation.event);
+        if let Some(twice) = seen.iter().zip(seen.iter().skip(1)).find(|(a, b)| a.event == b.event) {
+            bail!("{}: event {} stands twice", self.name, twice.0.event_id);
+        }
         let mut labels = Vec::with_capacity(seen.len());
         for o in &seen {
             match self.labels.get(o.event_id.as_ref()) {
                 Some(label) => labels.push(label),
                 None => bail!("{}: event {} has no label", self.name, o.event_id),
             }
+        }
+        if labels.len() < self.labels.len() {
+            let known: BTreeSet<&str> = labels.iter().map(|label| label.event_id.as_str()).collect();
+            let lost = self.labels.keys().find(|id| !known.contains(id.as_str())).map_or("", String::as_str);
+            let n_lost = self.labels.len() - labels.len();
+            bail!("{}: {n_lost} labels have no event that can be read, such as {lost}", self.name);
         }
         Ok((seen, labels))
     }

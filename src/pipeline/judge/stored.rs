@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::reuse::{Chunk, ChunkKey, Firsts};
-use super::{Dossier, Record, short};
+use super::{Dossier, Record};
 use crate::pipeline::observation::Actor;
 use crate::pipeline::state::StateRow;
 
@@ -72,7 +72,7 @@ impl Record {
         record.suspects = record.actors.iter().filter_map(strongest).collect();
         let waiting = record.actors.iter().filter(|(_, dossier)| dossier.waiting);
         record.touched = waiting.map(|(actor, _)| *actor).collect();
-        record.trust.distrust(record.suspects.keys().map(|actor| short(*actor)));
+        record.distrust();
         (record, unreadable)
     }
 

@@ -94,3 +94,6 @@ cap = {}
         text
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! `panicsift train` on a cut of the demo's labelled events: what it writes, that it writes it again, what it refuses.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Output};
+
+use flate2::read::GzDecoder;
+use panicsift::pipeline::judge::HostilityModel;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::replay::{demo, demo_lines};
+
+/// Events of each campaign in a small set.
+const N_EACH: usize = 40;
+const HOSTILE: [&str; 3] = ["naughty-strings", "form-scanner", "botnet-mutator"];
+const HONEST: [&str; 3] = ["bg-shoppers", "stale-links", "scroll-widget"];
+const QUIET: [&str; 3] = ["newsletter-coupon", "mobile-520-nulls", "partner-b2b"];
+
+/// Events and labels of some campaigns of the demo.
+fn cut(campaigns: &[&str]) -> (Vec<String>, Vec<String>) {
+    let labels = BufReader::new(GzDecoder::new(File::open(demo("labels.jsonl.gz")).unwrap()));
+    let mut n_of = std::collections::BTreeMap::new();
+    let lines = demo_lines(usize::MAX).into_iter().zip(labels.lines().map(Result::unwrap)).filter(|(_, label)| {
+        let campaign = serde_json::from_str::<Value>(label).unwrap()["campaign"].as_str().unwrap().to_owned();
+        let n: &mut usize = n_of.entry(campaign.clone()).or_default();
+        *n += 1;
+        campaigns.contains(&campaign.as_str()) && *n <= N_EACH
+    });
+    lines.unzip()
+}
+
+fn write(folder: &Path, events: &[String], labels: &[String]) {
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("events.jsonl"), events.join("\n") + "\n").unwrap();
+    std::fs::write(folder.join("labels.jsonl"), labels.join("\n") + "\n").unwrap();
+}
+
+/// A folder with the sets `mixed`, `honest`, `hostile` and `quiet`.
+fn sets() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let mixed = [HOSTILE, HONEST].concat();
+    for (name, campaigns) in [("mixed", &mixed[..]), ("honest", &HONEST), ("hostile", &HOSTILE), ("quiet", &QUIET)] {
+        let (events, labels) = cut(campaigns);
+        assert_eq!(events.len(), campaigns.len() * N_EACH);
+        write(&dir.path().join(name), &events, &labels);
+    }
+    dir
+}
+
+fn train(dir: &Path, words: &[&str]) -> Output {
+    let asn = demo("asn.mmdb");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_panicsift"));
+    command.args(["train", "--asn", asn.to_str().unwrap()]).args(words).current_dir(dir);
+    command.output().unwrap()
+}
+
+/// Trains on what cannot be trained on: it fails, says all of `told`, and leaves the model file as it was.
+fn check_refused(dir: &Path, words: &[&str], told: &[&str]) {
+    std::fs::write(dir.join("model.toml"), "the model that runs").unwrap();
+    let output = train(dir, &[words, &["--out", "model.toml"]].concat());
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{words:?} was taken");
+    for word in told {
+        assert!(err.contains(word), "{words:?}: `{word}` is not in {err}");
+    }
+    assert_eq!(std::fs::read_to_string(dir.join("model.toml")).unwrap(), "the model that runs");
+}
+
+#[test]
+fn the_same_sets_give_the_same_model_byte_for_byte_and_it_can_be_used() {
+    let dir = sets();
+    let words = ["mixed", "--reference", "quiet", "--model-version", "test.1", "--out"];
+    let trained: Vec<(String, String)> = ["one.toml", "two.toml"]
+        .map(|name| {
+            let output = train(dir.path(), &[&words[..], &[name]].concat());
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let out = String::from_utf8(output.stdout).unwrap();
+            (std::fs::read_to_string(dir.path().join(name)).unwrap(), out)
+        })
+        .into();
+    assert_eq!(trained[0], trained[1]);
+    let (text, told) = &trained[0];
+    let model = HostilityModel::parse(text).unwrap();
+    assert_eq!(model.version, "test.1");
+    assert!(text.contains("train mixed --reference quiet --budget 1 --model-version test.1 --out FILE`"), "{text}");
+    for budget in ["1 a day", "3 a day", "10 a day"] {
+        assert!(told.contains(&format!("on what it was trained on, {budget}")), "{told}");
+    }
+    assert!(told.contains("  quiet: 0 false events"), "the budget of a short day is no alert: {told}");
+    // A model is a start for the next one.
+    let again = train(dir.path(), &["mixed", "--reference", "quiet", "--model", "one.toml", "--budget", "3"]);
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+}
+
+#[test]
+fn validation_tells_all_protocols() {
+    let dir = sets();
+    let (events, labels) = cut(&["json-torture", "crawler"]);
+    write(&dir.path().join("other"), &events, &labels);
+    let output = train(dir.path(), &["mixed", "other", "--reference", "quiet", "--validate"]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let wanted = [
+        "trained on other, tested on mixed:",
+        "trained on mixed, tested on other:",
+        "campaigns left out by turns, 5 turns:",
+        "  1 a day, quiet: ",
+        "within 120 s",
+        "alerts each",
+        "Brier",
+        "ECE",
+        "probabilities: ",
+        "recall: ",
+        "false alerts a day",
+    ];
+    for wanted in wanted {
+        assert!(told.contains(wanted), "`{wanted}` is not in {told}");
+    }
+}
+
+#[test]
+fn sets_that_teach_nothing_are_refused() {
+    let dir = sets();
+    let dir = dir.path();
+    check_refused(dir, &["honest", "--reference", "quiet"], &["honest: hostile and honest events are needed, both"]);
+    check_refused(dir, &["hostile", "--reference", "quiet"], &["hostile: hostile and honest events are needed, both"]);
+    check_refused(dir, &["mixed", "--reference", "mixed"], &["mixed: the reference has hostile events"]);
+    check_refused(dir, &["mixed", "--reference", "nowhere"], &["nowhere", "there is no labels.jsonl"]);
+    check_refused(dir, &["mixed", "--reference", "quiet", "--budget", "nan"], &["a budget of NaN"]);
+    check_refused(dir, &["mixed", "--reference", "quiet", "--budget=-1"], &["a budget of -1"]);
+}
+
+#[test]
+fn labels_and_events_that_do_not_belong_together_are_refused() {
+    let dir = sets();
+    let dir = dir.path();
+    let (events, labels) = cut(&[HOSTILE, HONEST].concat());
+    let id = |line: &String| serde_json::from_str::<Value>(line).unwrap()["event_id"].as_str().unwrap().to_owned();
+    let last = id(events.last().unwrap());
+    let (fewer_events, fewer_labels) = (&events[..events.len() - 1], &labels[..labels.len() - 1]);
+    let twice = |lines: &[String]| [lines, &lines[..1]].concat();
+    let cases = [
+        ("lost", fewer_events, &labels[..], "1 labels have no event that can be read, such as"),
+        ("bare", &events[..], fewer_labels, "has no label"),
+    ];
+    for (name, events, labels, told) in cases {
+        write(&dir.join(name), events, labels);
+        check_refused(dir, &[name, "--reference", "quiet"], &[name, &last, told]);
+    }
+    write(&dir.join("event-twice"), &twice(&events), &labels);
+    check_refused(dir, &["event-twice", "--reference", "quiet"], &["event-twice", &id(&events[0]), "stands twice"]);
+    write(&dir.join("label-twice"), &events, &twice(&labels));
+    check_refused(dir, &["label-twice", "--reference", "quiet"], &["label-twice", &id(&labels[0]), "stands twice"]);
+    write(&dir.join("unread"), &events, &[&labels[..3], &["{\"event_id\":7}".to_owned()]].concat());
+    check_refused(dir, &["unread", "--reference", "quiet"], &["labels.jsonl: line 4"]);
+    write(&dir.join("empty"), &[], &labels);
+    check_refused(dir, &["empty", "--reference", "quiet"], &["empty"]);
+}
+
+#[test]
+fn a_model_to_start_from_that_is_broken_is_refused_with_its_faults() {
+    let dir = sets();
+    let builtin = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/hostility.toml")).unwrap();
+    let first_bias = builtin.lines().find(|line| line.starts_with("bias = ")).unwrap();
+    let cases = [
+        (builtin.replace(first_bias, "bias = nan"), "bias: a number between"),
+        (builtin.replace(first_bias, "bias = 0.1\nhorizon = 3"), "horizon"),
+        (
+            builtin.replace("[[evidence]]\nname = \"age\"", "[[evidence]]\nname = \"aura\""),
+            "evidence aura: no such fact",
+        ),
+        (builtin.lines().filter(|line| !line.starts_with("lexical = ")).collect::<Vec<_>>().join("\n"), "no cap"),
+    ];
+    for (text, told) in cases {
+        std::fs::write(dir.path().join("start.toml"), text).unwrap();
+        let words = ["mixed", "--reference", "quiet", "--model", "start.toml"];
+        check_refused(dir.path(), &words, &["the hostility model cannot be used", told]);
+    }
+}
