@@ -17,7 +17,7 @@ use siphasher::sip::SipHasher13;
 
 use super::event::{Id, Millis, RecoveryOutcome};
 use super::fingerprint::{Format, Parse, Sketch};
-use super::observation::{Actor, Observation};
+use super::observation::Observation;
 use super::sample::{KeyedCounts, KeyedSet, Latencies, Minutes};
 
 /// Source prefixes kept exactly: twice the gate of the actor view, so that the gate is always decided exactly.
@@ -65,7 +65,7 @@ pub struct Cell {
     pub addresses: KeyedSet<IDS_KEPT>,
     /// A sample of addresses in plain text: those with the smallest keyed ids.
     pub shown: BTreeMap<Id, IpAddr>,
-    /// Actors: token or prefix ids; unknown actors are not counted.
+    /// Customers: token or prefix ids; unknown ones are not counted.
     pub actors: KeyedSet<IDS_KEPT>,
     /// Distinct exact contents.
     pub contents: KeyedSet<IDS_KEPT>,
@@ -203,7 +203,7 @@ impl Cell {
                 keep_smallest(&mut self.shown, id, address, ADDRESSES_SHOWN);
             }
         }
-        if let Actor::Token(id) | Actor::Prefix(id) = event.actor {
+        if let Some(id) = event.customer() {
             self.actors.insert(id);
         }
         if let Some(asn) = source.network.asn {

@@ -15,6 +15,7 @@ use super::decode::{Decoded, Piece, Refusal, RequestTotal, decode};
 use super::enrich::{self, Scopes};
 use super::event::{Id, Millis, PanicEvent, Position, RawRecord, Reason, RetryOutcome};
 use super::fingerprint::{Fingerprint, ShapeMemo, fingerprint};
+use super::judge::observe::mix;
 use super::keys::Keys;
 use super::memo::Memo;
 use super::names::NAME_BYTES_MAX;
@@ -181,7 +182,7 @@ fn observe<'a>(keys: &Keys, position: Position<'a>, event: PanicEvent<'a>, found
         time: event.time,
         clock_replaced: event.clock_replaced,
         cell,
-        actor: actor(token.as_ref(), &source),
+        actor: actor(token.as_ref(), &source, agent_family),
         tenant: shown(event.tenant, NAME_BYTES_MAX),
         service: shown(event.service, NAME_BYTES_MAX),
         expected: None,
@@ -214,10 +215,14 @@ fn observe<'a>(keys: &Keys, position: Position<'a>, event: PanicEvent<'a>, found
     }
 }
 
-/// A valid token stands for its bearer; without one the source prefix does.
-pub fn actor(token: Option<&TokenUse>, source: &Source) -> Actor {
+/// A valid token with client and network stands for its bearer, so that whoever stole it is told from its owner; without
+/// one the source prefix does.
+pub fn actor(token: Option<&TokenUse>, source: &Source, agent_family: Option<Id>) -> Actor {
     match token {
-        Some(TokenUse { id: Some(id), valid: Some(true), .. }) => Actor::Token(*id),
+        Some(TokenUse { id: Some(id), valid: Some(true), .. }) => {
+            let network = Id(source.network.asn.map_or(0, u64::from));
+            Actor::Token(mix(mix(*id, agent_family.unwrap_or_default()), network))
+        }
         _ => source.prefix_id.map_or(Actor::Unknown, Actor::Prefix),
     }
 }

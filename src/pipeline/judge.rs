@@ -5,6 +5,9 @@
 //! sent something tells its neighbourhoods ([`neighbours`]) what it is like, hears what the others there are like, and
 //! is weighed ([`evidence`], [`model`]). [`judge_cluster`] then speaks about a cluster of cells.
 //!
+//! An actor is a token as one client uses it from one network, or a source prefix: whoever steals a token is judged apart
+//! from its owner. All who use one token are one witness to the normal ([`sender`]).
+//!
 //! Two levels: an actor is suspect by its own conduct and its company; a cluster is hostile by its suspects. An event
 //! has the verdict of the cluster that holds its sender's share of its cell. When an actor turns suspect its earlier
 //! events turn with it.
@@ -46,7 +49,7 @@ pub use verdict::{ClusterView, Judgement, judge_cluster};
 
 use actors::{Conduct, Touch};
 use evidence::{Facts, Near};
-use neighbours::{Neighbours, Word, cell_place, site_place};
+use neighbours::{Neighbours, Word, cell_place, site_place, token_place};
 use normal::{Normal, Sender, Trust};
 use observe::mix;
 use reuse::{First, Firsts};
@@ -70,6 +73,8 @@ const COMPANY_CENTIPOINTS: i32 = 50;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Dossier {
     conduct: Conduct,
+    /// By what name its word counts in the normal: all who use one token are one witness.
+    witness: u32,
     /// Neighbourhoods it joined.
     joined: BTreeSet<Id>,
     /// What it told them last.
@@ -116,6 +121,7 @@ impl Dossier {
             [(cell_place(cell), touch.first, touch.last), (site_place(cell), touch.first, touch.last)]
         });
         let few = conduct.families.iter().chain(conduct.asns.iter()).chain(conduct.addresses.iter());
+        let few = few.chain(conduct.token);
         cells.chain(few.map(|place| (place, conduct.first, conduct.last)))
     }
 }
@@ -155,6 +161,7 @@ impl Record {
         let surprises = observe::weigh(&mut self.normal, &self.trust, o, who);
         let dossier = self.actors.entry(o.actor).or_default();
         dossier.touch(o.actor, &mut self.touched, &mut self.changed);
+        dossier.witness = who.actor;
         dossier.summary.add(o);
         let conduct = &mut dossier.conduct;
         conduct.count(o.time);
@@ -229,9 +236,15 @@ impl Record {
         for actor in &touched {
             self.decide(model, *actor);
         }
-        self.trust.distrust(self.suspects.keys().map(|actor| short(*actor)));
+        self.distrust();
         self.reweighed.extend(touched.iter().filter(|actor| self.suspects.contains_key(actor)));
         std::mem::take(&mut self.reweighed)
+    }
+
+    /// Witnesses that are suspect do not count, and nobody else.
+    fn distrust(&mut self) {
+        let witnesses = self.suspects.keys().filter_map(|actor| Some(self.actors.get(actor)?.witness));
+        self.trust.distrust(witnesses);
     }
 
     /// Everybody with news speaks, then everybody with news is weighed. Who has none would say the same again.
@@ -273,10 +286,8 @@ impl Record {
 
     /// What makes a suspect's share of a cell kin to others': its token, else the client family that it showed there.
     pub fn kin(&self, actor: &Actor, cell: &CellKey) -> Option<Id> {
-        match actor {
-            Actor::Token(token) => Some(*token),
-            _ => self.actors.get(actor)?.conduct.ledger.get(cell).map(|touch| touch.family),
-        }
+        let conduct = &self.actors.get(actor)?.conduct;
+        conduct.token.or_else(|| conduct.ledger.get(cell).map(|touch| touch.family))
     }
 
     /// Whether an actor, weighed so, may be a suspect: one content, once or a thousand times, is an accident unless the
@@ -291,7 +302,7 @@ impl Record {
     pub fn weigh(&self, model: &HostilityModel, actor: &Actor) -> Option<Weighed> {
         let dossier = self.actors.get(actor)?;
         let near = Near::of(&dossier.conduct, &self.neighbours, dossier.word);
-        Some(model.weigh(Facts::of(&dossier.conduct, &near, is_token(*actor)), Some(&near)))
+        Some(model.weigh(Facts::of(&dossier.conduct, &near), Some(&near)))
     }
 
     /// The actors that are remembered.
@@ -317,7 +328,7 @@ impl Record {
         let Some(dossier) = self.actors.get_mut(&actor) else { return };
         dossier.spoke_at = self.neighbours.now();
         let near = Near::of(&dossier.conduct, &self.neighbours, dossier.word);
-        let own = model.weigh(Facts::of(&dossier.conduct, &near, is_token(actor)), None);
+        let own = model.weigh(Facts::of(&dossier.conduct, &near), None);
         let events = dossier.conduct.events.saturating_add(1);
         let now = Word {
             centibits: i32::try_from(dossier.conduct.centibits() / events).unwrap_or(i32::MAX),
@@ -409,6 +420,9 @@ fn note_places(conduct: &mut Conduct, o: &Observation<'_>, family: Id) {
     }
     if let Some((id, valid)) = o.token.as_ref().and_then(|token| Some((token.id?, token.valid))) {
         conduct.tokens.add(fold(id));
+        if valid == Some(true) {
+            conduct.token = Some(token_place(id));
+        }
         if valid == Some(false) {
             conduct.refused += 1;
             conduct.refused_tokens.add(fold(id));
@@ -422,22 +436,18 @@ fn family(o: &Observation<'_>) -> Id {
     mix(mix(o.agent_family.unwrap_or_default(), o.media_type.unwrap_or_default()), token)
 }
 
-fn is_token(actor: Actor) -> bool {
-    matches!(actor, Actor::Token(_))
-}
-
-fn short(actor: Actor) -> u32 {
-    let (salt, id) = match actor {
-        Actor::Token(id) => (1, id),
-        Actor::Prefix(id) => (2, id),
-        Actor::Unknown => (3, Id(0)),
-    };
-    u32::try_from(mix(Id(salt), id).0 >> 32).unwrap_or(0)
-}
-
+/// The witness that an event is from: its token where the service accepted it, else its prefix. Whoever uses one token
+/// from many networks is one witness all the same.
 fn sender(o: &Observation<'_>) -> Sender {
-    let prefix = o.source.prefix_id.map_or_else(|| u64::from(short(o.actor)), |id| id.0);
-    Sender { actor: short(o.actor), prefix: u16::try_from(prefix >> 48).unwrap_or(0) }
+    let token = o.token.as_ref().filter(|token| token.valid == Some(true)).and_then(|token| token.id);
+    let (salt, id) = match (token, o.source.prefix_id) {
+        (Some(token), _) => (1, token),
+        (None, Some(prefix)) => (2, prefix),
+        (None, None) => (3, Id(0)),
+    };
+    let actor = u32::try_from(mix(Id(salt), id).0 >> 32).unwrap_or(0);
+    let prefix = o.source.prefix_id.map_or_else(|| u64::from(actor) << 32, |id| id.0);
+    Sender { actor, prefix: u16::try_from(prefix >> 48).unwrap_or(0) }
 }
 
 #[cfg(test)]

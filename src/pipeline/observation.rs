@@ -29,10 +29,10 @@ pub struct CellKey {
     pub shape: ShapeId,
 }
 
-/// Who sent it: a valid token, else the source prefix (/24, /48); `None` when neither is known.
+/// Who sent it: a valid token as one client uses it from one network, else the source prefix (/24, /48).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Actor {
-    /// A token that the service accepted (keyed id).
+    /// A token that the service accepted, with the client's family and network (keyed id of all three).
     Token(Id),
     /// A source prefix (keyed id of the network address).
     Prefix(Id),
@@ -168,4 +168,13 @@ pub struct Observation<'a> {
     pub content: Id,
     /// Lexical traits.
     pub traits: Traits,
+}
+
+impl Observation<'_> {
+    /// Whom its service knows: the bearer of a token that was accepted, whatever the client and the network, else the
+    /// source prefix.
+    pub fn customer(&self) -> Option<Id> {
+        let token = self.token.as_ref().filter(|token| token.valid == Some(true)).and_then(|token| token.id);
+        token.or(self.source.prefix_id)
+    }
 }

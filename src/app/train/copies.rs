@@ -169,7 +169,7 @@ impl<'a> Dealer<'_, 'a> {
             }
             token.over(&mut o.token);
             o.time = times.get(at).copied().unwrap_or(o.time);
-            o.actor = actor(o.token.as_ref(), &o.source);
+            o.actor = actor(o.token.as_ref(), &o.source, o.agent_family);
             (o, *label)
         };
         events.iter().enumerate().map(deal).collect()

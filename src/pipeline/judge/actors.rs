@@ -136,6 +136,8 @@ pub struct Conduct {
     pub refused_tokens: Crowd,
     /// Distinct tokens, accepted or not.
     pub tokens: Crowd,
+    /// The place of the token that it uses, where the service accepted it.
+    pub token: Option<Id>,
     /// Client families with content type and route.
     pub families: FewIds,
     /// Networks, as ids.

@@ -36,10 +36,10 @@ pub enum Fact {
     Breadth,
     /// log2 of sites per route.
     SiteSpread,
-    /// log2 of networks behind one token.
-    TokenNetworks,
-    /// log2 of client families behind one token.
-    TokenClients,
+    /// log2 of the parties (client and network) that use its token; 0 for the first of them.
+    TokenParties,
+    /// 1 for a party that uses a token, and was the first to.
+    TokenFirst,
     /// log2 of refused tokens.
     RefusedTokens,
     /// Share of idempotency keys used again with other content.
@@ -91,8 +91,8 @@ pub const FACTS: [(&str, &str); FACTS_LEN] = [
     ("variety", "of its events were the first of their kind from this sender"),
     ("breadth", "doublings of routes"),
     ("site_spread", "doublings of panic sites a route"),
-    ("token_networks", "doublings of networks that use this token"),
-    ("token_clients", "doublings of client programs that use this token"),
+    ("token_parties", "doublings of clients and networks that use its token, which another one used first"),
+    ("token_first", "of 1: it was the first of those who use its token"),
     ("refused_tokens", "doublings of tokens that the service refused"),
     ("reused_keys", "of its events use an idempotency key again for something else"),
     ("borrowed", "bits an event by which it sends what a stranger had sent"),
@@ -128,16 +128,18 @@ impl Facts {
     }
 
     /// Works out all facts of an actor and its surroundings.
-    pub fn of(conduct: &Conduct, near: &Near, is_token: bool) -> Self {
+    pub fn of(conduct: &Conduct, near: &Near) -> Self {
         let mut facts = Self::default();
         facts.novelty(conduct);
-        facts.doing(conduct, is_token);
+        facts.doing(conduct);
         let events = f64::from(conduct.events);
         facts.set(Fact::SiteOthers, near.site);
         facts.set(Fact::CellOthers, near.cell);
         facts.set(Fact::FamilyOthers, near.family);
         facts.set(Fact::NetworkOthers, near.network);
         facts.set(Fact::Relative, f64::from(conduct.centibits()) / 100.0 / (events + 1.0) - near.site);
+        facts.set(Fact::TokenParties, near.token_parties);
+        facts.set(Fact::TokenFirst, near.token_first);
         facts.set(Fact::Crowd, near.crowd);
         facts.set(Fact::Age, near.age);
         facts
@@ -156,7 +158,7 @@ impl Facts {
         self.set(Fact::Sequence, mean(&[Aspect::Sequence]));
     }
 
-    fn doing(&mut self, conduct: &Conduct, is_token: bool) {
+    fn doing(&mut self, conduct: &Conduct) {
         let events = f64::from(conduct.events);
         let share = |count: u32, prior: f64| f64::from(count) / (events + prior);
         let doublings = |count: u32| f64::from(count.max(1)).log2();
@@ -165,10 +167,6 @@ impl Facts {
         self.set(Fact::Variety, share(conduct.new_cells.saturating_sub(1), 2.0));
         self.set(Fact::Breadth, doublings(conduct.routes.count()));
         self.set(Fact::SiteSpread, doublings(conduct.sites.count()) - doublings(conduct.routes.count()));
-        if is_token {
-            self.set(Fact::TokenNetworks, doublings(conduct.networks.count()));
-            self.set(Fact::TokenClients, doublings(conduct.agents.count()));
-        }
         self.set(Fact::RefusedTokens, f64::from(conduct.refused_tokens.count() + 1).log2());
         self.set(Fact::ReusedKeys, share(conduct.reused_keys, 1.0));
         self.set(Fact::Borrowed, share(conduct.borrowed, 2.0) / 100.0);
@@ -195,6 +193,10 @@ pub struct Near {
     pub crowd: f64,
     /// log2 of one more than the minutes its cells have lived, mean.
     pub age: f64,
+    /// log2 of the parties that use its token, 0 for the first of them.
+    pub token_parties: f64,
+    /// 1 where it uses a token, and nobody used that before it.
+    pub token_first: f64,
     /// Points of others: cell, family, network, address.
     pub points: [f64; 4],
 }
@@ -227,6 +229,12 @@ impl Near {
         };
         near.family = greatest(&conduct.families, &|here| here.bits_of_others(own));
         near.network = greatest(&conduct.asns, &|here| here.bits_of_others(own));
+        let token = conduct.token.map(|token| neighbours.at(token)).unwrap_or_default();
+        match token.first {
+            Some(first) if first < conduct.first => near.token_parties = f64::from(token.actors.max(1)).log2(),
+            Some(_) => near.token_first = 1.0,
+            None => {}
+        }
         let [_, family, network, address] = &mut near.points;
         *family = greatest(&conduct.families, &|here| here.points_of_others(own));
         *network = greatest(&conduct.asns, &|here| here.points_of_others(own));

@@ -209,6 +209,11 @@ pub fn cell_place(cell: &CellKey) -> Id {
     mix(mix(site_place(cell), Id(low)), Id(high))
 }
 
+/// The neighbourhood of all who use a token, apart from those of other kinds.
+pub fn token_place(token: Id) -> Id {
+    mix(Id(0x7_0CE4), token)
+}
+
 /// The neighbourhood of all who reach a panic site by a route.
 pub fn site_place(cell: &CellKey) -> Id {
     mix(mix(cell.service, cell.route), cell.site)

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::actors::{Conduct, Touch};
 use super::reuse::{Chunk, ChunkKey, Firsts};
-use super::{Dossier, Record, short};
+use super::{Dossier, Record};
 use crate::pipeline::observation::{Actor, CellKey};
 use crate::pipeline::state::StateRow;
 
@@ -73,7 +73,7 @@ impl Record {
         record.suspects = record.actors.iter().filter_map(strongest).collect();
         let waiting = record.actors.iter().filter(|(_, dossier)| dossier.waiting);
         record.touched = waiting.map(|(actor, _)| *actor).collect();
-        record.trust.distrust(record.suspects.keys().map(|actor| short(*actor)));
+        record.distrust();
         (record, unreadable)
     }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::gate::Gate;
 use crate::pipeline::cell::text_id;
 use crate::pipeline::event::{RecoveryOutcome, RetryOutcome};
-use crate::pipeline::observation::{Actor, Observation};
+use crate::pipeline::observation::Observation;
 use crate::pipeline::sample::{KeyedCounts, KeyedSet, Latencies, mix};
 
 /// Panic classes that are counted one by one: a route has a few.
@@ -242,7 +242,7 @@ impl Breadth {
     }
 
     fn add(&mut self, o: &Observation<'_>) {
-        if let Actor::Token(id) | Actor::Prefix(id) = o.actor {
+        if let Some(id) = o.customer() {
             self.customers.insert(id);
             let slot = usize::try_from(mix(id.0) % LOAD_SLOTS as u64).unwrap_or(0);
             if let Some(n) = self.load.get_mut(slot) {

@@ -30,7 +30,7 @@ fn set(n_hostile: u64) -> (Vec<Observation<'static>>, Vec<Label>) {
     let observed = |n: u64| {
         let mut o = event(n, key(1, 2, 3, n % 9));
         o.token = Some(TokenUse { id: Some(id(n % 70)), valid: Some(true), tier: ScopeTier::None, scopes: "".into() });
-        o.actor = actor(o.token.as_ref(), &o.source);
+        o.actor = actor(o.token.as_ref(), &o.source, o.agent_family);
         o
     };
     let mut seen: Vec<Observation<'static>> = (0..300 + n_hostile).map(observed).collect();
@@ -82,7 +82,7 @@ fn dealt_copies_have_other_addresses_programs_tokens_and_times_and_the_same_cont
         for (o, hostile) in copied(&seen, &labels, number, true) {
             let was = of(o.event);
             assert_eq!((&o.traits, o.content, &o.cell), (&was.traits, was.content, &was.cell));
-            assert_eq!(o.actor, actor(o.token.as_ref(), &o.source));
+            assert_eq!(o.actor, actor(o.token.as_ref(), &o.source, o.agent_family));
             let now = [
                 o.source != was.source,
                 o.agent_family != was.agent_family,
