@@ -3,7 +3,7 @@
 //! Reads observations in the order of time; gives where each event stands at the end, the points of its sender, and the
 //! alerts that were opened. No label is read here. Cost: that of a replay without decoding.
 
-use crate::pipeline::alert::Change;
+use crate::pipeline::alert::{Alert, Category, Change};
 use crate::pipeline::judge::HostilityModel;
 use crate::pipeline::observation::Observation;
 use crate::pipeline::state::State;
@@ -38,6 +38,8 @@ pub(super) fn rehearse(context: &Context, model: &HostilityModel, seen: &[Observ
         whereabouts: state.whereabouts(&o.cell, o.actor),
         points: state.points(model, &o.cell, o.actor),
     };
-    let opened = alerts.into_iter().filter(|alert| alert.change == Change::Opened).map(|alert| alert.cluster);
+    // What operations are alerted on is no word of the judge.
+    let is_told = |alert: &Alert| alert.change == Change::Opened && alert.category == Category::HostileInput;
+    let opened = alerts.into_iter().filter(is_told).map(|alert| alert.cluster);
     Rehearsal { stands: seen.iter().map(stand).collect(), opened: opened.collect() }
 }
