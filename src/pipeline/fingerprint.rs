@@ -134,9 +134,6 @@ pub struct FieldTrait {
     /// Keyed id of the text's coarse pattern: runs of character classes (letters by case, digits, each other
     /// printable sign as itself), runs cut at 3, at most 24 runs. 0 for values that are not texts.
     pub pattern: Id,
-    /// Where the text is a number behind a short prefix, as identifiers are: that number plus a keyed offset, cut to 32
-    /// bits. Differences can be told, numbers cannot.
-    pub serial: Option<u32>,
 }
 
 /// Bits of [`FieldTrait::classes`].

@@ -40,7 +40,6 @@ pub mod neighbours;
 pub mod normal;
 pub mod observe;
 pub mod reuse;
-pub mod serials;
 pub mod stored;
 pub mod verdict;
 
@@ -49,7 +48,7 @@ pub use verdict::{ClusterView, Judgement, judge_cluster};
 
 use actors::{Conduct, Touch};
 use evidence::{Facts, Near};
-use neighbours::{Neighbours, Word, cell_place, site_place, token_place};
+use neighbours::{Neighbours, Strangers, Word, cell_place, site_place, token_place};
 use normal::{Normal, Sender, Trust};
 use observe::mix;
 use reuse::{First, Firsts};
@@ -68,6 +67,9 @@ const SWEEP_MILLIS: i64 = Millis::MINUTE;
 const HABIT_CONTENTS: u32 = 2;
 /// Points of neighbours, in hundredths, that stand for a habit: a campaign of one event an address has only these.
 const COMPANY_CENTIPOINTS: i32 = 50;
+
+/// Parties of one token that are told from strangers; beyond that it is everybody's token.
+const PARTIES_MAX: usize = 64;
 
 /// What is remembered of one actor.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -130,6 +132,8 @@ impl Dossier {
 #[derive(Debug, Default)]
 pub struct Record {
     actors: BTreeMap<Actor, Dossier>,
+    /// By the place of a token: the actors that use it.
+    parties: BTreeMap<Id, BTreeSet<Actor>>,
     normal: Normal,
     neighbours: Neighbours,
     contents: Firsts,
@@ -301,8 +305,16 @@ impl Record {
     /// How an actor stands at this moment, suspect or not.
     pub fn weigh(&self, model: &HostilityModel, actor: &Actor) -> Option<Weighed> {
         let dossier = self.actors.get(actor)?;
-        let near = Near::of(&dossier.conduct, &self.neighbours, dossier.word);
+        let near = Near::of(&dossier.conduct, &self.strangers(actor, dossier));
         Some(model.weigh(Facts::of(&dossier.conduct, &near), Some(&near)))
+    }
+
+    fn strangers(&self, actor: &Actor, dossier: &Dossier) -> Strangers<'_> {
+        let parties = dossier.conduct.token.and_then(|token| self.parties.get(&token)).into_iter().flatten();
+        let others =
+            parties.take(PARTIES_MAX).filter(|party| *party != actor).filter_map(|party| self.actors.get(party));
+        let parties = others.map(|other| (&other.joined, other.word)).collect();
+        Strangers { neighbours: &self.neighbours, own: dossier.word, parties }
     }
 
     /// The actors that are remembered.
@@ -321,18 +333,23 @@ impl Record {
             self.neighbours.seen(place, first, last);
         }
         dossier.joined = joined;
+        if let Some(token) = dossier.conduct.token {
+            self.parties.entry(token).or_default().insert(actor);
+        }
     }
 
     /// An actor tells its neighbourhoods what it is like.
     fn speak(&mut self, model: &HostilityModel, actor: Actor) {
+        let Some(dossier) = self.actors.get(&actor) else { return };
+        let near = Near::of(&dossier.conduct, &self.strangers(&actor, dossier));
+        let own = model.weigh(Facts::of(&dossier.conduct, &near), None);
         let Some(dossier) = self.actors.get_mut(&actor) else { return };
         dossier.spoke_at = self.neighbours.now();
-        let near = Near::of(&dossier.conduct, &self.neighbours, dossier.word);
-        let own = model.weigh(Facts::of(&dossier.conduct, &near), None);
         let events = dossier.conduct.events.saturating_add(1);
         let now = Word {
             centibits: i32::try_from(dossier.conduct.centibits() / events).unwrap_or(i32::MAX),
             centipoints: model.word(&own),
+            centirepeats: dossier.conduct.centirepeats(),
         };
         for place in &dossier.joined {
             self.neighbours.correct(*place, dossier.word, now);
@@ -390,6 +407,13 @@ impl Record {
         let gone = order.len().saturating_sub(ACTORS_KEPT);
         for (_, _, _, actor) in order.into_iter().take(gone) {
             if let Some(dossier) = self.actors.remove(&actor) {
+                let token = dossier.conduct.token;
+                if let Some((token, parties)) = token.and_then(|token| Some((token, self.parties.get_mut(&token)?))) {
+                    parties.remove(&actor);
+                    if parties.is_empty() {
+                        self.parties.remove(&token);
+                    }
+                }
                 for place in dossier.joined {
                     self.neighbours.leave(place, dossier.word);
                 }

@@ -3,12 +3,17 @@
 //! Reads observations in the order of time; gives where each event stands at the end, the points of its sender, and the
 //! alerts that were opened. No label is read here. Cost: that of a replay without decoding.
 
+use std::collections::BTreeSet;
+
 use crate::pipeline::alert::{Alert, Category, Change};
 use crate::pipeline::judge::HostilityModel;
-use crate::pipeline::observation::Observation;
+use crate::pipeline::observation::{Actor, Observation};
 use crate::pipeline::state::State;
 use crate::pipeline::tenant::Whereabouts;
 use crate::pipeline::{Context, fold};
+
+/// Senders that one alert may be about; the sets' honest causes that look hostile have one to eight.
+const SENDERS_AN_ALERT: usize = 8;
 
 /// What came of a past.
 #[derive(Debug, Default)]
@@ -17,6 +22,16 @@ pub(super) struct Rehearsal {
     pub(super) stands: Vec<Stand>,
     /// The clusters for which alerts were opened, one an alert.
     pub(super) opened: Vec<String>,
+    /// Senders of events that an alert covers.
+    n_covered: usize,
+}
+
+impl Rehearsal {
+    /// What the alerts cost who reads them, in alerts: an alert on a crowd is as many as its senders would fill. Otherwise
+    /// a threshold so low that everybody is a suspect, in one cluster, would cost next to nothing.
+    pub(super) fn burden(&self) -> usize {
+        self.opened.len().max(self.n_covered.div_ceil(SENDERS_AN_ALERT))
+    }
 }
 
 /// What is said of one event at the end.
@@ -41,5 +56,8 @@ pub(super) fn rehearse(context: &Context, model: &HostilityModel, seen: &[Observ
     // What operations are alerted on is no word of the judge.
     let is_told = |alert: &Alert| alert.change == Change::Opened && alert.category == Category::HostileInput;
     let opened = alerts.into_iter().filter(is_told).map(|alert| alert.cluster);
-    Rehearsal { stands: seen.iter().map(stand).collect(), opened: opened.collect() }
+    let stands: Vec<Stand> = seen.iter().map(stand).collect();
+    let covered = seen.iter().zip(&stands).filter(|(_, stand)| stand.whereabouts.alerted_at.is_some());
+    let covered: BTreeSet<Actor> = covered.map(|(o, _)| o.actor).collect();
+    Rehearsal { stands, opened: opened.collect(), n_covered: covered.len() }
 }

@@ -69,13 +69,12 @@ pub(super) struct Scalar {
     pub(super) negative: bool,
     pub(super) classes: u16,
     pub(super) pattern: Id,
-    pub(super) serial: Option<u32>,
 }
 
 impl Scalar {
     /// A value without size or text.
     pub(super) fn plain(tag: Tag, kind: ValueKind) -> Self {
-        Self { tag, kind, size_log2: 0, negative: false, classes: 0, pattern: Id(0), serial: None }
+        Self { tag, kind, size_log2: 0, negative: false, classes: 0, pattern: Id(0) }
     }
 
     /// A number.
@@ -255,13 +254,7 @@ impl<'k> Outline<'k> {
         let facts = study(text);
         self.marks |= facts.marks;
         let scalar = self.text_scalar(tag_of(&facts, text), &facts);
-        // The offset is keyed: differences of two serials are those of the numbers, the numbers are not there.
-        let shifted = |number: u32| {
-            let offset = self.keys.name(b"serial").0 >> 32;
-            number.wrapping_add(u32::try_from(offset).unwrap_or(0))
-        };
-        let serial = serial(text).map(shifted);
-        self.scalar(label, Scalar { serial, ..scalar })
+        self.scalar(label, scalar)
     }
 
     /// A text as a value.
@@ -273,7 +266,6 @@ impl<'k> Outline<'k> {
             negative: facts.negative,
             classes: facts.classes,
             pattern: self.keys.name(facts.pattern()),
-            serial: None,
         }
     }
 
@@ -422,8 +414,8 @@ impl<'k> Outline<'k> {
         if self.fields.is_empty() {
             self.fields.reserve(16);
         }
-        let Scalar { kind, size_log2, negative, classes, pattern, serial, .. } = scalar;
-        self.fields.push(FieldTrait { path, kind, size_log2, negative, classes, pattern, serial });
+        let Scalar { kind, size_log2, negative, classes, pattern, .. } = scalar;
+        self.fields.push(FieldTrait { path, kind, size_log2, negative, classes, pattern });
         self.cursor = self.fields.len();
         Some(self.fields.len() - 1)
     }
@@ -445,19 +437,6 @@ fn same_key(a: &[u8], b: &[u8]) -> bool {
         (first < super::label::ATTRIBUTE).then(|| 1 + n_following(first))
     };
     key(a).is_some_and(|length| a.get(..length) == b.get(..length))
-}
-
-/// The number of a text like `A-50417`: at most 8 other signs, then 3 to 12 digits to the end; the lower 32 bits of it.
-fn serial(text: &[u8]) -> Option<u32> {
-    const PREFIX_BYTES_MAX: usize = 8;
-    const DIGITS: std::ops::RangeInclusive<usize> = 3..=12;
-    let n_prefix = text.iter().take(PREFIX_BYTES_MAX + 1).take_while(|byte| !byte.is_ascii_digit()).count();
-    let digits = text.get(n_prefix..).filter(|digits| DIGITS.contains(&digits.len()))?;
-    if n_prefix > PREFIX_BYTES_MAX || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let number = |sum: u32, digit: &u8| sum.wrapping_mul(10).wrapping_add(u32::from(digit - b'0'));
-    Some(digits.iter().fold(0, number))
 }
 
 /// Number of bits needed to write `n`.

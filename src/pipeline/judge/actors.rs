@@ -47,12 +47,10 @@ pub enum Aspect {
     Access,
     /// A panic site of this route that nobody else reaches.
     Site,
-    /// A number that follows those that strangers sent (see [`super::serials`]).
-    Sequence,
 }
 
 /// Number of [`Aspect`]s.
-pub const ASPECTS: usize = 13;
+pub const ASPECTS: usize = 12;
 
 /// One cell in an actor's ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -170,6 +168,17 @@ impl Conduct {
             .filter_map(|aspect| self.surprise.get(usize::from(*aspect as u8)))
             .fold(0, |a, b| a.saturating_add(*b));
         f64::from(centibits) / 100.0
+    }
+
+    /// Exact repeats.
+    pub fn repeats(&self) -> u32 {
+        self.events.saturating_sub(self.fresh)
+    }
+
+    /// Share of exact repeats among the events after the first, hundredths.
+    pub fn centirepeats(&self) -> i32 {
+        let share = self.repeats().saturating_mul(100) / self.events.saturating_sub(1).max(1);
+        i32::try_from(share.min(100)).unwrap_or(100)
     }
 
     /// All surprise, in hundredths of a bit.

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::actors::{Aspect, Conduct, FewIds};
-use super::neighbours::{Neighbourhood, Neighbours, Word, cell_place, site_place};
+use super::neighbours::{Neighbourhood, Strangers, cell_place, site_place};
 
 /// What is looked at. The discriminant is the index in [`FACTS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,16 +66,18 @@ pub enum Fact {
     Retries,
     /// Share of requests whose retry succeeded.
     Mended,
-    /// Mean surprise of numbers that follow those of strangers.
-    Sequence,
     /// Share of events with lexical marks that are not usual at their route.
     Marked,
     /// log2 of events with lexical marks that are not usual at their route.
     Markings,
+    /// Mean surprise of the others that use its token.
+    TokenOthers,
+    /// log2 of one more than the exact repeats that others in its place would have sent, and it did not.
+    Unrepeated,
 }
 
 /// Number of [`Fact`]s.
-pub const FACTS_LEN: usize = 30;
+pub const FACTS_LEN: usize = 31;
 
 /// Name and words of each fact, in the order of [`Fact`].
 pub const FACTS: [(&str, &str); FACTS_LEN] = [
@@ -106,9 +108,10 @@ pub const FACTS: [(&str, &str); FACTS_LEN] = [
     ("repeats", "of its events are exact repeats"),
     ("retries", "of its events are genuine retries"),
     ("mended", "of its events succeeded when retried"),
-    ("sequence", "bits an event by which its numbers follow those that strangers sent"),
     ("marked", "of its events bear lexical marks that are not usual here"),
     ("markings", "doublings of events with lexical marks that are not usual here"),
+    ("token_others", "bits an event that others bring with the same token"),
+    ("unrepeated", "doublings of exact repeats that others at the same panic sites would have sent, and it did not"),
 ];
 
 /// The facts about one actor.
@@ -139,7 +142,10 @@ impl Facts {
         facts.set(Fact::NetworkOthers, near.network);
         facts.set(Fact::Relative, f64::from(conduct.centibits()) / 100.0 / (events + 1.0) - near.site);
         facts.set(Fact::TokenParties, near.token_parties);
+        facts.set(Fact::TokenOthers, near.token_others);
         facts.set(Fact::TokenFirst, near.token_first);
+        let due = near.repeats * (events - 1.0) - f64::from(conduct.repeats());
+        facts.set(Fact::Unrepeated, (due.max(0.0) + 1.0).log2());
         facts.set(Fact::Crowd, near.crowd);
         facts.set(Fact::Age, near.age);
         facts
@@ -155,7 +161,6 @@ impl Facts {
         self.set(Fact::Client, mean(&[Aspect::Media, Aspect::Client]));
         self.set(Fact::Access, mean(&[Aspect::Access]));
         self.set(Fact::Sites, mean(&[Aspect::Site]));
-        self.set(Fact::Sequence, mean(&[Aspect::Sequence]));
     }
 
     fn doing(&mut self, conduct: &Conduct) {
@@ -170,7 +175,7 @@ impl Facts {
         self.set(Fact::RefusedTokens, f64::from(conduct.refused_tokens.count() + 1).log2());
         self.set(Fact::ReusedKeys, share(conduct.reused_keys, 1.0));
         self.set(Fact::Borrowed, share(conduct.borrowed, 2.0) / 100.0);
-        self.set(Fact::Repeats, share(conduct.events.saturating_sub(conduct.fresh), 2.0));
+        self.set(Fact::Repeats, share(conduct.repeats(), 2.0));
         self.set(Fact::Retries, share(conduct.retries, 2.0));
         self.set(Fact::Mended, share(conduct.mended, 1.0));
         self.set(Fact::Marked, share(conduct.marked, 2.0));
@@ -197,48 +202,55 @@ pub struct Near {
     pub token_parties: f64,
     /// 1 where it uses a token, and nobody used that before it.
     pub token_first: f64,
+    /// Mean surprise of the others that use its token.
+    pub token_others: f64,
+    /// Mean share of exact repeats of others at its sites, weighed by its events there.
+    pub repeats: f64,
     /// Points of others: cell, family, network, address.
     pub points: [f64; 4],
 }
 
 impl Near {
     /// Reads the neighbourhoods of an actor.
-    pub fn of(conduct: &Conduct, neighbours: &Neighbours, own: Word) -> Self {
+    pub fn of(conduct: &Conduct, strangers: &Strangers<'_>) -> Self {
         let mut near = Self::default();
         let mut weight = 0.0;
         for (key, touch) in &conduct.ledger {
             let events = f64::from(touch.events);
-            let here = neighbours.at(cell_place(key));
+            let here = strangers.at(cell_place(key));
             weight += events;
-            near.site += events * neighbours.at(site_place(key)).bits_of_others(own);
-            near.cell += events * here.bits_of_others(own);
-            near.crowd += events * f64::from(here.others() + 1).log2();
+            let site = strangers.at(site_place(key));
+            near.site += events * site.bits();
+            near.repeats += events * site.repeats();
+            near.cell += events * here.bits();
+            near.crowd += events * f64::from(here.actors + 1).log2();
             near.age += events * (here.minutes() + 1.0).log2();
             let [points, ..] = &mut near.points;
-            *points += events * here.points_of_others(own);
+            *points += events * here.points();
         }
         if weight > 0.0 {
             let [points, ..] = &mut near.points;
-            for sum in [&mut near.site, &mut near.cell, &mut near.crowd, &mut near.age, points] {
+            for sum in [&mut near.site, &mut near.cell, &mut near.crowd, &mut near.age, &mut near.repeats, points] {
                 *sum /= weight;
             }
         }
         let greatest = |places: &FewIds, value: &dyn Fn(Neighbourhood) -> f64| {
-            let all = places.iter().map(|place| value(neighbours.at(place)));
+            let all = places.iter().map(|place| value(strangers.at(place)));
             all.reduce(|a, b| if b.abs() > a.abs() { b } else { a }).unwrap_or(0.0)
         };
-        near.family = greatest(&conduct.families, &|here| here.bits_of_others(own));
-        near.network = greatest(&conduct.asns, &|here| here.bits_of_others(own));
-        let token = conduct.token.map(|token| neighbours.at(token)).unwrap_or_default();
-        match token.first {
-            Some(first) if first < conduct.first => near.token_parties = f64::from(token.actors.max(1)).log2(),
-            Some(_) => near.token_first = 1.0,
-            None => {}
+        near.family = greatest(&conduct.families, &|here| here.bits());
+        near.network = greatest(&conduct.asns, &|here| here.bits());
+        if let Some(token) = conduct.token.map(|token| strangers.with_parties_at(token)) {
+            match token.first {
+                Some(first) if first < conduct.first => near.token_parties = f64::from(token.actors + 1).log2(),
+                _ => near.token_first = 1.0,
+            }
+            near.token_others = token.bits();
         }
         let [_, family, network, address] = &mut near.points;
-        *family = greatest(&conduct.families, &|here| here.points_of_others(own));
-        *network = greatest(&conduct.asns, &|here| here.points_of_others(own));
-        *address = greatest(&conduct.addresses, &|here| here.points_of_others(own));
+        *family = greatest(&conduct.families, &|here| here.points());
+        *network = greatest(&conduct.asns, &|here| here.points());
+        *address = greatest(&conduct.addresses, &|here| here.points());
         near
     }
 }

@@ -4,6 +4,8 @@
 //! of the *others*, shrunk towards nothing when they are few. Sums are whole numbers, so joining and leaving are exact
 //! and the order does not matter.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::pipeline::event::{Id, Millis};
@@ -24,6 +26,8 @@ pub struct Word {
     pub centibits: i32,
     /// Its points from its own conduct, hundredths.
     pub centipoints: i32,
+    /// Share of exact repeats among its events after the first, hundredths.
+    pub centirepeats: i32,
 }
 
 /// Sums over the actors of one neighbourhood.
@@ -33,6 +37,7 @@ pub struct Neighbourhood {
     pub actors: u32,
     centibits: i64,
     centipoints: i64,
+    centirepeats: i64,
     /// First event of anyone here.
     pub first: Option<Millis>,
     /// Last event of anyone here.
@@ -40,19 +45,31 @@ pub struct Neighbourhood {
 }
 
 impl Neighbourhood {
-    /// Others than the one that asks.
-    pub fn others(&self) -> u32 {
-        self.actors.saturating_sub(1)
+    /// Mean surprise in bits, shrunk.
+    pub fn bits(&self) -> f64 {
+        self.shrunk(self.centibits)
     }
 
-    /// Mean surprise of the others in bits, shrunk.
-    pub fn bits_of_others(&self, own: Word) -> f64 {
-        self.shrunk(self.centibits, own.centibits)
+    /// Mean points, shrunk.
+    pub fn points(&self) -> f64 {
+        self.shrunk(self.centipoints)
     }
 
-    /// Mean points of the others, shrunk.
-    pub fn points_of_others(&self, own: Word) -> f64 {
-        self.shrunk(self.centipoints, own.centipoints)
+    /// Mean share of exact repeats, shrunk.
+    pub fn repeats(&self) -> f64 {
+        self.shrunk(self.centirepeats)
+    }
+
+    /// The same without an actor that said `word` here.
+    #[must_use]
+    fn without(self, word: Word) -> Self {
+        Self {
+            actors: self.actors.saturating_sub(1),
+            centibits: self.centibits.saturating_sub(i64::from(word.centibits)),
+            centipoints: self.centipoints.saturating_sub(i64::from(word.centipoints)),
+            centirepeats: self.centirepeats.saturating_sub(i64::from(word.centirepeats)),
+            ..self
+        }
     }
 
     /// Minutes between its first and its last event.
@@ -65,10 +82,34 @@ impl Neighbourhood {
         }
     }
 
-    fn shrunk(&self, sum: i64, own: i32) -> f64 {
-        let others = sum.saturating_sub(i64::from(own));
-        let others = i32::try_from(others).unwrap_or(if others < 0 { i32::MIN } else { i32::MAX });
-        f64::from(others) / 100.0 / (f64::from(self.others()) + HALF_BELIEVED)
+    fn shrunk(&self, sum: i64) -> f64 {
+        let sum = i32::try_from(sum).unwrap_or(if sum < 0 { i32::MIN } else { i32::MAX });
+        f64::from(sum) / 100.0 / (f64::from(self.actors) + HALF_BELIEVED)
+    }
+}
+
+/// The neighbourhoods as one actor sees them: without itself, and without the other parties that use its token. Those
+/// may be its owner's other programs, so they are no strangers whose conduct would say something.
+#[derive(Debug)]
+pub struct Strangers<'r> {
+    /// All neighbourhoods.
+    pub neighbours: &'r Neighbours,
+    /// What the actor says of itself.
+    pub own: Word,
+    /// The parties that use its token, with the neighbourhoods that they joined.
+    pub parties: Vec<(&'r BTreeSet<Id>, Word)>,
+}
+
+impl Strangers<'_> {
+    /// A neighbourhood without itself and its token's parties.
+    pub fn at(&self, place: Id) -> Neighbourhood {
+        let present = self.parties.iter().filter(|(joined, _)| joined.contains(&place));
+        present.fold(self.with_parties_at(place), |here, (_, word)| here.without(*word))
+    }
+
+    /// A neighbourhood without itself.
+    pub fn with_parties_at(&self, place: Id) -> Neighbourhood {
+        self.neighbours.at(place).without(self.own)
     }
 }
 
@@ -105,6 +146,7 @@ impl Neighbours {
             here.actors += 1;
             here.centibits += i64::from(word.centibits);
             here.centipoints += i64::from(word.centipoints);
+            here.centirepeats += i64::from(word.centirepeats);
         });
         true
     }
@@ -125,6 +167,7 @@ impl Neighbours {
         self.change(place, |here| {
             here.centibits += i64::from(now.centibits) - i64::from(before.centibits);
             here.centipoints += i64::from(now.centipoints) - i64::from(before.centipoints);
+            here.centirepeats += i64::from(now.centirepeats) - i64::from(before.centirepeats);
         });
     }
 
@@ -134,6 +177,7 @@ impl Neighbours {
             here.actors = here.actors.saturating_sub(1);
             here.centibits -= i64::from(word.centibits);
             here.centipoints -= i64::from(word.centipoints);
+            here.centirepeats -= i64::from(word.centirepeats);
         });
         if self.places.get(&place).is_some_and(|known| known.here.actors == 0) {
             self.places.remove(&place);

@@ -15,7 +15,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::by_id::{IdMap, ShortSet};
-use super::serials::Serials;
 use crate::pipeline::event::Id;
 use crate::pipeline::observation::Actor;
 
@@ -164,8 +163,6 @@ pub struct Profile {
     pioneers: [Crowd; CATEGORIES],
     /// Who ever sent a content that a stranger had sent before.
     borrowers: Crowd,
-    /// Numbers that were lately sent here.
-    serials: Serials,
     /// Sorted by token.
     things: Vec<Thing>,
     /// The tokens of `things`, close together: a search reads these alone.
@@ -239,11 +236,6 @@ impl Profile {
                 Surprise { centibits, first_time: true }
             }
         }
-    }
-
-    /// Notes a number of `who`: how surprisingly near it is to those of strangers, in hundredths of a bit.
-    pub fn follow(&mut self, number: u32, who: Sender) -> u16 {
-        self.serials.note(number, who.prefix).min(SURPRISE_MAX_CENTIBITS)
     }
 
     /// Notes that the points for `item` were lent.

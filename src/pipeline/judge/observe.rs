@@ -39,15 +39,6 @@ impl Surprises {
         }
     }
 
-    /// A number in a row with those of strangers: nothing that others could make ordinary by sending it too.
-    fn note_sequence(&mut self, centibits: u16) {
-        if let Some(greatest) = self.greatest.get_mut(usize::from(Aspect::Sequence as u8))
-            && centibits > greatest.surprise.centibits
-        {
-            *greatest = Greatest { surprise: Surprise { centibits, first_time: true }, at: None };
-        }
-    }
-
     /// Aspects with the hundredths of a bit that they are new by.
     pub fn first_times(&self) -> impl Iterator<Item = (u8, u16)> + '_ {
         (0..).zip(&self.greatest).filter(|(_, g)| g.surprise.first_time).map(|(at, g)| (at, g.surprise.centibits))
@@ -87,9 +78,6 @@ pub fn weigh(normal: &mut Normal, trust: &Trust, o: &Observation<'_>, who: Sende
             let item = Item { category, token };
             let surprise = profile.weigh(item, who, trust, &mut refunds);
             found.note(aspect, place, item, surprise);
-        }
-        if let Some(number) = field.serial {
-            found.note_sequence(profile.follow(number, who));
         }
         profile.visit(who);
     }

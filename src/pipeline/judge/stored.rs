@@ -73,6 +73,12 @@ impl Record {
         record.suspects = record.actors.iter().filter_map(strongest).collect();
         let waiting = record.actors.iter().filter(|(_, dossier)| dossier.waiting);
         record.touched = waiting.map(|(actor, _)| *actor).collect();
+        for (actor, dossier) in &record.actors {
+            // Who waits joins in the next epoch.
+            if let Some(token) = dossier.conduct.token.filter(|_| !dossier.joined.is_empty()) {
+                record.parties.entry(token).or_default().insert(*actor);
+            }
+        }
         record.distrust();
         (record, unreadable)
     }

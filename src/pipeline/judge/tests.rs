@@ -20,15 +20,7 @@ fn keyed(n: u64) -> Id {
 
 fn field(path: u64, pattern: u64, classes: u16) -> FieldTrait {
     let pattern = keyed(pattern);
-    FieldTrait {
-        path: keyed(path),
-        kind: ValueKind::Text,
-        size_log2: 4,
-        negative: false,
-        classes,
-        pattern,
-        serial: None,
-    }
+    FieldTrait { path: keyed(path), kind: ValueKind::Text, size_log2: 4, negative: false, classes, pattern }
 }
 
 /// The event of an ordinary customer: one site, one shape, three fields; contents differ.
