@@ -16,6 +16,7 @@ mod reload;
 
 mod replay;
 mod time_order;
+mod samples;
 mod traffic;
 
 mod demo;

@@ -57,7 +57,7 @@ impl Set {
             }
         }
         let events = FileSource::open(&[find(folder, "events")?])?;
-        let batches = batches(TimeOrder::new(vec![events], Feed::default())).await?;
+        let batches = batches(TimeOrder::new(vec![events], &Feed::default())).await?;
         if batches.is_empty() {
             bail!("{}: there are no events", folder.display());
         }

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::actors::{Aspect, Conduct, FewIds};
+use super::ordinary::Ended;
 use super::neighbours::{Neighbourhood, Neighbours, Word, cell_place, site_place};
 
 /// What is looked at. The discriminant is the index in [`FACTS`].
@@ -72,10 +73,14 @@ pub enum Fact {
     Marked,
     /// log2 of events with lexical marks that are not usual at their route.
     Markings,
+    /// log2 of one more than its requests that were served; 0 where there are no samples of them.
+    Served,
+    /// Share of its requests without a panic that were rejected; 0 where there are no samples of them.
+    Rejected,
 }
 
 /// Number of [`Fact`]s.
-pub const FACTS_LEN: usize = 30;
+pub const FACTS_LEN: usize = 32;
 
 /// Name and words of each fact, in the order of [`Fact`].
 pub const FACTS: [(&str, &str); FACTS_LEN] = [
@@ -109,6 +114,8 @@ pub const FACTS: [(&str, &str); FACTS_LEN] = [
     ("sequence", "bits an event by which its numbers follow those that strangers sent"),
     ("marked", "of its events bear lexical marks that are not usual here"),
     ("markings", "doublings of events with lexical marks that are not usual here"),
+    ("served", "doublings of its requests that were served, by samples of ordinary traffic"),
+    ("rejected", "of its requests without a panic were rejected, by samples of ordinary traffic"),
 ];
 
 /// The facts about one actor.
@@ -142,6 +149,8 @@ impl Facts {
         facts.set(Fact::TokenFirst, near.token_first);
         facts.set(Fact::Crowd, near.crowd);
         facts.set(Fact::Age, near.age);
+        facts.set(Fact::Served, near.ordinary.served_doublings());
+        facts.set(Fact::Rejected, near.ordinary.rejected_share());
         facts
     }
 
@@ -197,6 +206,8 @@ pub struct Near {
     pub token_parties: f64,
     /// 1 where it uses a token, and nobody used that before it.
     pub token_first: f64,
+    /// How its requests ended that did not panic; nothing where no samples are there.
+    pub ordinary: Ended,
     /// Points of others: cell, family, network, address.
     pub points: [f64; 4],
 }
