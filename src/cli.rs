@@ -120,7 +120,7 @@ pub enum Command {
   panicsift train sets/shop sets/clinic --reference sets/quiet-day --asn asn.mmdb --validate
 
 A set is a folder with events.jsonl and labels.jsonl (plain, or packed with gzip or zstd); a label has event_id, hostile
-and campaign.")]
+and campaign. Samples of ordinary requests of the same time (samples.jsonl) are heard where they lie in it.")]
     Train(TrainArgs),
     /// See what the decoders make of records: run it on a dump of a topic first
     ///

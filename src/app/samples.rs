@@ -42,7 +42,7 @@ impl HeldSamples {
 
     /// Gives those before `time`.
     pub(super) fn before(&mut self, time: Millis) -> Vec<OrdinaryRequest> {
-        self.held.sort_by_key(|request| (request.time, request.sample));
+        OrdinaryRequest::put_in_order(&mut self.held);
         let n_due = self.held.partition_point(|request| request.time < time);
         let n_over = self.held.len().saturating_sub(HELD_MAX);
         let later = self.held.split_off(n_due.max(n_over));

@@ -70,7 +70,7 @@ use self::gather::GatherPolicy;
 use self::judge::HostilityModel;
 use self::keys::Keys;
 use self::life::AlertPolicy;
-use self::observation::{ByTime, Heard};
+use self::observation::{ByTime, Heard, OrdinaryRequest};
 use self::operations::Rules;
 use self::state::{State, StateRow};
 
@@ -142,7 +142,8 @@ pub fn fold<'a>(
 ) -> Step {
     let mut step = Step::default();
     let Heard { panics: mut seen, mut ordinary } = heard.into();
-    let mut ordinary = ByTime::of(&mut ordinary);
+    OrdinaryRequest::put_in_order(&mut ordinary);
+    let mut ordinary = ByTime::of(&ordinary);
     // A clock that stands still while a request is worked on gives a panic and its consequence one time.
     seen.sort_by_key(|observation| (observation.time, observation.panic.secondary, observation.event));
     for observation in &seen {

@@ -232,6 +232,13 @@ pub struct OrdinaryRequest {
     pub is_expected: bool,
 }
 
+impl OrdinaryRequest {
+    /// Puts requests in the order of time.
+    pub fn put_in_order(requests: &mut [Self]) {
+        requests.sort_by_key(|request| (request.time, request.sample));
+    }
+}
+
 /// What a batch says of the traffic: panics, and samples of requests without one.
 #[derive(Debug, Clone, Default)]
 pub struct Heard<'a> {
@@ -252,9 +259,8 @@ impl<'a> From<Vec<Observation<'a>>> for Heard<'a> {
 pub struct ByTime<'o>(&'o [OrdinaryRequest]);
 
 impl<'o> ByTime<'o> {
-    /// Puts them in order.
-    pub fn of(requests: &'o mut [OrdinaryRequest]) -> Self {
-        requests.sort_by_key(|request| (request.time, request.sample));
+    /// These, which are in order.
+    pub fn of(requests: &'o [OrdinaryRequest]) -> Self {
         Self(requests)
     }
 

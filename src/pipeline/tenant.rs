@@ -414,6 +414,8 @@ impl Tenant {
         for summary in suspects.iter().filter_map(|actor| self.record.summary(actor)) {
             sitting.summary.merge(summary);
         }
+        let services = sitting.parts.keys().map(|cell| cell.service);
+        sitting.ordinary_traffic = self.record.hears_ordinary(services, sitting.summary.last);
         sitting
     }
 

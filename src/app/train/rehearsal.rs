@@ -3,9 +3,10 @@
 //! Reads observations in the order of time; gives where each event stands at the end, the points of its sender, and the
 //! alerts that were opened. No label is read here. Cost: that of a replay without decoding.
 
+use super::Course;
 use crate::pipeline::alert::Change;
 use crate::pipeline::judge::HostilityModel;
-use crate::pipeline::observation::Observation;
+use crate::pipeline::observation::{Heard, Observation};
 use crate::pipeline::state::State;
 use crate::pipeline::tenant::Whereabouts;
 use crate::pipeline::{Context, fold};
@@ -28,11 +29,13 @@ pub(super) struct Stand {
     pub(super) points: Option<f64>,
 }
 
-/// Runs over `seen` under `model`.
-pub(super) fn rehearse(context: &Context, model: &HostilityModel, seen: &[Observation<'_>]) -> Rehearsal {
+/// Runs over `course` under `model`, with its samples.
+pub(super) fn rehearse(context: &Context, model: &HostilityModel, course: &Course<'_>) -> Rehearsal {
+    let Course { seen, ordinary, .. } = course;
     let context = Context { hostility: model.clone(), ..context.clone() };
     let mut state = State::new(&context.clustering);
-    let mut alerts = fold(&context, &mut state, seen.to_vec(), None).alerts;
+    let heard = Heard { panics: seen.clone(), ordinary: ordinary.clone() };
+    let mut alerts = fold(&context, &mut state, heard, None).alerts;
     alerts.append(&mut state.close_last(&context).alerts);
     let stand = |o: &Observation<'_>| Stand {
         whereabouts: state.whereabouts(&o.cell, o.actor),

@@ -142,7 +142,9 @@ impl Ordinary {
         order.sort_unstable();
         order.truncate(order.len().saturating_sub(SENDERS_KEPT));
         let gone: Vec<Who> = order.into_iter().map(|(_, who)| who).collect();
-        gone.iter().for_each(|who| drop(self.senders.remove(who)));
+        for who in &gone {
+            self.senders.remove(who);
+        }
         self.changed_senders.extend(&gone);
         gone
     }
