@@ -15,8 +15,8 @@ mod key;
 mod reload;
 
 mod replay;
-mod time_order;
 mod samples;
+mod time_order;
 mod traffic;
 
 mod demo;

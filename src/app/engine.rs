@@ -416,7 +416,8 @@ struct Records<'b> {
 
 impl Records<'_> {
     fn total(&self) -> usize {
-        let rest = self.of_one + self.covered + self.silent + self.gathered + self.counted + self.repeated + self.sampled;
+        let rest =
+            self.of_one + self.covered + self.silent + self.gathered + self.counted + self.repeated + self.sampled;
         usize::try_from(rest).unwrap_or(usize::MAX) + self.of_several.len() + self.refused.len()
     }
 

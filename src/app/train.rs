@@ -284,9 +284,10 @@ impl School<'_> {
         let n_allowed = budget * days(&self.reference.seen) + 0.5;
         let mut bears = |candidate: usize| {
             let Some(points) = taught.candidates.get(candidate).copied() else { return false };
-            let n_alerts = *taught.n_alerts.entry(points).or_insert_with(|| {
-                rehearse(self.context, &at(&taught.model, points), &self.reference).opened.len()
-            });
+            let n_alerts = *taught
+                .n_alerts
+                .entry(points)
+                .or_insert_with(|| rehearse(self.context, &at(&taught.model, points), &self.reference).opened.len());
             f64::from(u32::try_from(n_alerts).unwrap_or(u32::MAX)) < n_allowed
         };
         // Candidates before `good` bear the budget, the one at `bad` does not, or there is none.

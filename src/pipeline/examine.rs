@@ -159,8 +159,7 @@ fn ordinary(context: &Context, memos: &mut Memos, request: &PanicEvent<'_>, one_
     let print = fingerprint(keys, &mut memos.shapes, request);
     let route = route(request);
     let service = shown(Cow::Borrowed(&request.service), NAME_BYTES_MAX);
-    let sent =
-        Sent { time: request.time, source: &source, token: token.as_ref(), service: &service, route: &route };
+    let sent = Sent { time: request.time, source: &source, token: token.as_ref(), service: &service, route: &route };
     OrdinaryRequest {
         sample: keys.names(&[request.tenant.as_bytes(), request.service.as_bytes(), request.event_id.as_bytes()]),
         time: request.time,

@@ -134,12 +134,7 @@ pub struct Step {
 ///
 /// Changes `state` in place: see the crate's page for why that is safe. Costs about a microsecond an event, and some
 /// milliseconds an epoch.
-pub fn fold<'a>(
-    context: &Context,
-    state: &mut State,
-    heard: impl Into<Heard<'a>>,
-    until: Option<Millis>,
-) -> Step {
+pub fn fold<'a>(context: &Context, state: &mut State, heard: impl Into<Heard<'a>>, until: Option<Millis>) -> Step {
     let mut step = Step::default();
     let Heard { panics: mut seen, mut ordinary } = heard.into();
     OrdinaryRequest::put_in_order(&mut ordinary);

@@ -29,8 +29,7 @@ pub const ONE_IN_MAX: u32 = 1_000_000;
 #[derive(Clone, Copy)]
 struct OneIn;
 
-const RATE: Fault =
-    Fault::Value("a share from 0.000001 to 1, or the N of 1 in N, at most 1000000, is needed");
+const RATE: Fault = Fault::Value("a share from 0.000001 to 1, or the N of 1 in N, at most 1000000, is needed");
 
 impl Leaf<'_> for OneIn {
     type Out = u32;

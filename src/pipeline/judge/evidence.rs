@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::actors::{Aspect, Conduct, FewIds};
-use super::ordinary::Ended;
 use super::neighbours::{Neighbourhood, Neighbours, Word, cell_place, site_place};
+use super::ordinary::Ended;
 
 /// What is looked at. The discriminant is the index in [`FACTS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -41,12 +41,7 @@ pub struct Past {
 
 /// Runs over `seen` and over the `ordinary` requests, each in the order of time, in epochs of `epoch_secs`. Announced
 /// tests are left out. Ordinary requests are heard when [`fold`](crate::pipeline::fold) hears them.
-pub fn run(
-    seen: &[Observation<'_>],
-    mut ordinary: ByTime<'_>,
-    model: &HostilityModel,
-    epoch_secs: u32,
-) -> Past {
+pub fn run(seen: &[Observation<'_>], mut ordinary: ByTime<'_>, model: &HostilityModel, epoch_secs: u32) -> Past {
     let length = i64::from(epoch_secs.max(1)) * Millis::SECOND;
     let mut past = Past::default();
     let mut record = Record::default();
@@ -75,7 +70,9 @@ pub fn run(
 }
 
 fn hear(record: &mut Record, requests: &[OrdinaryRequest]) {
-    requests.iter().for_each(|request| record.observe_ordinary(request));
+    for request in requests {
+        record.observe_ordinary(request);
+    }
 }
 
 impl Past {

@@ -174,11 +174,6 @@ impl Ordinary {
     pub(super) fn restore_service(&mut self, service: Id, heard: Millis) {
         self.services.insert(service, heard);
     }
-
-    #[cfg(test)]
-    pub(super) fn n_senders(&self) -> usize {
-        self.senders.len()
-    }
 }
 
 impl Record {
