@@ -18,7 +18,7 @@ fn one(name: &str, pattern: &str, priority: i64, rest: &str) -> String {
     )
 }
 
-const OURS: &str = r#""version":2,"composed_of":["logs-panicsift.alert@mappings"],"_meta":{"managed_by":"panicsift"},
+const OURS: &str = r#""version":3,"composed_of":["logs-panicsift.alert@mappings"],"_meta":{"managed_by":"panicsift"},
     "data_stream":{"timestamp_field":{"name":"@timestamp"}}"#;
 const STREAM: &str = r#""data_stream":{"hidden":false,"allow_custom_routing":false}"#;
 
