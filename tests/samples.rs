@@ -170,9 +170,8 @@ fn a_report_says_by_what_was_judged() {
         assert_eq!(replay(dir.path(), &words, b"").code, Some(0));
         let store = dir.path().join("s.db");
         let ask = |words: &[&str]| panicsift(&[&["report"], words, &["--store", path(&store)]].concat());
-        let listed = ask(&["list", "--format", "json"]);
-        let cluster = json_lines(&listed)[0]["cluster"].as_str().unwrap().to_owned();
-        ask(&["explain", &cluster])
+        let listed: Value = serde_json::from_str(&ask(&["list", "--format", "json"])).unwrap();
+        ask(&["explain", listed[0]["cluster"].as_str().unwrap()])
     };
     assert!(explained(&[]).contains("no samples of ordinary requests"));
     assert!(explained(&samples_of(&events, 0)).contains("samples of ordinary requests to its services were there"));

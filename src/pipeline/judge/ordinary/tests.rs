@@ -48,6 +48,12 @@ fn wide(who: u64, n: u64, second: i64) -> Observation<'static> {
     o
 }
 
+fn hear(record: &mut Record, requests: &[OrdinaryRequest]) {
+    for request in requests {
+        record.observe_ordinary(request);
+    }
+}
+
 /// Surprise of all of an actor's events, in hundredths of a bit.
 fn centibits(record: &Record, o: &Observation<'_>) -> u32 {
     record.actors().find(|(actor, _)| **actor == o.actor).map_or(0, |(_, conduct)| conduct.centibits())
@@ -57,7 +63,7 @@ fn centibits(record: &Record, o: &Observation<'_>) -> u32 {
 fn surprise_after(heard: &[OrdinaryRequest]) -> u32 {
     let (mut record, model) = (Record::default(), model());
     ordinary_day(&mut record, &model);
-    heard.iter().for_each(|request| record.observe_ordinary(request));
+    hear(&mut record, heard);
     let newcomer = wide(500, 1, AFTER + 100);
     record.observe(&newcomer);
     centibits(&record, &newcomer)
@@ -117,7 +123,7 @@ fn the_points_for_what_turns_out_to_be_served_go_back() {
     let newcomer = wide(500, 1, AFTER);
     record.observe(&newcomer);
     assert!(centibits(&record, &newcomer) > 300);
-    served_wide(100..103).iter().for_each(|request| record.observe_ordinary(request));
+    hear(&mut record, &served_wide(100..103));
     assert_eq!(centibits(&record, &newcomer), 0);
 }
 
@@ -140,7 +146,7 @@ fn a_suspect_teaches_nothing_by_what_is_served_to_it() {
     attack(&mut record, &model, suspects.clone());
     let all_suspect = suspects.clone().all(|who| is_suspect(&record, &mutated(who, 0, 0)));
     assert!(all_suspect, "{}", record.current_suspects().len());
-    served_wide(suspects.clone()).iter().for_each(|request| record.observe_ordinary(request));
+    hear(&mut record, &served_wide(suspects.clone()));
     let newcomer = wide(500, 1, AFTER + 100);
     record.observe(&newcomer);
     assert!(centibits(&record, &newcomer) > 300);
@@ -151,7 +157,7 @@ fn what_senders_were_served_before_they_became_suspects_counts_no_more() {
     let (mut record, model) = (Record::default(), model());
     ordinary_day(&mut record, &model);
     let suspects = 700..702_u64;
-    served_wide(suspects.clone()).iter().for_each(|request| record.observe_ordinary(request));
+    hear(&mut record, &served_wide(suspects.clone()));
     attack(&mut record, &model, suspects.clone());
     assert!(suspects.clone().all(|who| is_suspect(&record, &mutated(who, 0, 0))));
     let newcomer = wide(500, 1, AFTER + 100);
@@ -164,7 +170,7 @@ fn facts(heard: &[OrdinaryRequest]) -> Facts {
     let (mut record, model) = (Record::default(), model());
     let o = honest(1, 1, AFTER);
     record.observe(&o);
-    heard.iter().for_each(|request| record.observe_ordinary(request));
+    hear(&mut record, heard);
     record.weigh(&model, &o.actor).unwrap().facts
 }
 
