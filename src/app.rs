@@ -15,6 +15,7 @@ mod key;
 mod reload;
 
 mod replay;
+mod samples;
 mod time_order;
 mod traffic;
 

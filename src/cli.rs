@@ -110,6 +110,7 @@ pub enum Command {
   panicsift replay events.jsonl.gz
   panicsift replay --store monday.db monday.jsonl.gz && panicsift report list --store monday.db
   panicsift replay monday.jsonl.gz --traffic traffic_5min.csv.gz --store monday.db
+  panicsift replay monday.jsonl.gz --samples samples.jsonl.gz
   panicsift replay --asn asn.mmdb --assignments out.jsonl --alerts alerts.jsonl monday.jsonl.gz tuesday.jsonl.zst
   zcat events.jsonl.gz | panicsift replay --json -")]
     Replay(ReplayArgs),
@@ -119,7 +120,7 @@ pub enum Command {
   panicsift train sets/shop sets/clinic --reference sets/quiet-day --asn asn.mmdb --validate
 
 A set is a folder with events.jsonl and labels.jsonl (plain, or packed with gzip or zstd); a label has event_id, hostile
-and campaign.")]
+and campaign. Samples of ordinary requests of the same time (samples.jsonl) are heard where they lie in it.")]
     Train(TrainArgs),
     /// See what the decoders make of records: run it on a dump of a topic first
     ///
@@ -132,7 +133,7 @@ and campaign.")]
   kcat -b broker:9092 -t tail -e | panicsift inspect -
 
 Carriers: canonical (panic-event.v1), cloudflare_tail, cloudflare_logpush, cloudflare_http_requests, sentry, otlp, text,
-request_totals.")]
+request_totals, request_sample.")]
     Inspect(InspectArgs),
     /// Ask about clusters, about where services panic, and what operations ask: retries, releases, budgets, incidents
     #[command(after_long_help = "Examples:
@@ -282,6 +283,9 @@ pub struct ReplayArgs {
     /// `service`, `tenant`; windows of five minutes; plain or compressed
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub traffic: Vec<PathBuf>,
+    /// Samples of ordinary requests (request-sample.v1): what is usual, and who is served; plain or compressed
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub samples: Vec<PathBuf>,
     /// Write one line for each event: its cluster, its verdict, and when it was first covered by an alert
     #[arg(long, value_name = "OUT")]
     pub assignments: Option<PathBuf>,
@@ -312,6 +316,7 @@ impl ReplayArgs {
             store: self.store,
             feed: self.feed.feed(),
             traffic: self.traffic,
+            samples: self.samples,
             ..ReplayOptions::default()
         };
         if let Some(settings) = settings {

@@ -7,13 +7,16 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 use crate::pipeline::alert::Alert;
-use crate::pipeline::decode::contract::{dead_letter_schema, panic_event_schema, request_totals_schema};
+use crate::pipeline::decode::contract::{
+    dead_letter_schema, panic_event_schema, request_sample_schema, request_totals_schema,
+};
 
 /// Every contract: its name (the file is `NAME.json`) and its schema, as JSON Schema 2020-12.
 pub fn schemas() -> Vec<(&'static str, Value)> {
     [
         ("panic-event.v1", panic_event_schema()),
         ("request-totals.v1", request_totals_schema()),
+        ("request-sample.v1", request_sample_schema()),
         ("dead-letter.v1", dead_letter_schema()),
         (Alert::SCHEMA, alert_schema()),
         ("config.v1", crate::config::schema()),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use panicsift::pipeline::decode::{Feed, Feeds, decode};
 use panicsift::pipeline::event::{Carrier, Id, Millis, Position, RawRecord};
 use panicsift::pipeline::gather::GatherPolicy;
+use panicsift::pipeline::observation::Heard;
 use panicsift::pipeline::sift::{Sift, Sifted};
 use serde_json::Value;
 
@@ -35,6 +36,7 @@ impl Capture {
             name if name.starts_with("cloudflare_logpush") => Carrier::CloudflareLogpush,
             name if name.starts_with("cloudflare_http_requests") => Carrier::CloudflareHttpRequests,
             name if name.starts_with("request_totals") => Carrier::RequestTotals,
+            name if name.starts_with("request_sample") => Carrier::RequestSample,
             name if name.starts_with("sentry/") => Carrier::Sentry,
             name if name.starts_with("otlp/") => Carrier::Otlp,
             name if name.starts_with("text/") => Carrier::Text,
@@ -114,12 +116,13 @@ fn events(capture: &Capture) -> BTreeMap<Id, String> {
     let mut context = context();
     context.feeds = Feeds::new(BTreeMap::new(), capture.feed());
     context.gathering = GatherPolicy::FILES;
-    let (mut sift, mut seen, topic) = (Sift::default(), Vec::new(), capture.topic());
+    let (mut sift, mut heard, topic) = (Sift::default(), Heard::default(), capture.topic());
     for (offset, record) in capture.records.iter().enumerate() {
-        let told = sift.take(&context, Capture::raw(&topic, offset, record), &mut seen);
+        let told = sift.take(&context, Capture::raw(&topic, offset, record), &mut heard);
         assert!(!matches!(told, Sifted::Refused(..)), "{}, record {offset}: {told:?}", capture.name);
     }
     let mut rest = sift.flush();
+    let mut seen = heard.panics;
     assert_eq!(sift.observe(&context, &mut rest, &mut seen), []);
     let n_seen = seen.len();
     let events: BTreeMap<Id, String> = seen.into_iter().map(|one| (one.event, one.service.into_owned())).collect();
@@ -149,8 +152,8 @@ async fn every_capture_goes_from_its_topic_to_clusters() {
     }
     assert_eq!(
         telling.len(),
-        Carrier::ALL.len() - 3,
-        "all but request logs and totals, and the canonical carrier, tell of panics"
+        Carrier::ALL.len() - 4,
+        "all but request logs, totals and samples, and the canonical carrier, tell of panics"
     );
     let mut expected: BTreeMap<String, usize> = BTreeMap::new();
     for service in distinct.into_values() {

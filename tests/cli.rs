@@ -176,7 +176,7 @@ fn a_key_file_that_is_too_short_is_refused() {
 #[test]
 fn committed_schemas_are_those_of_the_types() {
     let (names, _) = check(&["schema"], 0);
-    assert_eq!(names, "panic-event.v1\nrequest-totals.v1\ndead-letter.v1\nalert.v1\nconfig.v1\n");
+    assert_eq!(names, "panic-event.v1\nrequest-totals.v1\nrequest-sample.v1\ndead-letter.v1\nalert.v1\nconfig.v1\n");
     for name in names.lines() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schemas/{name}.json"));
         let committed = std::fs::read_to_string(&path).unwrap();

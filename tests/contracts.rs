@@ -48,7 +48,10 @@ fn record<'a>(topic: &'a str, offset: i64, payload: &'a [u8]) -> RawRecord<'a> {
 #[test]
 fn every_schema_has_the_name_of_its_file_and_none_has_an_address() {
     let names: Vec<&str> = schemas().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["panic-event.v1", "request-totals.v1", "dead-letter.v1", "alert.v1", "config.v1"]);
+    assert_eq!(
+        names,
+        ["panic-event.v1", "request-totals.v1", "request-sample.v1", "dead-letter.v1", "alert.v1", "config.v1"]
+    );
     for name in names {
         let schema = schema(name);
         assert_eq!(schema["$id"], format!("urn:panicsift:schema:{name}"));

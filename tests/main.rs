@@ -63,6 +63,9 @@ mod report;
 /// Retries and releases over a replay: the policy in its forms, cascades, rollback criteria, counted a second time.
 #[cfg(test)]
 mod retries;
+/// Samples of ordinary requests beside the events: merged by time, exact, without their values.
+#[cfg(test)]
+mod samples;
 /// Standard error of a program that really panics, compiled by the `rustc` at hand.
 #[cfg(test)]
 mod stderr_text;

@@ -379,7 +379,7 @@ fn write_store(path: &Path, batches: &[Vec<String>]) {
         for line in lines {
             batch.push(Position { topic: "t", partition: 0, offset: 0 }, None, line.as_bytes());
         }
-        let seen =
+        let seen: Vec<_> =
             batch.iter().map(|record| examine(&context, &mut memos, record).into_observation().unwrap()).collect();
         let step = fold(&context, &mut state, seen, None);
         store.commit(&step.rows, &step.alerts, &Checkpoint::default()).unwrap();

@@ -161,7 +161,7 @@ impl Pipeline {
     }
 
     fn take(&mut self, batch: &Batch) -> Step {
-        let seen = batch
+        let seen: Vec<_> = batch
             .iter()
             .map(|record| examine(&self.context, &mut self.memos, record).into_observation().unwrap())
             .collect();

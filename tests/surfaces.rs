@@ -73,7 +73,7 @@ impl Service {
             batch.push(Position { topic: "panics", partition: 0, offset: self.taken }, None, line.as_bytes());
             self.taken += 1;
         }
-        let seen = batch
+        let seen: Vec<_> = batch
             .iter()
             .map(|record| examine(&self.context, &mut self.memos, record).into_observation().unwrap())
             .collect();

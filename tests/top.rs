@@ -40,7 +40,8 @@ static STORE: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
     }
     let context = context();
     let (mut state, mut memos) = (State::new(&context.clustering), Memos::default());
-    let seen = batch.iter().map(|record| examine(&context, &mut memos, record).into_observation().unwrap()).collect();
+    let seen: Vec<_> =
+        batch.iter().map(|record| examine(&context, &mut memos, record).into_observation().unwrap()).collect();
     let steps = [fold(&context, &mut state, seen, None), state.close_last(&context)];
     let mut store = Store::open(&path).unwrap();
     for step in steps {

@@ -94,6 +94,49 @@ fn the_same_sets_give_the_same_model_byte_for_byte_and_it_can_be_used() {
     assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
 }
 
+/// Each event as if it had been answered with this and no panic.
+fn answered(events: &[String], status: u16) -> Vec<String> {
+    let sample = |event: &String| {
+        let mut sample: Value = serde_json::from_str(event).unwrap();
+        for key in ["event_id", "panic"] {
+            sample.as_object_mut().unwrap().remove(key);
+        }
+        sample["sample_id"] = event["{".len()..60].into();
+        sample["status"] = status.into();
+        sample["sample_rate"] = 20.into();
+        sample.to_string()
+    };
+    events.iter().map(sample).collect()
+}
+
+#[test]
+fn samples_in_a_set_are_learned_from_unless_they_are_left_out() {
+    let dir = sets();
+    let made = |name: &str, words: &[&str]| {
+        let output = train(dir.path(), &[&["mixed", "--reference", "quiet", "--out", name], words].concat());
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{err}");
+        let text = std::fs::read_to_string(dir.path().join(name)).unwrap();
+        let weights: Vec<String> = text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
+        (text, weights, err)
+    };
+    let (bare, bare_weights, _) = made("bare.toml", &[]);
+    let samples = [answered(&cut(&HONEST).0, 200), answered(&cut(&HOSTILE).0, 404), vec!["{".to_owned()]].concat();
+    std::fs::write(dir.path().join("mixed/samples.jsonl"), samples.join("\n")).unwrap();
+    let (_, with, told) = made("with.toml", &[]);
+    assert!(told.contains("samples=240") || told.contains("\"samples\":240"), "{told}");
+    assert!(told.contains("samples are refused"), "{told}");
+    assert_ne!(with, bare_weights);
+    let (text, without, _) = made("without.toml", &["--without-samples"]);
+    assert_eq!(without, bare_weights);
+    assert!(text.contains("--without-samples") && !bare.contains("--without-samples"), "{text}");
+    // Who is turned away is evidence, who is served has a defence, and each may speak for nothing else.
+    let model = with.join("\n");
+    for name in ["served", "rejected"] {
+        assert!(model.contains(&format!("name = \"{name}\"")), "{model}");
+    }
+}
+
 #[test]
 fn validation_tells_all_protocols() {
     let dir = sets();

@@ -43,7 +43,7 @@ fn run(lines: &[String], per_batch: usize, mut store: Option<&mut Store>) -> Ran
             batch.push(Position { topic: "panics", partition: 0, offset }, None, line.as_bytes());
         }
         let seen = batch.iter().map(|record| examine(&context, &mut memos, record).into_observation().unwrap());
-        let step = fold(&context, &mut state, seen.collect(), None);
+        let step = fold(&context, &mut state, seen.collect::<Vec<_>>(), None);
         if let Some(store) = &mut store {
             store.commit(&step.rows, &step.alerts, &Checkpoint::default()).unwrap();
         }

@@ -16,7 +16,7 @@ use crate::edge::store::Store;
 use crate::edge::{DeadLetters, Gap, Pull, Source};
 use crate::pipeline::decode::{Refusal, RequestTotal};
 use crate::pipeline::event::{Batch, Checkpoint, Millis, Position, RawRecord, Rejection};
-use crate::pipeline::observation::Observation;
+use crate::pipeline::observation::{Heard, Observation};
 use crate::pipeline::operations::budget::alarm::GRACE_MILLIS;
 use crate::pipeline::operations::budget::budgets;
 use crate::pipeline::operations::ledger::Tier;
@@ -55,12 +55,15 @@ pub struct Fates {
     pub gathered: u64,
     /// Records whose request totals became part of the account.
     pub counted: u64,
+    /// Records whose ordinary requests were learned from.
+    pub sampled: u64,
 }
 
 impl Fates {
     /// Records that have a fate.
     pub fn total(&self) -> u64 {
-        self.observed + self.duplicate + self.rejected + self.covered + self.silent + self.gathered + self.counted
+        let of_panics = self.observed + self.duplicate + self.rejected + self.covered + self.silent + self.gathered;
+        of_panics + self.counted + self.sampled
     }
 }
 
@@ -153,6 +156,11 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
         self.new_alerts.subscribe()
     }
 
+    /// What records are judged with at present.
+    pub fn context(&self) -> Arc<Context> {
+        Arc::clone(&self.context.borrow())
+    }
+
     /// What became of the records since the start.
     pub fn fates(&self) -> Fates {
         self.fates
@@ -168,8 +176,8 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
         self.gone.as_deref()
     }
 
-    /// Waits for the next batch and decides it. When there is none, epochs are closed up to `idle_until()`, the time up
-    /// to which no further event is expected, if that can be said. `now` is real time, for the dead letters' share.
+    /// Waits for the next batch and decides it. When there is none, or none but samples of ordinary requests, epochs are
+    /// closed up to `idle_until()`, the time up to which no further event is expected, if that can be said. `now` is real time, for the dead letters' share.
     ///
     /// # Errors
     /// Whatever keeps a batch from its fate: the source's end without a way on, dead letters or a store that refuse, too
@@ -178,12 +186,12 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
         match self.source.next().await? {
             Pull::Batch(batch) => {
                 let began = super::steady_clock();
-                self.decide(&batch, None, now).await?;
+                self.decide(&batch, idle_until, now).await?;
                 admin::count_commit(super::steady_clock().saturating_duration_since(began));
                 Ok(Turn::Decided)
             }
             Pull::Gap(gaps) => self.jump(&gaps).map(|()| Turn::Jumped),
-            Pull::Idle => self.decide(&Batch::default(), idle_until(), now).await.map(|()| Turn::Idle),
+            Pull::Idle => self.decide(&Batch::default(), idle_until, now).await.map(|()| Turn::Idle),
             Pull::Closed => Ok(Turn::AtEnd),
         }
     }
@@ -206,15 +214,22 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
         Ok(self.source.commit(&self.stored, &self.checkpoint)?)
     }
 
-    /// The straight line. `until` closes epochs up to a time without events; `now` is for the dead letters' share.
-    async fn decide(&mut self, batch: &Batch, until: Option<Millis>, now: Millis) -> anyhow::Result<()> {
+    /// The straight line. `idle_until` closes epochs up to a time without panics; `now` is for the dead letters' share.
+    async fn decide(
+        &mut self,
+        batch: &Batch,
+        idle_until: impl FnOnce() -> Option<Millis>,
+        now: Millis,
+    ) -> anyhow::Result<()> {
         let context = self.current_context();
-        let (mut seen, mut records) = self.sift_all(&context, batch);
+        let (mut heard, mut records) = self.sift_all(&context, batch);
         self.count_requests(&context, &mut records);
         assert_eq!(records.total(), batch.len(), "a record without a fate");
+        // Samples come all the time: panics would wait for a moment without any.
+        let until = if records.are_samples() { idle_until() } else { None };
         let mut whole = self.sift.whole(until);
-        self.join(&context, &mut whole, &mut seen);
-        let step = fold(&context, &mut self.state, seen, until);
+        self.join(&context, &mut whole, &mut heard.panics);
+        let step = fold(&context, &mut self.state, heard, until);
         self.count(&records, &whole, &step);
         self.show_budgets(&context, &step);
         if !records.refused.is_empty() {
@@ -270,28 +285,29 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
         Arc::clone(&self.context.borrow_and_update())
     }
 
-    fn sift_all<'b>(&mut self, context: &Context, batch: &'b Batch) -> (Vec<Observation<'b>>, Records<'b>) {
-        let (mut seen, mut records) = (Vec::with_capacity(batch.len()), Records::default());
+    fn sift_all<'b>(&mut self, context: &Context, batch: &'b Batch) -> (Heard<'b>, Records<'b>) {
+        let (mut heard, mut records) = (Heard::default(), Records::default());
         for record in batch.iter() {
             if self.checkpoint.covers(record.position) {
                 records.covered += 1;
                 continue;
             }
             self.checkpoint.advance(record.position);
-            match self.sift.take(context, record, &mut seen) {
+            match self.sift.take(context, record, &mut heard) {
                 Sifted::Seen(1) => records.of_one += 1,
                 Sifted::Seen(n) => {
                     records.of_several.insert(record.position, n);
                 }
                 Sifted::Gathered => records.gathered += 1,
                 Sifted::Silent => records.silent += 1,
+                Sifted::Sampled => records.sampled += 1,
                 Sifted::Totals => records.of_totals.push((record, self.sift.take_totals())),
                 Sifted::Refused(Refusal { reason, detail }) => {
                     records.refused.push(Rejection { record, reason, detail });
                 }
             }
         }
-        (seen, records)
+        (heard, records)
     }
 
     /// Counts the request totals of a batch, and gives each of their records its fate. What stood beside a fault in a
@@ -315,6 +331,7 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
             observed: records.n_telling().saturating_sub(duplicate),
             duplicate: duplicate + records.repeated,
             counted: records.counted,
+            sampled: records.sampled,
             covered: records.covered,
             silent: records.silent,
             gathered: records.gathered,
@@ -332,6 +349,7 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
         self.fates.silent += batch.silent;
         self.fates.gathered += batch.gathered;
         self.fates.counted += batch.counted;
+        self.fates.sampled += batch.sampled;
         admin::count_batch(&batch);
         admin::count_detections(&step.alerts);
         let state = &self.state;
@@ -390,6 +408,7 @@ struct Records<'b> {
     /// Records of request totals that have no fate yet.
     of_totals: Vec<(RawRecord<'b>, Vec<RequestTotal<'static>>)>,
     counted: u64,
+    sampled: u64,
     repeated: u64,
     /// What was counted of them.
     requests: Vec<RequestFact>,
@@ -397,8 +416,14 @@ struct Records<'b> {
 
 impl Records<'_> {
     fn total(&self) -> usize {
-        let rest = self.of_one + self.covered + self.silent + self.gathered + self.counted + self.repeated;
+        let rest =
+            self.of_one + self.covered + self.silent + self.gathered + self.counted + self.repeated + self.sampled;
         usize::try_from(rest).unwrap_or(usize::MAX) + self.of_several.len() + self.refused.len()
+    }
+
+    /// Whether there are none but samples of ordinary requests.
+    fn are_samples(&self) -> bool {
+        usize::try_from(self.sampled).is_ok_and(|n_samples| n_samples == self.total())
     }
 
     /// Records that tell of panics.

@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
 use super::judgement::{self, Rhythm};
+use super::samples::{self, HeldSamples};
 use super::service::store_objectives;
 use super::time_order::TimeOrder;
 use super::traffic::TrafficFeed;
@@ -23,11 +24,11 @@ use crate::edge::store::Store;
 use crate::edge::tables::Tables;
 use crate::edge::{Pull, Source};
 use crate::pipeline::alert::Verdict;
-use crate::pipeline::decode::{Feed, Feeds};
+use crate::pipeline::decode::Feed;
 use crate::pipeline::event::{Batch, Checkpoint, Millis};
 use crate::pipeline::gather::GatherPolicy;
 use crate::pipeline::keys::Keys;
-use crate::pipeline::observation::{Actor, CellKey, Observation};
+use crate::pipeline::observation::{Actor, CellKey, Heard, Observation, OrdinaryRequest};
 use crate::pipeline::operations::budget::slo::Slo;
 use crate::pipeline::sift::{Sift, Sifted, Whole};
 use crate::pipeline::state::State;
@@ -50,6 +51,8 @@ pub struct ReplayOptions {
     pub feed: Feed,
     /// Files of request totals (CSV).
     pub traffic: Vec<PathBuf>,
+    /// Files of samples of ordinary requests.
+    pub samples: Vec<PathBuf>,
     /// Where to write one line for each event.
     pub assignments: Option<PathBuf>,
     /// Where to write one line for each alert.
@@ -77,17 +80,17 @@ pub async fn replay(options: ReplayOptions) -> Result<State> {
     for fault in faults {
         tracing::warn!(error = %fault, "an address table is absent");
     }
-    let feeds = Feeds::new(BTreeMap::new(), options.feed.clone());
+    let feeds = samples::feeds(&options.samples, &options.feed);
     let gathering = GatherPolicy::FILES;
     let rhythm = Rhythm { feeds, gathering, clustering: options.clustering.clone(), retention: None };
     let keys = Keys::derive(options.privacy_key.as_ref().map_or(REPLAY_SECRET, |key| key.expose().as_bytes()));
     let context = judgement::context(keys, tables, &options.models, &rhythm, &options.alerts)?;
 
-    let one = |input| FileSource::open_framed(std::slice::from_ref(input), Framing::Told);
-    let files = options.inputs.iter().map(one);
-    let files = files.collect::<Result<Vec<_>, _>>()?;
-    let bar = Bar::over(files.iter().map(FileSource::progress).collect());
-    let mut source = TimeOrder::new(files, options.feed.clone());
+    let one = |input: &PathBuf| FileSource::open_framed(std::slice::from_ref(input), Framing::Told);
+    let open = |paths: &[PathBuf]| paths.iter().map(one).collect::<Result<Vec<_>, _>>();
+    let (files, sampled) = (open(&options.inputs)?, open(&options.samples)?);
+    let bar = Bar::over(files.iter().chain(&sampled).map(FileSource::progress).collect());
+    let mut source = TimeOrder::new(files, &options.feed).and(sampled, &samples::of_samples(&options.feed));
     let traffic = TrafficFeed::read(&options.traffic, &options.feed.tenant)?;
     let mut run = Run::begin(&context, &options, traffic)?;
     while let Pull::Batch(batch) = source.next().await? {
@@ -96,8 +99,7 @@ pub async fn replay(options: ReplayOptions) -> Result<State> {
     }
     run.take_rest()?;
     run.traffic.count_due(&context, &mut run.state, Millis(i64::MAX));
-    let step = run.state.close_last(&context);
-    run.tell(&step)?;
+    run.close()?;
     bar.clear();
     run.finish(&options)
 }
@@ -108,6 +110,7 @@ struct Run<'c> {
     state: State,
     sift: Sift,
     traffic: TrafficFeed,
+    samples: HeldSamples,
     alerts: Option<BufWriter<File>>,
     store: Option<Store>,
     whereabouts: Option<Spill>,
@@ -126,6 +129,7 @@ impl<'c> Run<'c> {
             state: State::new(&context.clustering),
             sift: Sift::default(),
             traffic,
+            samples: HeldSamples::default(),
             alerts: options.alerts_out.as_ref().map(create).transpose()?.map(BufWriter::new),
             store: options.store.as_deref().map(|path| new_store(path, &options.alerts.operations.slos)).transpose()?,
             whereabouts: options.assignments.as_deref().map(Spill::beside).transpose()?,
@@ -138,10 +142,10 @@ impl<'c> Run<'c> {
     }
 
     fn take(&mut self, batch: &Batch) -> Result<()> {
-        let mut seen = Vec::with_capacity(batch.len());
+        let mut heard = Heard::default();
         for record in batch.iter() {
-            match self.sift.take(self.context, record, &mut seen) {
-                Sifted::Seen(_) | Sifted::Gathered | Sifted::Totals => {}
+            match self.sift.take(self.context, record, &mut heard) {
+                Sifted::Seen(_) | Sifted::Gathered | Sifted::Totals | Sifted::Sampled => {}
                 Sifted::Silent => self.n_silent += 1,
                 Sifted::Refused(refusal) => {
                     self.n_refused += 1;
@@ -158,7 +162,8 @@ impl<'c> Run<'c> {
             self.traffic.count(self.context, &mut self.state, &total);
         }
         let mut whole = self.sift.whole(None);
-        self.fold(&mut whole, seen)
+        self.samples.hold(heard.ordinary);
+        self.fold(&mut whole, heard.panics)
     }
 
     /// The events that still wait for what belongs to them, at the end.
@@ -187,7 +192,9 @@ impl<'c> Run<'c> {
     fn fold_part(&mut self, seen: Vec<Observation<'_>>) -> Result<()> {
         let n_seen = seen.len();
         let waiting: Vec<Whereabout> = self.whereabouts.iter().flat_map(|_| seen.iter().map(Whereabout::of)).collect();
-        let step = fold(self.context, &mut self.state, seen, None);
+        let newest = seen.iter().map(|observation| observation.time).max();
+        let ordinary = self.samples.before(newest.unwrap_or(Millis(i64::MIN)));
+        let step = fold(self.context, &mut self.state, Heard { panics: seen, ordinary }, None);
         self.n_duplicate += step.duplicates.len() as u64;
         self.n_observed += (n_seen - step.duplicates.len()) as u64;
         if let Some(spill) = &mut self.whereabouts {
@@ -202,6 +209,21 @@ impl<'c> Run<'c> {
                 _ => true,
             }))?;
         }
+        self.tell(&step)
+    }
+
+    /// Closes the last epoch; samples that are later are still learned, for whoever goes on from the store.
+    fn close(&mut self) -> Result<()> {
+        let due = self.samples.before(self.state.epoch_end(self.context));
+        self.learn(due)?;
+        let step = self.state.close_last(self.context);
+        self.tell(&step)?;
+        let rest = self.samples.before(Millis(i64::MAX));
+        self.learn(rest)
+    }
+
+    fn learn(&mut self, ordinary: Vec<OrdinaryRequest>) -> Result<()> {
+        let step = fold(self.context, &mut self.state, Heard { panics: Vec::new(), ordinary }, None);
         self.tell(&step)
     }
 
@@ -235,6 +257,7 @@ impl<'c> Run<'c> {
             request_totals = self.traffic.n_counted,
             request_totals_repeated = self.traffic.n_repeated,
             request_totals_refused = self.traffic.n_refused,
+            request_samples = self.samples.n_taken,
             "the replay is done"
         );
         Ok(self.state)

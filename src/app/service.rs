@@ -32,7 +32,8 @@ use crate::edge::store::Store;
 use crate::edge::tables::Tables;
 use crate::edge::{DeadLetters, Source};
 use crate::pipeline::Context;
-use crate::pipeline::event::{Checkpoint, Millis};
+use crate::pipeline::decode::Feeds;
+use crate::pipeline::event::{Carrier, Checkpoint, Millis};
 use crate::pipeline::operations::budget::slo::{STORED_AS, Slo};
 
 /// How long the group may take to be left: a broker's answer can hold the poll thread for five seconds.
@@ -86,6 +87,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         rejected = fates.rejected,
         covered = fates.covered,
         request_totals = fates.counted,
+        request_samples = fates.sampled,
         "the service has stopped"
     );
     Ok(())
@@ -289,7 +291,8 @@ async fn run_loop<S: Source, D: DeadLetters>(
             watchdog = Watchdog::new(bounds.stall);
         }
         turns += 1;
-        let until = || idle_clock.until().filter(|_| !bounds.ends && is_caught_up(&source.status()));
+        let context = engine.context();
+        let until = || idle_clock.until().filter(|_| !bounds.ends && is_caught_up(&source.status(), &context.feeds));
         match engine.turn(at.wall, until).await? {
             Turn::Decided => {
                 health.progressed();
@@ -384,9 +387,11 @@ fn tell_source(health: &Health, status: &SourceStatus, still_for: Option<Duratio
     });
 }
 
-/// Whether nothing waits, as far as the brokers tell: then no further event is expected for now.
-fn is_caught_up(status: &SourceStatus) -> bool {
-    let caught_up = !status.partitions.is_empty() && status.partitions.iter().all(|p| p.lag().is_some_and(|n| n == 0));
+/// Whether nothing waits, as far as the brokers tell: then no further event is expected for now. Samples of ordinary requests come all the time, and no panic is among them.
+fn is_caught_up(status: &SourceStatus, feeds: &Feeds) -> bool {
+    let awaited = |topic: &str| feeds.of(topic).carrier != Some(Carrier::RequestSample);
+    let mut lags = status.partitions.iter().filter(|p| awaited(&p.topic)).map(PartitionStatus::lag).peekable();
+    let caught_up = lags.peek().is_some() && lags.all(|lag| lag == Some(0));
     status.brokers == Brokers::Up && status.hold.is_none() && caught_up
 }
 

@@ -35,20 +35,21 @@ struct Waiting {
 /// A file read ahead.
 struct Ahead<S> {
     source: S,
+    feed: Feed,
     waiting: BinaryHeap<Reverse<Waiting>>,
     last_time: Millis,
     at_end: bool,
 }
 
 impl<S: Source> Ahead<S> {
-    async fn fill(&mut self, file: usize, feed: &Feed) -> Result<(), SourceError> {
+    async fn fill(&mut self, file: usize) -> Result<(), SourceError> {
         while !self.at_end && self.waiting.len() < LOOKAHEAD {
             match self.source.next().await? {
                 // Files have no gaps.
                 Pull::Idle | Pull::Gap(_) => {}
                 Pull::Closed => self.at_end = true,
                 Pull::Batch(batch) => self.waiting.extend(batch.iter().map(|record| {
-                    self.last_time = time_of(feed, record).unwrap_or(self.last_time);
+                    self.last_time = time_of(&self.feed, record).unwrap_or(self.last_time);
                     Reverse(Waiting {
                         time: self.last_time,
                         file,
@@ -66,14 +67,20 @@ impl<S: Source> Ahead<S> {
 /// Several sources of one file each as one source, earliest record first; of equal times the first file's.
 pub(super) struct TimeOrder<S> {
     files: Vec<Ahead<S>>,
-    feed: Feed,
 }
 
 impl<S: Source> TimeOrder<S> {
     /// Reads from all of `sources`, of whose records `feed` is known.
-    pub(super) fn new(sources: Vec<S>, feed: Feed) -> Self {
-        let ahead = |source| Ahead { source, waiting: BinaryHeap::new(), last_time: Millis(i64::MIN), at_end: false };
-        Self { files: sources.into_iter().map(ahead).collect(), feed }
+    pub(super) fn new(sources: Vec<S>, feed: &Feed) -> Self {
+        Self { files: Vec::new() }.and(sources, feed)
+    }
+
+    /// Reads from these as well.
+    pub(super) fn and(mut self, sources: Vec<S>, feed: &Feed) -> Self {
+        let (waiting, last_time) = (BinaryHeap::new, Millis(i64::MIN));
+        let ahead = |source| Ahead { source, feed: feed.clone(), waiting: waiting(), last_time, at_end: false };
+        self.files.extend(sources.into_iter().map(ahead));
+        self
     }
 
     fn earliest(&self) -> Option<usize> {
@@ -87,7 +94,7 @@ impl<S: Source + Send> Source for TimeOrder<S> {
         let mut batch = Batch::default();
         while batch.len() < BATCH_RECORDS {
             for (file, ahead) in self.files.iter_mut().enumerate() {
-                ahead.fill(file, &self.feed).await?;
+                ahead.fill(file).await?;
             }
             let ahead = self.earliest().and_then(|file| self.files.get_mut(file));
             let Some(Reverse(next)) = ahead.and_then(|ahead| ahead.waiting.pop()) else { break };
@@ -102,15 +109,16 @@ impl<S: Source + Send> Source for TimeOrder<S> {
     }
 }
 
-/// When a record's first event, or what it tells of one, happened. Canonical records have it in one place.
+/// When a record's first event, or what it tells of one, happened. Canonical records, and samples, have it in one place.
 fn time_of(feed: &Feed, record: RawRecord<'_>) -> Option<Millis> {
-    let is_canonical = feed.carrier.is_none_or(|carrier| carrier == Carrier::Canonical);
-    event_time(record.payload).filter(|_| is_canonical).or_else(|| match decode(feed, record).pieces.first()? {
+    let has_ts = feed.carrier.is_none_or(|carrier| matches!(carrier, Carrier::Canonical | Carrier::RequestSample));
+    event_time(record.payload).filter(|_| has_ts).or_else(|| match decode(feed, record).pieces.first()? {
         Piece::Event(event) | Piece::Awaiting { event, .. } => Some(event.time),
         Piece::Request { facts, .. } => Some(facts.time),
         Piece::Line(LogLine::Read(text)) => text.time,
         Piece::Invocation { part, .. } => Some(part.time),
         Piece::Total(total) => Some(total.end()),
+        Piece::Sample { request, .. } => Some(request.time),
         Piece::Line(LogLine::Unread { .. }) => None,
     })
 }
@@ -153,7 +161,7 @@ mod tests {
     }
 
     async fn check(files: Vec<File>, expected: &[&str]) {
-        let mut order = TimeOrder::new(files, Feed::default());
+        let mut order = TimeOrder::new(files, &Feed::default());
         let mut found = Vec::new();
         while let Ok(Pull::Batch(batch)) = order.next().await {
             found.extend(batch.iter().map(|record| format!("{}{}", record.position.topic, record.position.offset)));

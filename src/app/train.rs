@@ -35,7 +35,7 @@ use crate::pipeline::judge::evidence::Facts;
 use crate::pipeline::judge::fit::{Example, Fitted, fit};
 use crate::pipeline::judge::lessons::{self, Past};
 use crate::pipeline::keys::Keys;
-use crate::pipeline::observation::{Actor, Observation};
+use crate::pipeline::observation::{Actor, ByTime, Observation, OrdinaryRequest};
 
 /// Copies of a set in which campaigns are only thinned.
 const COPIES_THINNED: u32 = 3;
@@ -56,6 +56,8 @@ pub struct TrainOptions {
     pub sets: Vec<PathBuf>,
     /// Folder of a set without hostile events: the threshold is set on it.
     pub reference: PathBuf,
+    /// Samples of ordinary requests that lie in the folders are left out.
+    pub without_samples: bool,
     /// False alerts a day that may be.
     pub budget: f64,
     /// Prints what models are worth on what they were not trained on.
@@ -88,7 +90,7 @@ pub async fn train(options: TrainOptions, out: &mut impl Write) -> Result<()> {
     let context = judgement::context(keys, tables, &options.models, &rhythm, &AlertSettings::default())?;
     let mut sets = Vec::new();
     for folder in options.sets.iter().chain([&options.reference]) {
-        sets.push(Set::read(folder).await?);
+        sets.push(Set::read(folder, options.without_samples).await?);
     }
     let mut courses = sets.iter().map(|set| Course::of(set, &context)).collect::<Result<Vec<_>>>()?;
     let reference = courses.pop().context("there is no reference")?;
@@ -119,10 +121,11 @@ fn names(folders: &[PathBuf]) -> Vec<String> {
 fn header(options: &TrainOptions) -> String {
     let sets = names(&options.sets);
     let reference = names(std::slice::from_ref(&options.reference)).concat();
+    let without = if options.without_samples { " --without-samples" } else { "" };
     format!(
         "Weights of evidence: what the judge makes of what a sender does. Points are natural log odds, kept to hundredths.
 
-Made by `panicsift train {} --reference {reference} --budget {} --model-version {} --out FILE`: prior, cuts and
+Made by `panicsift train {} --reference {reference} --budget {} --model-version {}{without} --out FILE`: prior, cuts and
 points from the sets and altered copies of them, suspect_at from the reference. Not learned: groups, caps, company,
 neighbours (of the model that it started from), and that evidence only speaks for hostile and the defence against it.
 `panicsift train --validate` tells what such a model is worth on sets that it was not trained on.
@@ -140,6 +143,8 @@ believed yet.",
 struct Course<'s> {
     name: String,
     seen: Vec<Observation<'s>>,
+    /// Its samples of ordinary requests, in the order of time.
+    ordinary: Vec<OrdinaryRequest>,
     labels: Vec<&'s Label>,
     lessons: Vec<Lesson>,
 }
@@ -158,16 +163,23 @@ impl<'s> Course<'s> {
     fn of(set: &'s Set, context: &Context) -> Result<Self> {
         let (seen, labels) = set.observations(context)?;
         let trusting = context.hostility.at(NEVER, NEVER);
-        let run = |seen: &[Observation<'_>]| lessons::run(seen, &trusting, context.clustering.epoch_secs);
-        let mut lessons = lessons_of(0, &run(&seen), &labels);
+        let ordinary = set.ordinary(context);
+        let run = |seen: &[Observation<'_>], ordinary: &[OrdinaryRequest]| {
+            lessons::run(seen, ByTime::of(ordinary), &trusting, context.clustering.epoch_secs)
+        };
+        let mut lessons = lessons_of(0, &run(&seen, &ordinary), &labels);
         let any_hostile = labels.iter().any(|label| label.hostile);
         let n_copies = if any_hostile { COPIES_THINNED + COPIES_DEALT } else { 0 };
         for number in 1..=n_copies {
-            let (seen, labels) = copies::copy(&seen, &labels, Copy { number, dealt: number > COPIES_THINNED });
-            lessons.extend(lessons_of(number, &run(&seen), &labels));
+            let copy = Copy { number, dealt: number > COPIES_THINNED };
+            let (seen, labels) = copies::copy(&seen, &labels, copy);
+            // Senders of a dealt copy are not those of the samples.
+            let ordinary = if copy.dealt { &[][..] } else { &ordinary };
+            lessons.extend(lessons_of(number, &run(&seen, ordinary), &labels));
         }
-        tracing::info!(set = set.name, events = seen.len(), lessons = lessons.len(), "the set is read");
-        Ok(Self { name: set.name.clone(), seen, labels, lessons })
+        let (events, samples) = (seen.len(), ordinary.len());
+        tracing::info!(set = set.name, events, samples, lessons = lessons.len(), "the set is read");
+        Ok(Self { name: set.name.clone(), seen, ordinary, labels, lessons })
     }
 }
 
@@ -246,7 +258,12 @@ impl School<'_> {
     /// The model of what was fitted, and what senders of the reference come to under it.
     fn teach(&self, fitted: &Fitted, version: &str) -> Taught {
         let model = self.context.hostility.refit(fitted, version);
-        let past = lessons::run(&self.reference.seen, &model.at(NEVER, NEVER), self.context.clustering.epoch_secs);
+        let past = lessons::run(
+            &self.reference.seen,
+            ByTime::of(&self.reference.ordinary),
+            &model.at(NEVER, NEVER),
+            self.context.clustering.epoch_secs,
+        );
         let mut highest: BTreeMap<Actor, i32> = BTreeMap::new();
         for lesson in past.lessons.iter().filter(|lesson| lesson.habit) {
             let points = highest.entry(lesson.actor).or_insert(i32::MIN);
@@ -270,7 +287,7 @@ impl School<'_> {
             let n_alerts = *taught
                 .n_alerts
                 .entry(points)
-                .or_insert_with(|| rehearse(self.context, &at(&taught.model, points), &self.reference.seen).burden());
+                .or_insert_with(|| rehearse(self.context, &at(&taught.model, points), &self.reference).burden());
             f64::from(u32::try_from(n_alerts).unwrap_or(u32::MAX)) < n_allowed
         };
         // Candidates before `good` bear the budget, the one at `bad` does not, or there is none.

@@ -15,6 +15,9 @@ pub struct TrainArgs {
     /// Folder of a labelled set without hostile events: the threshold is set on it
     #[arg(long, value_name = "SET")]
     pub reference: PathBuf,
+    /// Leave out the samples of ordinary requests (samples.jsonl) that lie in the folders
+    #[arg(long)]
+    pub without_samples: bool,
     /// False alerts a day that may be
     #[arg(long, value_name = "N", default_value_t = 1.0)]
     pub budget: f64,
@@ -41,6 +44,7 @@ impl TrainArgs {
         let mut options = TrainOptions {
             sets: self.sets,
             reference: self.reference,
+            without_samples: self.without_samples,
             budget: self.budget,
             validate: self.validate,
             out: self.out,

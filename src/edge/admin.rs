@@ -40,7 +40,7 @@ pub use self::count::{
 pub use self::health::{Health, HealthLimits, HealthReport, LaneReport, LaneState, SourceState};
 pub use self::telemetry::{Telemetry, count_detections};
 
-/// Records, by `fate` (observed, duplicate, rejected, covered, silent, gathered, counted).
+/// Records, by `fate` (observed, duplicate, rejected, covered, silent, gathered, counted, sampled).
 pub const RECORDS: &str = "panicsift_records_total";
 /// Refused records, by `reason`.
 pub const REJECTIONS: &str = "panicsift_rejections_total";

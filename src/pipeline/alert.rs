@@ -224,6 +224,10 @@ pub struct Portrait {
     /// Announced tests (`[[expected]]` in the configuration) and how many events came under each.
     #[serde(default)]
     pub expected: Vec<Counted>,
+    /// Ordinary traffic was there to judge by: samples of requests to each of its services that did not panic were heard in
+    /// the day before its last event.
+    #[serde(default)]
+    pub ordinary_traffic: bool,
     /// Recovery outcomes.
     pub recovery: Vec<Counted>,
     /// Events to look at.

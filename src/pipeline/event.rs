@@ -383,11 +383,13 @@ pub enum Carrier {
     Text,
     /// `request-totals.v1`: how many requests there were, panicking or not. It tells of no panic, but of how rare they are.
     RequestTotals,
+    /// `request-sample.v1`: one in so many of the requests that did not panic. It tells of no panic, but of what is ordinary.
+    RequestSample,
 }
 
 impl Carrier {
     /// Every carrier.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Canonical,
         Self::CloudflareTail,
         Self::CloudflareLogpush,
@@ -396,6 +398,7 @@ impl Carrier {
         Self::Otlp,
         Self::Text,
         Self::RequestTotals,
+        Self::RequestSample,
     ];
 
     /// The name used in the configuration, in headers, metrics and reports.
@@ -409,6 +412,7 @@ impl Carrier {
             Self::Otlp => "otlp",
             Self::Text => "text",
             Self::RequestTotals => "request_totals",
+            Self::RequestSample => "request_sample",
         }
     }
 

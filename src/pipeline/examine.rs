@@ -14,13 +14,14 @@ use super::classify::{Classified, classify_memoised};
 use super::decode::{Decoded, Piece, Refusal, RequestTotal, decode};
 use super::enrich::{self, Scopes};
 use super::event::{Id, Millis, PanicEvent, Position, RawRecord, Reason, RetryOutcome};
+use super::expected::Sent;
 use super::fingerprint::{Fingerprint, ShapeMemo, fingerprint};
 use super::judge::observe::mix;
 use super::keys::Keys;
 use super::memo::Memo;
 use super::names::NAME_BYTES_MAX;
 use super::neutral;
-use super::observation::{Actor, Aftermath, CellKey, Observation, Source, TokenUse};
+use super::observation::{Actor, Aftermath, Answer, CellKey, Observation, OrdinaryRequest, Source, TokenUse};
 
 /// Path segments that a route keeps when the producer gives no template.
 const PATH_SEGMENTS_MAX: usize = 8;
@@ -63,6 +64,8 @@ pub struct Examined<'a> {
     pub parts: Vec<Piece<'a>>,
     /// How many requests there were.
     pub totals: Vec<RequestTotal<'a>>,
+    /// Requests that did not panic.
+    pub ordinary: Vec<OrdinaryRequest>,
     /// Why it, or an item of it, is refused.
     pub refusal: Option<Refusal>,
 }
@@ -95,6 +98,9 @@ pub fn examine<'a>(context: &Context, memos: &mut Memos, record: RawRecord<'a>) 
                     examined.observations.push(observation(context, memos, record.position, event));
                 }
                 Piece::Total(total) => examined.totals.push(total),
+                Piece::Sample { request, one_in } => {
+                    examined.ordinary.push(ordinary(context, memos, &request, one_in));
+                }
                 part => examined.parts.push(part),
             }
         }
@@ -137,39 +143,76 @@ fn observation<'a>(
     event: PanicEvent<'a>,
 ) -> Observation<'a> {
     let panic = classify_memoised(&context.panics, &mut memos.messages, &event.panic.message);
-    let source = enrich::source(&context.keys, &mut memos.sources, &*context.lookup, event.client.ip);
-    let source = enrich::hinted(source, &event.client);
-    let token =
-        event.token.as_ref().map(|facts| enrich::token(&context.keys, &context.scopes, &mut memos.scopes, facts));
+    let sender = Sender::of(context, memos, &event);
     let print = fingerprint(&context.keys, &mut memos.shapes, &event);
     let site = site(&context.keys, &mut memos.sites, &event, &panic.masked);
-    let sender = Sender { source, token };
     let mut observation = observe(&context.keys, position, event, Findings { panic, sender, print, site });
     observation.expected = context.expected.reason(&observation);
     observation.idempotent = context.operations.declared.covers(&observation);
     observation
 }
 
+/// What a request that did not panic says; its names end here.
+fn ordinary(context: &Context, memos: &mut Memos, request: &PanicEvent<'_>, one_in: u32) -> OrdinaryRequest {
+    let keys = &context.keys;
+    let Sender { source, token, agent_family, .. } = Sender::of(context, memos, request);
+    let print = fingerprint(keys, &mut memos.shapes, request);
+    let route = route(request);
+    let service = shown(Cow::Borrowed(&request.service), NAME_BYTES_MAX);
+    let sent = Sent { time: request.time, source: &source, token: token.as_ref(), service: &service, route: &route };
+    OrdinaryRequest {
+        sample: keys.names(&[request.tenant.as_bytes(), request.service.as_bytes(), request.event_id.as_bytes()]),
+        time: request.time,
+        tenant: keys.name(request.tenant.as_bytes()),
+        tenant_name: shown(Cow::Borrowed(&request.tenant), NAME_BYTES_MAX).into(),
+        service: keys.name(request.service.as_bytes()),
+        route: keys.name(route.as_bytes()),
+        shape: print.shape,
+        actor: actor(token.as_ref(), &source, agent_family),
+        prefix: source.prefix_id,
+        is_expected: context.expected.reason_of(&sent).is_some(),
+        token,
+        agent_family,
+        media_type: request.request.content_type.as_ref().map(|whole| media_type(keys, whole)),
+        format: print.format,
+        traits: print.traits,
+        answer: Answer::of(request.status),
+        one_in,
+    }
+}
+
 /// Who sent it.
-struct Sender {
+struct Sender<'a> {
     source: Source,
     token: Option<TokenUse>,
+    agent_name: Cow<'a, str>,
+    agent_family: Option<Id>,
+}
+
+impl<'a> Sender<'a> {
+    fn of(context: &Context, memos: &mut Memos, event: &PanicEvent<'a>) -> Self {
+        let keys = &context.keys;
+        let source = enrich::source(keys, &mut memos.sources, &*context.lookup, event.client.ip);
+        let token = event.token.as_ref().map(|facts| enrich::token(keys, &context.scopes, &mut memos.scopes, facts));
+        let agent_name = agent_name(event.client.user_agent.as_ref());
+        let agent_family = event.client.user_agent.as_ref().map(|_| keys.name(agent_name.as_bytes()));
+        Self { source: enrich::hinted(source, &event.client), token, agent_name, agent_family }
+    }
 }
 
 /// What the stages found.
-struct Findings {
+struct Findings<'a> {
     panic: Arc<Classified>,
-    sender: Sender,
+    sender: Sender<'a>,
     print: Fingerprint,
     site: (Id, Arc<str>),
 }
 
-fn observe<'a>(keys: &Keys, position: Position<'a>, event: PanicEvent<'a>, found: Findings) -> Observation<'a> {
-    let Findings { panic, sender: Sender { source, token }, print, site: (site, site_text) } = found;
+fn observe<'a>(keys: &Keys, position: Position<'a>, event: PanicEvent<'a>, found: Findings<'a>) -> Observation<'a> {
+    let Findings { panic, sender, print, site: (site, site_text) } = found;
+    let Sender { source, token, agent_name, agent_family } = sender;
     let route = route(&event);
     let id = |text: &Option<Cow<'a, str>>| text.as_ref().map(|text| keys.name(text.as_bytes()));
-    let agent_name = agent_name(event.client.user_agent.as_ref());
-    let agent_family = event.client.user_agent.as_ref().map(|_| keys.name(agent_name.as_bytes()));
     let media_type = event.request.content_type.as_ref().map(|whole| media_type(keys, whole));
     let service = keys.name(event.service.as_bytes());
     let tenant = keys.name(event.tenant.as_bytes());

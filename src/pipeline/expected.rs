@@ -14,7 +14,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::event::{Id, Millis};
-use super::observation::Observation;
+use super::observation::{Observation, Source, TokenUse};
 
 /// Most announcements in force: each event is held against each.
 pub const ANNOUNCEMENTS_MAX: usize = 64;
@@ -51,18 +51,40 @@ impl Expected {
 
     /// The reason under which this event was announced, if it was; of several the first.
     pub fn reason(&self, event: &Observation<'_>) -> Option<Arc<str>> {
-        self.0.iter().find(|announced| announced.covers(event)).map(|announced| Arc::clone(&announced.reason))
+        let Observation { time, service, route, .. } = event;
+        let (source, token) = (&event.source, event.token.as_ref());
+        self.reason_of(&Sent { time: *time, source, token, service, route })
     }
+
+    /// The same of anything that was sent.
+    pub fn reason_of(&self, sent: &Sent<'_>) -> Option<Arc<str>> {
+        self.0.iter().find(|announced| announced.covers(sent)).map(|announced| Arc::clone(&announced.reason))
+    }
+}
+
+/// What an announcement asks of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent<'s> {
+    /// Event time.
+    pub time: Millis,
+    /// Where it came from.
+    pub source: &'s Source,
+    /// Token, if one was presented.
+    pub token: Option<&'s TokenUse>,
+    /// Service name.
+    pub service: &'s str,
+    /// Route, as reports show it.
+    pub route: &'s str,
 }
 
 impl Announcement {
     /// Sender by address or token, and time, service and route: all must fit.
-    fn covers(&self, event: &Observation<'_>) -> bool {
-        (self.from..self.until).contains(&event.time)
-            && (event.source.address.is_some_and(|address| self.has_source(address))
-                || event.token.as_ref().and_then(|token| token.id).is_some_and(|id| self.tokens.contains(&id)))
-            && (self.services.is_empty() || self.services.iter().any(|service| *service == event.service))
-            && (self.routes.is_empty() || self.routes.iter().any(|route| route_fits(route, &event.route)))
+    fn covers(&self, sent: &Sent<'_>) -> bool {
+        (self.from..self.until).contains(&sent.time)
+            && (sent.source.address.is_some_and(|address| self.has_source(address))
+                || sent.token.and_then(|token| token.id).is_some_and(|id| self.tokens.contains(&id)))
+            && (self.services.is_empty() || self.services.iter().any(|service| service == sent.service))
+            && (self.routes.is_empty() || self.routes.iter().any(|route| route_fits(route, sent.route)))
     }
 
     fn has_source(&self, address: IpAddr) -> bool {
@@ -79,7 +101,6 @@ pub(super) fn route_fits(announced: &str, route: &str) -> bool {
 mod tests {
     use super::*;
     use crate::pipeline::cell::testing::{event, id, key};
-    use crate::pipeline::observation::TokenUse;
 
     fn announced() -> Announcement {
         Announcement {

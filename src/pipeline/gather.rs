@@ -124,7 +124,7 @@ impl Gather {
                 true
             }
             // Whole by itself, and counted elsewhere.
-            Piece::Total(_) => false,
+            Piece::Total(_) | Piece::Sample { .. } => false,
         }
     }
 

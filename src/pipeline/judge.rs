@@ -16,6 +16,9 @@
 //! [`normal::OTHERS_MIN`] others have been to surprises nobody, so the first hour of a service says little; conduct
 //! that needs no normal (one token in many networks, keys used again) counts from the first event.
 //!
+//! Samples of requests that did not panic, where a deployment has them, teach the normal and say how often a sender
+//! succeeds ([`ordinary`]).
+//!
 //! A record is kept as rows ([`stored`]); one that was restored says what it would have said without.
 //!
 //! Secondary panics bear no evidence and join no company. An attempt counter by itself is worth nothing: a retry is genuine when the same
@@ -28,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cell::Cell;
 use super::event::{Id, Millis};
-use super::observation::{Actor, CellKey, Observation};
+use super::observation::{Actor, CellKey, Observation, TokenUse};
 
 pub mod actors;
 pub mod by_id;
@@ -39,6 +42,7 @@ pub mod model;
 pub mod neighbours;
 pub mod normal;
 pub mod observe;
+pub mod ordinary;
 pub mod reuse;
 pub mod stored;
 pub mod verdict;
@@ -49,8 +53,9 @@ pub use verdict::{ClusterView, Judgement, judge_cluster};
 use actors::{Conduct, Touch};
 use evidence::{Facts, Near};
 use neighbours::{Neighbours, Strangers, Word, cell_place, site_place, token_place};
-use normal::{Normal, Sender, Trust};
+use normal::{Normal, Refund, Sender, Trust};
 use observe::mix;
+use ordinary::Ordinary;
 use reuse::{First, Firsts};
 
 /// Actors that are remembered.
@@ -139,6 +144,7 @@ pub struct Record {
     contents: Firsts,
     keys: Firsts,
     trust: Trust,
+    ordinary: Ordinary,
     suspects: BTreeMap<Actor, Weighed>,
     /// Who is to be weighed at the end of the epoch, each once.
     touched: Vec<Actor>,
@@ -182,7 +188,12 @@ impl Record {
         conduct.new_cells += u32::from(new_cell);
         self.note_reuse(o, who, family);
         surprises.lend(&mut self.normal, o.actor);
-        for loan in surprises.refunds {
+        self.refund(&surprises.refunds);
+    }
+
+    /// Takes back the points of loans that are called back.
+    fn refund(&mut self, refunds: &[Refund]) {
+        for loan in refunds {
             if let Some(lender) = self.actors.get_mut(&loan.actor) {
                 lender.conduct.refund(loan.sum, loan.centibits);
                 lender.touch(loan.actor, &mut self.touched, &mut self.changed);
@@ -305,16 +316,19 @@ impl Record {
     /// How an actor stands at this moment, suspect or not.
     pub fn weigh(&self, model: &HostilityModel, actor: &Actor) -> Option<Weighed> {
         let dossier = self.actors.get(actor)?;
-        let near = Near::of(&dossier.conduct, &self.strangers(actor, dossier));
+        let near = self.near(actor, dossier);
         Some(model.weigh(Facts::of(&dossier.conduct, &near), Some(&near)))
     }
 
-    fn strangers(&self, actor: &Actor, dossier: &Dossier) -> Strangers<'_> {
+    /// What is known around an actor.
+    fn near(&self, actor: &Actor, dossier: &Dossier) -> Near {
         let parties = dossier.conduct.token.and_then(|token| self.parties.get(&token)).into_iter().flatten();
         let others =
             parties.take(PARTIES_MAX).filter(|party| *party != actor).filter_map(|party| self.actors.get(party));
         let parties = others.map(|other| (&other.joined, other.word)).collect();
-        Strangers { neighbours: &self.neighbours, own: dossier.word, parties }
+        let strangers = Strangers { neighbours: &self.neighbours, own: dossier.word, parties };
+        let services = dossier.conduct.ledger.keys().map(|cell| cell.service);
+        Near { ordinary: self.ordinary.of(*actor, services), ..Near::of(&dossier.conduct, &strangers) }
     }
 
     /// The actors that are remembered.
@@ -340,11 +354,10 @@ impl Record {
 
     /// An actor tells its neighbourhoods what it is like.
     fn speak(&mut self, model: &HostilityModel, actor: Actor) {
-        let Some(dossier) = self.actors.get(&actor) else { return };
-        let near = Near::of(&dossier.conduct, &self.strangers(&actor, dossier));
-        let own = model.weigh(Facts::of(&dossier.conduct, &near), None);
+        let Some(near) = self.actors.get(&actor).map(|dossier| self.near(&actor, dossier)) else { return };
         let Some(dossier) = self.actors.get_mut(&actor) else { return };
         dossier.spoke_at = self.neighbours.now();
+        let own = model.weigh(Facts::of(&dossier.conduct, &near), None);
         let events = dossier.conduct.events.saturating_add(1);
         let now = Word {
             centibits: i32::try_from(dossier.conduct.centibits() / events).unwrap_or(i32::MAX),
@@ -463,14 +476,19 @@ fn family(o: &Observation<'_>) -> Id {
 /// The witness that an event is from: its token where the service accepted it, else its prefix. Whoever uses one token
 /// from many networks is one witness all the same.
 fn sender(o: &Observation<'_>) -> Sender {
-    let token = o.token.as_ref().filter(|token| token.valid == Some(true)).and_then(|token| token.id);
-    let (salt, id) = match (token, o.source.prefix_id) {
+    witness(o.token.as_ref(), o.source.prefix_id)
+}
+
+/// The witness of a token and a source prefix.
+fn witness(token: Option<&TokenUse>, prefix: Option<Id>) -> Sender {
+    let token = token.filter(|token| token.valid == Some(true)).and_then(|token| token.id);
+    let (salt, id) = match (token, prefix) {
         (Some(token), _) => (1, token),
         (None, Some(prefix)) => (2, prefix),
         (None, None) => (3, Id(0)),
     };
     let actor = u32::try_from(mix(Id(salt), id).0 >> 32).unwrap_or(0);
-    let prefix = o.source.prefix_id.map_or_else(|| u64::from(actor) << 32, |id| id.0);
+    let prefix = prefix.map_or_else(|| u64::from(actor) << 32, |id| id.0);
     Sender { actor, prefix: u16::try_from(prefix >> 48).unwrap_or(0) }
 }
 

@@ -70,7 +70,7 @@ use self::gather::GatherPolicy;
 use self::judge::HostilityModel;
 use self::keys::Keys;
 use self::life::AlertPolicy;
-use self::observation::Observation;
+use self::observation::{ByTime, Heard, OrdinaryRequest};
 use self::operations::Rules;
 use self::state::{State, StateRow};
 
@@ -127,15 +127,25 @@ pub struct Step {
 /// Takes a batch into the state, in the order of event time; closes the epochs that end before its events, or before
 /// `until`. Partitions are read in no particular order, so a batch is put in order first.
 ///
+/// Requests that did not panic are taken in between, each before the first event that is later and before the closing of
+/// an epoch that it lies in or before; those that are left after the last event, at the end. They close nothing: the clock
+/// is that of the panics. Whoever has the records of several topics in the order of time keeps those back that are later
+/// than all panics at hand (`replay` does); a service takes them as they come, and late ones are learned from as well.
+///
 /// Changes `state` in place: see the crate's page for why that is safe. Costs about a microsecond an event, and some
 /// milliseconds an epoch.
-pub fn fold(context: &Context, state: &mut State, mut seen: Vec<Observation<'_>>, until: Option<Millis>) -> Step {
+pub fn fold<'a>(context: &Context, state: &mut State, heard: impl Into<Heard<'a>>, until: Option<Millis>) -> Step {
     let mut step = Step::default();
+    let Heard { panics: mut seen, mut ordinary } = heard.into();
+    OrdinaryRequest::put_in_order(&mut ordinary);
+    let mut ordinary = ByTime::of(&ordinary);
     // A clock that stands still while a request is worked on gives a panic and its consequence one time.
     seen.sort_by_key(|observation| (observation.time, observation.panic.secondary, observation.event));
     for observation in &seen {
         if state.is_new(observation) {
+            state.hear(ordinary.before(observation.time.min(state.epoch_end(context))));
             state.close_epochs(context, observation.time, &mut step);
+            state.hear(ordinary.before(observation.time));
             state.observe(observation, &mut step);
             step.panics.push(PanicFact::of(observation));
         } else {
@@ -144,8 +154,10 @@ pub fn fold(context: &Context, state: &mut State, mut seen: Vec<Observation<'_>>
         }
     }
     if let Some(until) = until {
+        state.hear(ordinary.before(state.epoch_end(context)));
         state.close_epochs(context, until, &mut step);
     }
+    state.hear(ordinary.rest());
     step.rows = state.take_rows();
     step
 }

@@ -170,6 +170,113 @@ pub struct Observation<'a> {
     pub traits: Traits,
 }
 
+/// What became of a request that did not panic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Answer {
+    /// All was well: a status below 400, or none (queue workers have none).
+    Served,
+    /// The service would not have it: a status from 400 to 499.
+    Rejected,
+    /// The service failed without a panic.
+    Failed,
+}
+
+impl Answer {
+    /// By the status that the client got.
+    pub fn of(status: Option<u16>) -> Self {
+        match status {
+            None | Some(..400) => Self::Served,
+            Some(400..500) => Self::Rejected,
+            Some(500..) => Self::Failed,
+        }
+    }
+}
+
+/// One request that did not panic, and for how many such requests it stands. Whole by itself: nothing of it is shown, so
+/// that it has ids and traits alone, but for the tenant's name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrdinaryRequest {
+    /// Keyed id of (tenant, service, sample id): settles the order of equal times.
+    pub sample: Id,
+    /// Event time.
+    pub time: Millis,
+    /// Tenant.
+    pub tenant: Id,
+    /// Its name.
+    pub tenant_name: Box<str>,
+    /// Service.
+    pub service: Id,
+    /// Route template (with method).
+    pub route: Id,
+    /// Payload shape.
+    pub shape: ShapeId,
+    /// Who sent it.
+    pub actor: Actor,
+    /// Keyed id of the source's /24 or /48.
+    pub prefix: Option<Id>,
+    /// Token, if one was presented.
+    pub token: Option<TokenUse>,
+    /// Keyed id of the user agent's first product name.
+    pub agent_family: Option<Id>,
+    /// Keyed id of the content type (without parameters).
+    pub media_type: Option<Id>,
+    /// What the body is.
+    pub format: Format,
+    /// Lexical traits.
+    pub traits: Traits,
+    /// What became of it.
+    pub answer: Answer,
+    /// How many requests it stands for.
+    pub one_in: u32,
+    /// It was announced (see [`super::expected`]); the judge does not hear of it then.
+    pub is_expected: bool,
+}
+
+impl OrdinaryRequest {
+    /// Puts requests in the order of time.
+    pub fn put_in_order(requests: &mut [Self]) {
+        requests.sort_by_key(|request| (request.time, request.sample));
+    }
+}
+
+/// What a batch says of the traffic: panics, and samples of requests without one.
+#[derive(Debug, Clone, Default)]
+pub struct Heard<'a> {
+    /// The panics.
+    pub panics: Vec<Observation<'a>>,
+    /// The others.
+    pub ordinary: Vec<OrdinaryRequest>,
+}
+
+impl<'a> From<Vec<Observation<'a>>> for Heard<'a> {
+    fn from(panics: Vec<Observation<'a>>) -> Self {
+        Self { panics, ordinary: Vec::new() }
+    }
+}
+
+/// Ordinary requests in the order of time, of which each is taken once.
+#[derive(Debug, Clone, Copy)]
+pub struct ByTime<'o>(&'o [OrdinaryRequest]);
+
+impl<'o> ByTime<'o> {
+    /// These, which are in order.
+    pub fn of(requests: &'o [OrdinaryRequest]) -> Self {
+        Self(requests)
+    }
+
+    /// Takes those before `time` that are left.
+    pub fn before(&mut self, time: Millis) -> &'o [OrdinaryRequest] {
+        let (due, rest) = self.0.split_at_checked(self.0.partition_point(|it| it.time < time)).unwrap_or((self.0, &[]));
+        self.0 = rest;
+        due
+    }
+
+    /// Takes all that are left.
+    pub fn rest(&mut self) -> &'o [OrdinaryRequest] {
+        std::mem::take(&mut self.0)
+    }
+}
+
 impl Observation<'_> {
     /// Whom its service knows: the bearer of a token that was accepted, whatever the client and the network, else the
     /// source prefix.

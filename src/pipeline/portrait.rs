@@ -73,6 +73,8 @@ pub struct Sitting {
     pub summary: Cell,
     /// Events by cell.
     pub parts: BTreeMap<CellKey, u64>,
+    /// Samples of ordinary requests to its services are there.
+    pub ordinary_traffic: bool,
 }
 
 impl Sitting {
@@ -100,6 +102,7 @@ impl Sitting {
             token_scopes: listed(summary.scopes.iter().map(|(id, n)| (text(id), n))),
             releases: listed(summary.releases.iter().map(|(id, n)| (text(id), n))),
             expected: listed(summary.expected.iter().map(|(id, n)| (text(id), n))),
+            ordinary_traffic: self.ordinary_traffic,
             recovery: self.recovery(),
             examples: self.examples(),
             ..Portrait::default()

@@ -10,7 +10,7 @@ use super::decode::{Refusal, RequestTotal};
 use super::event::{Checkpoint, Millis, PanicEvent, Position, RawRecord};
 use super::examine::{self, Examined, Memos, examine, observe_event};
 use super::gather::{Gather, GatherCounts, Gathered, Place};
-use super::observation::Observation;
+use super::observation::{Heard, Observation};
 
 /// What became of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Sifted {
     Gathered,
     /// It told of requests alone; their totals wait in [`Sift::take_totals`].
     Totals,
+    /// It told of requests that did not panic, and of nothing else.
+    Sampled,
     /// It told of no panic.
     Silent,
     /// It, or an item of it, could not be read; what could be was seen or gathered all the same.
@@ -36,13 +38,15 @@ pub struct Sift {
 }
 
 impl Sift {
-    /// Takes a record; what it tells at once is added to `seen`.
-    pub fn take<'b>(&mut self, context: &Context, record: RawRecord<'b>, seen: &mut Vec<Observation<'b>>) -> Sifted {
-        let Examined { observations, parts, totals, refusal } = examine(context, &mut self.memos, record);
+    /// Takes a record; what it tells at once is added to `heard`.
+    pub fn take<'b>(&mut self, context: &Context, record: RawRecord<'b>, heard: &mut Heard<'b>) -> Sifted {
+        let Examined { observations, parts, totals, ordinary, refusal } = examine(context, &mut self.memos, record);
+        let has_ordinary = !ordinary.is_empty();
+        heard.ordinary.extend(ordinary);
         let has_totals = !totals.is_empty();
         self.totals.extend(totals.into_iter().map(RequestTotal::into_owned));
         let n_seen = observations.len();
-        seen.extend(observations);
+        heard.panics.extend(observations);
         let gather = &mut self.gather;
         let n_gathered = catch_unwind(AssertUnwindSafe(|| {
             let take = |part| usize::from(gather.take(&context.gathering, record.position, part));
@@ -55,6 +59,7 @@ impl Sift {
         match (refusal, n_seen, n_gathered) {
             (Some(refusal), ..) => Sifted::Refused(refusal),
             (None, 0, 0) if has_totals => Sifted::Totals,
+            (None, 0, 0) if has_ordinary => Sifted::Sampled,
             (None, 0, 0) => Sifted::Silent,
             (None, 0, _) => Sifted::Gathered,
             (None, n_seen, _) => Sifted::Seen(n_seen),

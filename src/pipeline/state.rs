@@ -13,7 +13,7 @@ use super::alert::{Category, Verdict};
 use super::cluster::ClusteringModel;
 use super::event::{Id, Millis};
 use super::judge::HostilityModel;
-use super::observation::{Actor, CellKey, Observation};
+use super::observation::{Actor, CellKey, Observation, OrdinaryRequest};
 use super::recent::Recent;
 use super::tenant::{Tenant, Whereabouts};
 use super::{Context, Step};
@@ -106,6 +106,19 @@ impl State {
     pub(super) fn observe(&mut self, o: &Observation<'_>, step: &mut Step) {
         step.late += u64::from(self.clock.epoch.is_some_and(|epoch| o.time < epoch));
         self.tenant_mut(o.cell.tenant).observe(o);
+    }
+
+    /// Takes in requests that did not panic. They move no epoch.
+    pub(super) fn hear(&mut self, requests: &[OrdinaryRequest]) {
+        for request in requests {
+            self.tenant_mut(request.tenant).hear(request);
+        }
+    }
+
+    /// End of the open epoch; the end of time before the first event.
+    pub fn epoch_end(&self, context: &Context) -> Millis {
+        let length = i64::from(context.clustering.epoch_secs.max(1)) * Millis::SECOND;
+        self.clock.epoch.map_or(Millis(i64::MAX), |open| open.plus(length))
     }
 
     /// The tenant of this id, known or new; where there is no room for a new one, the last.

@@ -23,7 +23,7 @@ use super::surfaces::Surfaces;
 use super::tenant::{Standing, Tenant};
 
 /// Kinds of rows.
-pub const KINDS: [&str; 25] = [
+pub const KINDS: [&str; 27] = [
     "clock",
     "recent",
     "name",
@@ -33,6 +33,8 @@ pub const KINDS: [&str; 25] = [
     "near",
     "reuse",
     "swept",
+    "ordinary",
+    "sampled",
     "suspect",
     "cluster",
     "alias",

@@ -23,7 +23,7 @@ use super::judge::{ClusterView, Judgement, Record, Weighed, judge_cluster};
 use super::keys::IdSet;
 use super::life::{Life, Word};
 use super::names::Names;
-use super::observation::{Actor, CellKey, Observation};
+use super::observation::{Actor, CellKey, Observation, OrdinaryRequest};
 use super::operations::Operations;
 use super::portrait::{Impact, Sitting, asn_name_id};
 use super::rows::Rows;
@@ -122,6 +122,12 @@ impl Tenant {
         if let (Some(asn), Some(organisation)) = (o.source.network.asn, &o.source.network.organisation) {
             learn(asn_name_id(u64::from(asn)), organisation);
         }
+    }
+
+    /// Takes in a request that did not panic. Nothing of it is shown, so that it has no names but the tenant's.
+    pub fn hear(&mut self, request: &OrdinaryRequest) {
+        self.record.observe_ordinary(request);
+        self.names.learn(request.tenant, &request.tenant_name);
     }
 
     /// Closes an epoch at event time `now`.
@@ -408,6 +414,8 @@ impl Tenant {
         for summary in suspects.iter().filter_map(|actor| self.record.summary(actor)) {
             sitting.summary.merge(summary);
         }
+        let services = sitting.parts.keys().map(|cell| cell.service);
+        sitting.ordinary_traffic = self.record.hears_ordinary(services, sitting.summary.last);
         sitting
     }
 

@@ -98,7 +98,7 @@ pub(super) fn explain(memory: Memory<'_>, found: &Found<'_>, page: &mut Page<'_>
                 "cluster": found.cluster.id.to_string(), "alias": found.alias.map(|id| id.to_string()),
                 "title": portrait.title, "verdict": portrait.verdict, "threshold": account.threshold.points(),
                 "points": account.points.points(), "sum": account.sum.points(), "rounded": account.rounded,
-                "model": portrait.model, "why": why(found.standing.is_some(), &portrait), "lines": lines,
+                "model": portrait.model, "ordinary_traffic": portrait.ordinary_traffic, "why": why(found.standing.is_some(), &portrait), "lines": lines,
                 "alerts": proof::objects(memory, found.cluster)?,
             }))
         }
@@ -146,6 +146,11 @@ fn for_people(found: &Found<'_>, portrait: &Portrait, account: &Account<'_>, pag
     if !portrait.model.is_empty() {
         page.line(&format!("weights by the models {}", super::sheet::printable(&portrait.model)))?;
     }
+    page.line(if portrait.ordinary_traffic {
+        "samples of ordinary requests to its services were there to judge by"
+    } else {
+        "no samples of ordinary requests to its services: judged by panics alone"
+    })?;
     if account.rounded {
         page.line("some numbers are no whole hundredths: they are rounded here, and the sum is that of rounded ones")?;
     }

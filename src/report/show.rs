@@ -258,6 +258,7 @@ fn scalars(full: &Full, sheet: &mut Sheet) {
     put("severity", portrait.severity.name());
     put("first_event", &portrait.first_event);
     put("last_event", &portrait.last_event);
+    put("ordinary_traffic", if portrait.ordinary_traffic { "true" } else { "false" });
     put("born", &full.born);
     put("model", &portrait.model);
     sheet.push(vec!["events".into(), portrait.counts.events.into(), Cell::Empty]);

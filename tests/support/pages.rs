@@ -68,7 +68,7 @@ fn store(context: &Context, path: &Path, seen: Vec<Observation<'_>>) -> Store {
     let mut state = State::new(&context.clustering);
     let mut batches = seen.into_iter().peekable();
     while batches.peek().is_some() {
-        let step = fold(context, &mut state, batches.by_ref().take(2_000).collect(), None);
+        let step = fold(context, &mut state, batches.by_ref().take(2_000).collect::<Vec<_>>(), None);
         store.commit(&step.rows, &step.alerts, &Checkpoint::default()).unwrap();
     }
     let step = state.close_last(context);

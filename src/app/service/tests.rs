@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use super::*;
 use crate::config::{AlertSettings, DeadLetterPlace, DeadLetterSettings, ModelSettings, RawBytes};
 use crate::edge::{DeadLetterError, Gap, Pull, SourceError};
+use crate::pipeline::decode::Feed;
 use crate::pipeline::event::Rejection;
 use crate::pipeline::keys::Keys;
 
@@ -181,4 +182,52 @@ fn a_clock_that_is_set_back_does_not_hold_the_window_of_refused_records_open() {
     share.check(at(0), 100, 50).unwrap();
     // An hour back: a new window, in which the fifty good ones of before do not hide what is bad now.
     assert!(share.check(at(-3_600), 20, 15).is_err());
+}
+
+/// A batch of one record.
+fn batch(topic: &str, offset: i64, record: &str) -> Pull {
+    let mut batch = crate::pipeline::event::Batch::default();
+    batch.push(crate::pipeline::event::Position { topic, partition: 0, offset }, None, record.as_bytes());
+    Pull::Batch(batch)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn samples_that_never_cease_hold_up_no_panic_and_move_no_clock() {
+    let at = |second: i64| Millis(1_789_372_800_000 + second * Millis::SECOND);
+    let event = format!(r#"{{"event_id":"e","ts":"{}","service":"s","panic":{{"message":"m"}}}}"#, at(0));
+    let sample = |n: i64| format!(r#"{{"sample_id":"{n}","ts":"{}","service":"s","sample_rate":1}}"#, at(n));
+    let mut pulls = vec![batch("panics", 0, &event)];
+    pulls.extend((0..4).map(|n| batch("ordinary", n, &sample(n * Millis::DAY))));
+    let mut engine = engine(Scripted::new(pulls, 0), Store::open_in_memory().unwrap());
+    engine.turn(at(0), || Some(at(900))).await.unwrap();
+    assert_eq!(engine.epoch(), Some(at(0)), "a batch with a panic waits for those on their way");
+    engine.turn(at(0), || None).await.unwrap();
+    assert_eq!(engine.epoch(), Some(at(0)), "a sample's own time says nothing");
+    engine.turn(at(0), || Some(at(900))).await.unwrap();
+    assert_eq!(engine.epoch(), Some(at(900)));
+    engine.turn(at(0), || Some(at(960))).await.unwrap();
+    assert_eq!(engine.epoch(), Some(at(960)));
+    let fates = engine.fates();
+    assert_eq!((fates.observed, fates.sampled, fates.total()), (1, 3, 4));
+}
+
+#[test]
+fn samples_that_wait_keep_no_source_from_being_caught_up() {
+    let sampled = Feed { carrier: Some(Carrier::RequestSample), ..Feed::default() };
+    let feeds = Feeds::new([("ordinary".to_owned(), sampled)].into(), Feed::default());
+    let check = |lags: &[(&str, i64)], expected: bool| {
+        let said = Said::new(Some(0));
+        let of = |(topic, lag): &(&str, i64)| PartitionStatus {
+            topic: (*topic).to_owned(),
+            high_watermark: Some(*lag),
+            ..said.status().partitions.remove(0)
+        };
+        let status = SourceStatus { partitions: lags.iter().map(of).collect(), ..said.status() };
+        assert_eq!(is_caught_up(&status, &feeds), expected, "{lags:?}");
+    };
+    check(&[("panics", 0), ("ordinary", 70)], true);
+    check(&[("panics", 3), ("ordinary", 0)], false);
+    check(&[("panics", 0)], true);
+    check(&[("ordinary", 0)], false);
+    check(&[], false);
 }

@@ -19,7 +19,7 @@ const TURNS: u64 = 5;
 /// Runs and counts the events whose label `counted` accepts.
 fn score(school: &School<'_>, course: &Course<'_>, model: &HostilityModel) -> Score {
     let mut score = Score::default();
-    score.add(course, &rehearse(school.context, model, &course.seen), |_| true);
+    score.add(course, &rehearse(school.context, model, course), |_| true);
     score.add_days(&course.seen);
     score
 }
@@ -63,7 +63,7 @@ pub(super) fn validate(school: &School<'_>, out: &mut impl Write) -> Result<()> 
             let model = school.at_budget(&mut taught, *budget);
             scores.resize_with(school.courses.len() + 1, Score::default);
             for (course, score) in everything().zip(scores) {
-                let came = rehearse(school.context, &model, &course.seen);
+                let came = rehearse(school.context, &model, course);
                 score.add(course, &came, |label| turn_of(&label.campaign) == turn);
             }
         }

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use super::Course;
 use crate::pipeline::alert::{Alert, Category, Change};
 use crate::pipeline::judge::HostilityModel;
-use crate::pipeline::observation::{Actor, Observation};
+use crate::pipeline::observation::{Actor, Heard, Observation};
 use crate::pipeline::state::State;
 use crate::pipeline::tenant::Whereabouts;
 use crate::pipeline::{Context, fold};
@@ -43,11 +44,13 @@ pub(super) struct Stand {
     pub(super) points: Option<f64>,
 }
 
-/// Runs over `seen` under `model`.
-pub(super) fn rehearse(context: &Context, model: &HostilityModel, seen: &[Observation<'_>]) -> Rehearsal {
+/// Runs over `course` under `model`, with its samples.
+pub(super) fn rehearse(context: &Context, model: &HostilityModel, course: &Course<'_>) -> Rehearsal {
+    let Course { seen, ordinary, .. } = course;
     let context = Context { hostility: model.clone(), ..context.clone() };
     let mut state = State::new(&context.clustering);
-    let mut alerts = fold(&context, &mut state, seen.to_vec(), None).alerts;
+    let heard = Heard { panics: seen.clone(), ordinary: ordinary.clone() };
+    let mut alerts = fold(&context, &mut state, heard, None).alerts;
     alerts.append(&mut state.close_last(&context).alerts);
     let stand = |o: &Observation<'_>| Stand {
         whereabouts: state.whereabouts(&o.cell, o.actor),

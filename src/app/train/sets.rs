@@ -1,6 +1,7 @@
-//! Labelled sets: a folder with `events.jsonl` and `labels.jsonl` (plain, or packed with gzip or zstd).
+//! Labelled sets: a folder with `events.jsonl` and `labels.jsonl` (plain, or packed with gzip or zstd), and perhaps
+//! `samples.jsonl`, samples of the ordinary requests of the same time.
 //!
-//! Reads both through the sources that a replay has; gives records in the order of event time, and a label for each. A
+//! Reads them through the sources that a replay has; gives records in the order of event time, and a label for each. A
 //! set without events, an event without a label, a label that stands twice or has no event: an error that says which.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,12 +10,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
+use crate::app::samples::of_samples;
 use crate::app::time_order::TimeOrder;
 use crate::edge::files::FileSource;
 use crate::edge::{Pull, Source};
-use crate::pipeline::decode::Feed;
+use crate::pipeline::decode::{Feed, Feeds};
 use crate::pipeline::event::Batch;
-use crate::pipeline::observation::Observation;
+use crate::pipeline::observation::{Observation, OrdinaryRequest};
 use crate::pipeline::{Context, Memos, examine};
 
 /// Endings of the files of a set.
@@ -38,12 +40,13 @@ pub(super) struct Set {
     /// The folder's name.
     pub(super) name: String,
     batches: Vec<Batch>,
+    samples: Vec<Batch>,
     labels: BTreeMap<String, Label>,
 }
 
 impl Set {
     /// Reads a folder.
-    pub(super) async fn read(folder: &Path) -> Result<Self> {
+    pub(super) async fn read(folder: &Path, without_samples: bool) -> Result<Self> {
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let mut labels = BTreeMap::new();
         let path = find(folder, "labels")?;
@@ -57,11 +60,32 @@ impl Set {
             }
         }
         let events = FileSource::open(&[find(folder, "events")?])?;
-        let batches = batches(TimeOrder::new(vec![events], Feed::default())).await?;
+        let batches = batches(TimeOrder::new(vec![events], &Feed::default())).await?;
         if batches.is_empty() {
             bail!("{}: there are no events", folder.display());
         }
-        Ok(Self { name, batches, labels })
+        let mut samples = Vec::new();
+        if let Some(path) = find(folder, "samples").ok().filter(|_| !without_samples) {
+            samples = self::batches(FileSource::open(&[path])?).await?;
+        }
+        Ok(Self { name, batches, samples, labels })
+    }
+
+    /// Its samples of ordinary requests in the order of time; those that cannot be read are told and left out.
+    pub(super) fn ordinary(&self, context: &Context) -> Vec<OrdinaryRequest> {
+        let feeds = Feeds::new(BTreeMap::new(), of_samples(&Feed::default()));
+        let (context, mut memos) = (Context { feeds, ..context.clone() }, Memos::default());
+        let (mut ordinary, mut n_refused) = (Vec::new(), 0_usize);
+        for record in self.samples.iter().flat_map(Batch::iter) {
+            let examined = examine(&context, &mut memos, record);
+            ordinary.extend(examined.ordinary);
+            n_refused += usize::from(examined.refusal.is_some());
+        }
+        if n_refused > 0 {
+            tracing::warn!(set = self.name, records = n_refused, "samples are refused");
+        }
+        OrdinaryRequest::put_in_order(&mut ordinary);
+        ordinary
     }
 
     /// The observations with their labels, in the order of time. A record that is refused leaves its label without an event.

@@ -19,8 +19,8 @@ use crate::pipeline::event::Rejection;
 use crate::pipeline::gather::GatherCounts;
 use crate::pipeline::state::Size;
 
-/// What a batch came to, for [`count_batch`]. Observed, duplicate, rejected, covered, silent, gathered and counted
-/// records are all there were.
+/// What a batch came to, for [`count_batch`]. Observed, duplicate, rejected, covered, silent, gathered, counted and
+/// sampled records are all there were.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BatchCounts<'a> {
     /// Records that became part of the state.
@@ -35,6 +35,8 @@ pub struct BatchCounts<'a> {
     pub gathered: u64,
     /// Records whose request totals became part of the account.
     pub counted: u64,
+    /// Records whose ordinary requests were learned from.
+    pub sampled: u64,
     /// Records that were refused.
     pub rejections: &'a [Rejection<'a>],
     /// Observed events of an epoch that was closed already.
@@ -60,6 +62,7 @@ pub fn count_batch(batch: &BatchCounts<'_>) {
         ("silent", batch.silent),
         ("gathered", batch.gathered),
         ("counted", batch.counted),
+        ("sampled", batch.sampled),
         ("rejected", rejected),
     ];
     for (fate, n) in fates {
@@ -221,6 +224,7 @@ mod tests {
                 "panicsift_records_total{fate=\"gathered\"} 0",
                 "panicsift_records_total{fate=\"observed\"} 0",
                 "panicsift_records_total{fate=\"rejected\"} 0",
+                "panicsift_records_total{fate=\"sampled\"} 0",
                 "panicsift_records_total{fate=\"silent\"} 0",
                 "panicsift_rows_clustered_total 0",
             ],
@@ -238,6 +242,7 @@ mod tests {
             silent: 17,
             gathered: 18,
             counted: 19,
+            sampled: 20,
             rejections: &rejections,
             late: 13,
             epochs: 14,
@@ -262,6 +267,7 @@ mod tests {
                 "panicsift_records_total{fate=\"gathered\"} 36",
                 "panicsift_records_total{fate=\"observed\"} 20",
                 "panicsift_records_total{fate=\"rejected\"} 6",
+                "panicsift_records_total{fate=\"sampled\"} 40",
                 "panicsift_records_total{fate=\"silent\"} 34",
                 "panicsift_rejections_total{reason=\"empty\"} 2",
                 "panicsift_rejections_total{reason=\"not_json\"} 4",

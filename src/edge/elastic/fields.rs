@@ -75,6 +75,7 @@ const OWN: &[(&str, &[&str], Type)] = &[
     ("", &["at", "first_event", "last_event"], Date),
     ("", &["ordinal"], Long),
     ("", &["points", "threshold"], Double),
+    ("", &["ordinary_traffic"], Boolean),
     ("", &["addresses"], Ip),
     ("counts", &["events", "actors", "addresses", "shapes", "sites", "routes"], Long),
     ("networks", &["asn", "events"], Long),

@@ -14,7 +14,7 @@ use super::{BUSY_WAIT, StoreError};
 const APPLICATION_ID: i64 = 0x5053_4654;
 
 /// Each brings a store from the version that is its index to the next one. Only ever append.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
     CREATE TABLE state (
@@ -73,6 +73,10 @@ const MIGRATIONS: [&str; 3] = [
 ",
     // Actors and places of the normal have another form (a sum for numbers in a row, and the numbers): those of version 2
     // cannot be read, and cells and clusters name them. All of it begins anew; outbox and checkpoint stay.
+    "
+    DELETE FROM state;
+",
+    // The same again: places of the normal know who was there without a panic.
     "
     DELETE FROM state;
 ",

@@ -67,7 +67,6 @@ fn a_cell_of_a_hundred_thousand_hostile_events_stays_small() {
         let mut e = event(n, key(1, 1, 1, 1));
         e.source.address_id = Some(id(n));
         e.source.prefix_id = Some(id(n));
-        e.actor = Actor::Prefix(id(n));
         e.content = id(n);
         e.release = Some(format!("{n}").into());
         cell.add(&e);

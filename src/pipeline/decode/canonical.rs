@@ -36,17 +36,23 @@ pub(super) fn read<'a>(payload: &'a [u8], find: &mut Find<'_, 'a>) -> Result<(),
 
 /// Reads one event from the JSON of an object; carriers that have one within them read it here, too.
 pub(super) fn event(text: &str) -> Result<(PanicEvent<'_>, Millis), Refusal> {
-    let mut trace = Trace::default();
-    let mut wire = Wire::default();
-    let mut read = reader::read(text, &trace, &mut wire);
-    if read.as_ref().is_err_and(foreign::is_lone_surrogate) {
-        (trace, wire) = (Trace::lenient(), Wire::default());
-        read = reader::read(text, &trace, &mut wire);
-    }
-    read.map_err(|error| foreign::explain(&error, &trace, text))?;
+    let (wire, trace) = wire_of::<Wire<'_>>(text)?;
     let (mut event, sent_at) = wire.settle()?;
     event.notes = trace.notes();
     Ok((event, sent_at))
+}
+
+/// Reads an object as it stands on the wire; a lone surrogate in a free text becomes U+FFFD.
+pub(super) fn wire_of<'a, T: Object<'a> + Default>(text: &'a str) -> Result<(T, Trace), Refusal> {
+    let mut trace = Trace::default();
+    let mut wire = T::default();
+    let mut read = reader::read(text, &trace, &mut wire);
+    if read.as_ref().is_err_and(foreign::is_lone_surrogate) {
+        (trace, wire) = (Trace::lenient(), T::default());
+        read = reader::read(text, &trace, &mut wire);
+    }
+    read.map_err(|error| foreign::explain(&error, &trace, text))?;
+    Ok((wire, trace))
 }
 
 /// A record as it stands on the wire: the event, and what is settled at its end.
@@ -63,6 +69,7 @@ pub(super) struct Wire<'a> {
 struct PanicWire<'a> {
     facts: PanicFacts<'a>,
     message: Option<Cow<'a, str>>,
+    is_told: bool,
 }
 
 #[derive(Default)]
@@ -97,22 +104,30 @@ struct TraceWire<'a> {
 
 impl<'a> Wire<'a> {
     /// The event and the producer's time, once the record was read to its end.
-    pub(super) fn settle(self) -> Result<(PanicEvent<'a>, Millis), Refusal> {
-        let mut event = self.event;
-        let missing = |key: &str, what: &str| Refusal {
-            reason: Reason::MissingKey,
-            detail: format!("{key}: {what} is needed, and the key is missing or null"),
-        };
+    pub(super) fn settle(mut self) -> Result<(PanicEvent<'a>, Millis), Refusal> {
         // Empty ids were refused where they stood, so that an empty one here was never there.
-        if event.event_id.is_empty() {
+        if self.event.event_id.is_empty() {
             return Err(missing("event_id", "a text"));
         }
+        let message = self.panic.message.take();
+        let (mut event, sent_at) = self.settle_request()?;
+        event.panic.message = message.ok_or_else(|| missing("panic.message", "a text"))?;
+        Ok((event, sent_at))
+    }
+
+    /// Whether the record has the key of a panic.
+    pub(super) fn tells_of_panic(&self) -> bool {
+        self.panic.is_told
+    }
+
+    /// The same but for what only a panic has: its message and an id.
+    pub(super) fn settle_request(self) -> Result<(PanicEvent<'a>, Millis), Refusal> {
+        let mut event = self.event;
         let sent_at = self.sent_at.ok_or_else(|| missing("ts", "a date and time"))?;
         if event.service.is_empty() {
             return Err(missing("service", "a text"));
         }
         event.panic = self.panic.facts;
-        event.panic.message = self.panic.message.ok_or_else(|| missing("panic.message", "a text"))?;
         event.request = self.request.request;
         event.request.payload = payload(self.request.payload, self.request.is_base64)?;
         event.recovery = self.recovery.outcome.unwrap_or_else(|| super::derive_recovery(event.handled, event.status));
@@ -120,6 +135,12 @@ impl<'a> Wire<'a> {
         event.recovery_latency_ms = self.recovery.latency_ms;
         Ok((event, sent_at))
     }
+}
+
+/// The refusal of a record that lacks a key.
+pub(super) fn missing(key: &str, what: &str) -> Refusal {
+    let detail = format!("{key}: {what} is needed, and the key is missing or null");
+    Refusal { reason: Reason::MissingKey, detail }
 }
 
 /// Padding is not asked for: a producer that cuts a body may cut it off.
@@ -155,7 +176,7 @@ keys!(Wire<'de>, "", |wire, value| {
     "query" => wire.event.query = value.list(QueryPair, QUERY_PAIRS_MAX)?.unwrap_or_default(),
     "status" => wire.event.status = value.leaf(Status)?,
     "handled" => wire.event.handled = value.leaf(Truth)?,
-    "panic" => value.object(&mut wire.panic)?,
+    "panic" => wire.panic.is_told = value.object(&mut wire.panic)?,
     "client" => value.object(&mut wire.event.client)?,
     "token" => {
         let mut token = TokenFacts::default();

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
-use super::{FRAMES_MAX, LATENCY_MS_MAX, QUERY_PAIRS_MAX, SCOPES_MAX, SIDE_EFFECTS_MAX};
+use super::{FRAMES_MAX, LATENCY_MS_MAX, ONE_IN_MAX, QUERY_PAIRS_MAX, SCOPES_MAX, SIDE_EFFECTS_MAX};
 use crate::pipeline::event::{Header, Millis, Reason, RecoveryOutcome, Rejection};
 
 /// Value of `schema` in a dead letter.
@@ -31,6 +31,11 @@ pub fn dead_letter_schema() -> serde_json::Value {
 /// The schema of a request total, as JSON Schema 2020-12.
 pub fn request_totals_schema() -> serde_json::Value {
     root_schema::<RequestTotalRecord>()
+}
+
+/// The schema of a sample of ordinary requests, as JSON Schema 2020-12.
+pub fn request_sample_schema() -> serde_json::Value {
+    root_schema::<RequestSampleRecord>()
 }
 
 fn root_schema<T: JsonSchema>() -> serde_json::Value {
@@ -265,6 +270,59 @@ pub struct RequestTotalRecord {
     /// Requests, panicking or not.
     #[schemars(range(min = 0, max = 1_000_000_000_000_u64))]
     pub requests: u64,
+}
+
+/// One in so many of the requests that did not panic: a panic event without the panic, and how rare it is to be told of.
+/// One JSON object a Kafka record, an array of them, or one a line. Whether a request is told of is decided before its
+/// handler runs and by nothing of its sender (by a keyed hash of its id), so that the samples are of ordinary traffic as it
+/// is. Unknown keys are allowed, counted and dropped; `null` counts as absent; of a repeated key the first counts. A record
+/// with the key `panic` is refused.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[schemars(title = "panicsift sample of ordinary requests, version 1")]
+pub struct RequestSampleRecord {
+    /// Id of the sample, given by the producer. At most 1024 bytes. A sample that is sent twice counts twice.
+    #[schemars(regex(pattern = r"\S"))]
+    pub sample_id: Option<String>,
+    /// When the request came: RFC 3339 with an offset. Where the broker's time is known, one that lies more than 24 hours
+    /// before or 5 minutes after it is replaced by the broker's.
+    #[schemars(extend("format" = "date-time"))]
+    pub ts: String,
+    /// Name of the service. At most 1024 bytes.
+    #[schemars(regex(pattern = r"\S"))]
+    pub service: String,
+    /// Release of the service.
+    pub release: Option<String>,
+    /// Route template, with the method in front where the producer puts it there: `POST /v1/orders/{id}`.
+    pub endpoint: Option<String>,
+    /// HTTP method.
+    pub method: Option<String>,
+    /// Path as requested, without the query.
+    pub path: Option<String>,
+    /// The query.
+    pub query: Option<Query>,
+    /// HTTP status that the client got. Below 400, or absent: the request was served. From 400 to 499: it was rejected.
+    #[schemars(range(min = 100, max = 999))]
+    pub status: Option<u16>,
+    /// Who sent the request.
+    pub client: Option<ClientRecord>,
+    /// The token that came with the request, if any; never the token itself.
+    pub token: Option<TokenRecord>,
+    /// The request.
+    pub request: Option<RequestRecord>,
+    /// Milliseconds from the request to its answer.
+    #[schemars(range(min = 0, max = LATENCY_MS_MAX))]
+    pub latency_ms: Option<f64>,
+    /// Whose service it is, where one deployment serves several. Absent: the default tenant.
+    pub tenant: Option<String>,
+    /// Host or node.
+    pub host: Option<String>,
+    /// Region or zone.
+    pub region: Option<String>,
+    /// Place in a distributed trace.
+    pub trace: Option<TraceRecord>,
+    /// Share of the requests that is told of (`0.05`), or the N of 1 in N (`20`); 1 is every request.
+    #[schemars(range(min = 0.000_001, max = ONE_IN_MAX))]
+    pub sample_rate: f64,
 }
 
 /// A record that was refused: why, where it stood, and its very bytes, so that it can be replayed once the cause is

@@ -27,9 +27,8 @@ const fn rule(carrier: Carrier, keys: &'static [&'static str]) -> Rule {
 }
 
 /// Keys that only one carrier has: the first rule that is whole decides.
-const RULES: [Rule; 21] = [
+const RULES: [Rule; 22] = [
     rule(Carrier::Canonical, &["ts", "event_id"]),
-    rule(Carrier::Canonical, &["ts", "service"]),
     rule(Carrier::Canonical, &["panic", "event_id"]),
     rule(Carrier::Canonical, &["panic", "service"]),
     rule(Carrier::CloudflareTail, &["eventTimestamp"]),
@@ -49,7 +48,16 @@ const RULES: [Rule; 21] = [
     rule(Carrier::Otlp, &["resourceLogs"]),
     rule(Carrier::Otlp, &["resourceSpans"]),
     rule(Carrier::RequestTotals, &["window_start", "requests"]),
+    rule(Carrier::RequestSample, &["sample_id", "ts"]),
+    rule(Carrier::RequestSample, &["sample_id", "service"]),
 ];
+
+/// Keys that events and samples of ordinary requests have in common.
+const OPEN_RULES: [Rule; 1] = [rule(Carrier::Canonical, &["ts", "service"])];
+
+/// Which of the two a record with these is, by the first of these keys that follows; an event without.
+const EVENT_OR_SAMPLE: [(&str, Carrier); 3] =
+    [("event_id", Carrier::Canonical), ("panic", Carrier::Canonical), ("sample_id", Carrier::RequestSample)];
 
 /// Keys that any JSON may have: they decide when no rule above was whole after all keys.
 const WEAK_RULES: [Rule; 7] = [
@@ -114,12 +122,12 @@ fn is_protobuf_request(payload: &[u8]) -> bool {
 pub(super) fn is_cloud_event(payload: &[u8]) -> bool {
     let body = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload).trim_ascii_start();
     let object = body.strip_prefix(b"[").map_or(body, <[u8]>::trim_ascii_start);
-    let mut seen = [0_u8; RULES.len()];
+    let (mut seen, mut seen_open) = ([0_u8; RULES.len()], [0_u8]);
     for key in TopKeys::of(object).take(KEYS_MAX) {
         if key == b"specversion" {
             return true;
         }
-        if mark(&RULES, &mut seen, key).is_some() {
+        if mark(&RULES, &mut seen, key).or_else(|| mark(&OPEN_RULES, &mut seen_open, key)).is_some() {
             return false;
         }
     }
@@ -159,10 +167,15 @@ fn by_keys(object: &[u8]) -> Carrier {
     if is_envelope(object) {
         return Carrier::Sentry;
     }
-    let (mut seen, mut seen_weak) = ([0_u8; RULES.len()], [0_u8; WEAK_RULES.len()]);
-    for key in TopKeys::of(object).take(KEYS_MAX) {
+    let (mut seen, mut seen_open, mut seen_weak) = ([0_u8; RULES.len()], [0_u8], [0_u8; WEAK_RULES.len()]);
+    let mut keys = TopKeys::of(object).take(KEYS_MAX);
+    while let Some(key) = keys.next() {
         if let Some(carrier) = mark(&RULES, &mut seen, key) {
             return carrier;
+        }
+        if let Some(carrier) = mark(&OPEN_RULES, &mut seen_open, key) {
+            let told = |key: &[u8]| EVENT_OR_SAMPLE.iter().find(|(name, _)| name.as_bytes() == key).map(|(_, it)| *it);
+            return keys.find_map(told).unwrap_or(carrier);
         }
         mark(&WEAK_RULES, &mut seen_weak, key);
     }
@@ -274,6 +287,10 @@ mod tests {
         check(r#"{"resourceLogs":[]}"#, Carrier::Otlp);
         check(r#"[{"requests":4,"window_start":"2026-09-14T08:00:00Z"}]"#, Carrier::RequestTotals);
         check(r#"{"ts":1,"service":"x","window_start":1,"requests":4}"#, Carrier::Canonical);
+        check(r#"{"sample_id":"1","ts":"x","service":"y"}"#, Carrier::RequestSample);
+        check(r#"{"ts":"x","service":"y","client":{"ip":1},"sample_id":"1"}"#, Carrier::RequestSample);
+        check(r#"{"ts":"x","service":"y","sample_rate":1,"event_id":"1","sample_id":"1"}"#, Carrier::Canonical);
+        check(r#"{"panic":{},"ts":"x","service":"y","sample_id":"1"}"#, Carrier::Canonical);
         check(r#"{"log":"thread 'main' panicked at src/main.rs:1:1:"}"#, Carrier::Text);
         check("thread 'main' panicked at src/main.rs:1:1:\nboom", Carrier::Text);
         check(r#"{"panic_event":{"ts":1,"event_id":"x"}}"#, Carrier::Text);

@@ -30,6 +30,7 @@ mod http_requests;
 mod logpush;
 mod tail;
 
+mod request_sample;
 mod request_totals;
 
 mod found;
@@ -57,6 +58,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use self::found::{Around, Find};
+pub use self::request_sample::ONE_IN_MAX;
 pub use self::request_totals::traffic::{Traffic, TrafficRow, read_traffic};
 pub use self::request_totals::{REQUESTS_MAX, RequestTotal};
 pub use self::tail::{Ending, Invocation, Part, Tells, events};
@@ -172,6 +174,13 @@ pub enum Piece<'a> {
     },
     /// How many requests a route had in a window of time.
     Total(RequestTotal<'a>),
+    /// A request that did not panic.
+    Sample {
+        /// The request, in the form of an event without its panic.
+        request: PanicEvent<'a>,
+        /// It stands for so many, from 1 to [`ONE_IN_MAX`].
+        one_in: u32,
+    },
 }
 
 impl Piece<'_> {
@@ -184,6 +193,7 @@ impl Piece<'_> {
             Self::Line(line) => Piece::Line(line.into_owned()),
             Self::Invocation { id, part } => Piece::Invocation { id: owned(id), part: part.into_owned() },
             Self::Total(total) => Piece::Total(total.into_owned()),
+            Self::Sample { request, one_in } => Piece::Sample { request: request.into_owned(), one_in },
         }
     }
 }
@@ -274,6 +284,7 @@ fn decode_carrier<'a>(feed: &Feed, record: RawRecord<'_>, payload: &'a [u8], aro
         Carrier::Otlp => otlp::read(payload, &mut find),
         Carrier::Text => text::read(payload, &mut find),
         Carrier::RequestTotals => request_totals::read(payload, &mut find),
+        Carrier::RequestSample => request_sample::read(payload, &mut find),
     };
     let (pieces, fault) = find.finish();
     Decoded { carrier, pieces, refusal: read.err().or(fault) }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::actors::{Aspect, Conduct, FewIds};
 use super::neighbours::{Neighbourhood, Strangers, cell_place, site_place};
+use super::ordinary::Ended;
 
 /// What is looked at. The discriminant is the index in [`FACTS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,8 +27,6 @@ pub enum Fact {
     Access,
     /// Mean surprise of sites.
     Sites,
-    /// log2 of events that discovered something.
-    Discoveries,
     /// Share of events that discovered something.
     DiscoveryRate,
     /// Share of events in cells new to the actor.
@@ -74,10 +73,14 @@ pub enum Fact {
     TokenOthers,
     /// log2 of one more than the exact repeats that others in its place would have sent, and it did not.
     Unrepeated,
+    /// log2 of one more than its requests that were served; 0 where there are no samples of them.
+    Served,
+    /// Share of its requests without a panic that were rejected; 0 where there are no samples of them.
+    Rejected,
 }
 
 /// Number of [`Fact`]s.
-pub const FACTS_LEN: usize = 31;
+pub const FACTS_LEN: usize = 32;
 
 /// Name and words of each fact, in the order of [`Fact`].
 pub const FACTS: [(&str, &str); FACTS_LEN] = [
@@ -88,7 +91,6 @@ pub const FACTS: [(&str, &str); FACTS_LEN] = [
     ("client", "bits an event by which its client and content type are new to this route"),
     ("access", "bits an event by which its way of presenting a token is new to this route"),
     ("sites", "bits an event by which it reaches panic sites that nobody else reaches"),
-    ("discoveries", "doublings of events that found something new"),
     ("discovery_rate", "of its events found something new"),
     ("variety", "of its events were the first of their kind from this sender"),
     ("breadth", "doublings of routes"),
@@ -112,6 +114,8 @@ pub const FACTS: [(&str, &str); FACTS_LEN] = [
     ("markings", "doublings of events with lexical marks that are not usual here"),
     ("token_others", "bits an event that others bring with the same token"),
     ("unrepeated", "doublings of exact repeats that others at the same panic sites would have sent, and it did not"),
+    ("served", "doublings of its requests that were served, by samples of ordinary traffic"),
+    ("rejected", "of its requests without a panic were rejected, by samples of ordinary traffic"),
 ];
 
 /// The facts about one actor.
@@ -148,6 +152,8 @@ impl Facts {
         facts.set(Fact::Unrepeated, (due.max(0.0) + 1.0).log2());
         facts.set(Fact::Crowd, near.crowd);
         facts.set(Fact::Age, near.age);
+        facts.set(Fact::Served, near.ordinary.served_doublings());
+        facts.set(Fact::Rejected, near.ordinary.rejected_share());
         facts
     }
 
@@ -167,7 +173,6 @@ impl Facts {
         let events = f64::from(conduct.events);
         let share = |count: u32, prior: f64| f64::from(count) / (events + prior);
         let doublings = |count: u32| f64::from(count.max(1)).log2();
-        self.set(Fact::Discoveries, f64::from(conduct.discoveries + 1).log2());
         self.set(Fact::DiscoveryRate, share(conduct.discoveries, 2.0));
         self.set(Fact::Variety, share(conduct.new_cells.saturating_sub(1), 2.0));
         self.set(Fact::Breadth, doublings(conduct.routes.count()));
@@ -206,6 +211,8 @@ pub struct Near {
     pub token_others: f64,
     /// Mean share of exact repeats of others at its sites, weighed by its events there.
     pub repeats: f64,
+    /// How its requests ended that did not panic; nothing where no samples are there.
+    pub ordinary: Ended,
     /// Points of others: cell, family, network, address.
     pub points: [f64; 4],
 }

@@ -1,6 +1,6 @@
 //! A labelled past, run through the judge: what it knew of each sender when each event had come.
 //!
-//! Reads observations in the order of time; gives one [`Lesson`] for each sender and
+//! Reads observations in the order of time, and samples of ordinary requests; gives one [`Lesson`] for each sender and
 //! epoch with events of it, with the very facts that the judge weighs then, and who is suspect at the end. The same
 //! record as in the service, so a lesson holds nothing that the judge could not know. No label is read here. Cost: that
 //! of judging, and 300 bytes a lesson.
@@ -11,7 +11,7 @@ use super::Record;
 use super::evidence::Facts;
 use super::model::{HostilityModel, Weighed};
 use crate::pipeline::event::Millis;
-use crate::pipeline::observation::{Actor, Observation};
+use crate::pipeline::observation::{Actor, ByTime, Observation, OrdinaryRequest};
 
 /// What was known of a sender at the end of an epoch in which it sent something.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,8 +39,9 @@ pub struct Past {
     pub suspect_since: BTreeMap<Actor, Millis>,
 }
 
-/// Runs over `seen`, which is in the order of time, in epochs of `epoch_secs`. Announced tests are left out.
-pub fn run(seen: &[Observation<'_>], model: &HostilityModel, epoch_secs: u32) -> Past {
+/// Runs over `seen` and over the `ordinary` requests, each in the order of time, in epochs of `epoch_secs`. Announced
+/// tests are left out. Ordinary requests are heard when [`fold`](crate::pipeline::fold) hears them.
+pub fn run(seen: &[Observation<'_>], mut ordinary: ByTime<'_>, model: &HostilityModel, epoch_secs: u32) -> Past {
     let length = i64::from(epoch_secs.max(1)) * Millis::SECOND;
     let mut past = Past::default();
     let mut record = Record::default();
@@ -48,6 +49,8 @@ pub fn run(seen: &[Observation<'_>], model: &HostilityModel, epoch_secs: u32) ->
     let mut events: BTreeMap<Actor, Vec<usize>> = BTreeMap::new();
     for (at, o) in seen.iter().enumerate().filter(|(_, o)| o.expected.is_none()) {
         let start = Millis(o.time.0.div_euclid(length).saturating_mul(length));
+        let end = open.map_or(o.time, |open| open.plus(length));
+        hear(&mut record, ordinary.before(o.time.min(end)));
         if let Some(before) = open.filter(|before| start > *before) {
             past.close(&mut record, model, before.plus(length), &mut events);
             if start > before.plus(length) {
@@ -55,13 +58,21 @@ pub fn run(seen: &[Observation<'_>], model: &HostilityModel, epoch_secs: u32) ->
             }
         }
         open = Some(open.map_or(start, |open| open.max(start)));
+        hear(&mut record, ordinary.before(o.time));
         record.observe(o);
         events.entry(o.actor).or_default().push(at);
     }
     if let Some(open) = open {
+        hear(&mut record, ordinary.before(open.plus(length)));
         past.close(&mut record, model, open.plus(length), &mut events);
     }
     past
+}
+
+fn hear(record: &mut Record, requests: &[OrdinaryRequest]) {
+    for request in requests {
+        record.observe_ordinary(request);
+    }
 }
 
 impl Past {

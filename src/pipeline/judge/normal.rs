@@ -9,17 +9,24 @@
 //! ([`Trust`]), whenever it became so. Fewer than [`OTHERS_MIN`] others: no surprise at all, which is the warm-up.
 //! What one was surprised by is on loan: when two others bring the same thing, the points go back ([`Refund`]).
 //!
+//! Requests that did not panic are learned too ([`Profile::learn`]), by a crowd of their own: they surprise nobody, and
+//! nobody becomes known for what it panics with by having sent it before. They make at most [`ORDINARY_PROFILES_MAX`]
+//! places, so that routes that never panic leave room for those that do.
+//!
 //! Keeps no value, no name, no clock. Bounds: [`PROFILES_MAX`] places, [`THINGS_MAX`] things a place; what has only one
 //! sender is forgotten first. Cost: one hash look-up a place and one binary search a thing.
 
 use serde::{Deserialize, Serialize};
 
 use super::by_id::{IdMap, ShortSet};
+use super::observe::SITES;
 use crate::pipeline::event::Id;
 use crate::pipeline::observation::Actor;
 
 /// Places that are remembered. With all their things full: some 30 MB; in life some 3 MB.
 const PROFILES_MAX: usize = 8_192;
+/// Places beyond which requests that did not panic make no new ones.
+const ORDINARY_PROFILES_MAX: usize = PROFILES_MAX / 2;
 /// Things remembered a place, over all categories.
 const THINGS_MAX: usize = 64;
 /// Senders remembered by name a thing: enough to know that three others have it.
@@ -27,6 +34,9 @@ const SENDERS_MAX: usize = 4;
 /// Others that make a thing ordinary whether they are suspect or not: otherwise a bad release, where the first few
 /// look odd, would make suspects of all who follow.
 const ORDINARY_AT: usize = 3;
+/// Trusted others that make a thing known by requests that did not panic: one alone could teach anything without being
+/// looked at, since nobody is judged by what was served.
+const PASSERS_MIN: usize = 2;
 /// Others that a place must have seen before it can be surprised: with fewer, "new" only means "early".
 pub const OTHERS_MIN: u32 = 3;
 /// Categories a place keeps apart.
@@ -71,6 +81,12 @@ impl Crowd {
         Self::estimate((self.0 & !Self::bit(than)).count_ones())
     }
 
+    /// Both together.
+    #[must_use]
+    fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Puts another crowd's members in.
     pub fn merge(&mut self, other: Self) {
         self.0 |= other.0;
@@ -104,7 +120,8 @@ impl Trust {
         self.suspects = suspects.collect();
     }
 
-    fn counts(&self, sender: Sender) -> bool {
+    /// Whether the word of a sender counts.
+    pub fn counts(&self, sender: Sender) -> bool {
         self.suspects.is_empty() || !self.suspects.contains(&sender.actor)
     }
 }
@@ -127,27 +144,66 @@ pub type Refund = Loan;
 struct Thing {
     token: u32,
     senders: [Option<Sender>; SENDERS_MAX],
+    /// Bits of `senders`: those that sent it in requests that did not panic, and never yet in one that did.
+    ordinary: u8,
     loan: Option<Loan>,
 }
 
 impl Thing {
-    fn others(&self, than: Sender) -> impl Iterator<Item = &Sender> {
-        self.senders.iter().flatten().filter(move |sender| sender.is_other(than))
+    /// Others, and whether they panicked with it.
+    fn others(&self, than: Sender) -> impl Iterator<Item = (&Sender, bool)> {
+        let senders = self.senders.iter().enumerate().filter_map(|(at, sender)| Some((at, sender.as_ref()?)));
+        let others = senders.filter(move |(_, sender)| sender.is_other(than));
+        others.map(|(at, sender)| (sender, self.ordinary & (1 << at) == 0))
     }
 
     fn known_by_others(&self, trust: &Trust, than: Sender) -> bool {
-        self.others(than).count() >= ORDINARY_AT || self.others(than).any(|sender| trust.counts(*sender))
+        let trusted = |panicked: bool| {
+            self.others(than).filter(move |(sender, did)| *did == panicked && trust.counts(**sender)).count()
+        };
+        trusted(true) > 0 || trusted(false) >= PASSERS_MIN || self.n_panicked(than) >= ORDINARY_AT
     }
 
-    /// Whether two trusted others than its first sender, or enough of any, have it.
+    /// Others that panicked with it, trusted or not.
+    fn n_panicked(&self, than: Sender) -> usize {
+        self.others(than).filter(|(_, panicked)| *panicked).count()
+    }
+
+    /// Whether two trusted others than its first sender, or enough of any that panicked, have it.
     fn is_ordinary(&self, trust: &Trust) -> bool {
         let Some(first) = self.senders.first().copied().flatten() else { return false };
-        let trusted = self.others(first).filter(|sender| trust.counts(**sender)).count();
-        trusted >= 2 || self.others(first).count() >= ORDINARY_AT
+        let trusted = self.others(first).filter(|(sender, _)| trust.counts(**sender)).count();
+        trusted >= 2 || self.n_panicked(first) >= ORDINARY_AT
     }
 
-    fn has(&self, who: Sender) -> bool {
-        self.senders.iter().flatten().any(|sender| sender.actor == who.actor)
+    /// Where a sender stands among the senders.
+    fn at(&self, who: Sender) -> Option<usize> {
+        self.senders.iter().position(|sender| sender.is_some_and(|sender| sender.actor == who.actor))
+    }
+
+    /// Notes a panicking sender, in the place of one that did not panic where there is no other; whether it is the first
+    /// time that it panics with it, as far as is remembered.
+    fn note(&mut self, who: Sender) -> bool {
+        let known = self.at(who);
+        let is_ordinary = |at: &usize| self.ordinary & (1 << at) != 0;
+        let free = || self.senders.iter().position(Option::is_none);
+        let Some(at) = known.or_else(free).or_else(|| (0..SENDERS_MAX).find(is_ordinary)) else { return true };
+        let first_time = known.is_none_or(|at| is_ordinary(&at));
+        if let Some(slot) = self.senders.get_mut(at) {
+            *slot = Some(who);
+        }
+        self.ordinary &= !(1 << at);
+        first_time
+    }
+
+    /// Notes a sender whose request did not panic; whether it is new.
+    fn note_ordinary(&mut self, who: Sender) -> bool {
+        let free = self.senders.iter().position(Option::is_none).filter(|_| self.at(who).is_none());
+        if let Some((at, slot)) = free.and_then(|at| Some((at, self.senders.get_mut(at)?))) {
+            *slot = Some(who);
+            self.ordinary |= 1 << at;
+        }
+        free.is_some()
     }
 
     fn is_shared(&self) -> bool {
@@ -159,6 +215,8 @@ impl Thing {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Profile {
     crowd: Crowd,
+    /// Who was here without a panic.
+    passers: Crowd,
     /// By category: who ever was the first to bring something.
     pioneers: [Crowd; CATEGORIES],
     /// Who ever sent a content that a stranger had sent before.
@@ -206,35 +264,50 @@ impl Profile {
         match self.tokens.binary_search(&token) {
             Ok(at) => {
                 let Some(thing) = self.things.get_mut(at) else { return Surprise::default() };
-                let first_time = !thing.has(who);
                 let known = thing.known_by_others(trust, who);
-                if first_time {
-                    if let Some(free) = thing.senders.iter_mut().find(|sender| sender.is_none()) {
-                        *free = Some(who);
-                    }
-                    if thing.loan.is_some() && thing.is_ordinary(trust) {
-                        refunds.extend(thing.loan.take());
-                    }
+                let first_time = thing.note(who);
+                if first_time && thing.loan.is_some() && thing.is_ordinary(trust) {
+                    refunds.extend(thing.loan.take());
                 }
                 let centibits = if known { 0 } else { self.novelty(item.category, who) };
                 Surprise { centibits, first_time }
             }
             Err(at) => {
                 let centibits = self.novelty(item.category, who);
-                if let Some(pioneers) = self.pioneers.get_mut(usize::from(item.category)) {
-                    pioneers.add(who.actor);
-                }
-                if self.things.len() >= THINGS_MAX {
-                    self.things.retain(Thing::is_shared);
-                    self.index();
-                }
-                if self.things.len() < THINGS_MAX {
-                    let at = at.min(self.tokens.partition_point(|known| *known < token));
-                    self.tokens.insert(at, token);
-                    self.things.insert(at, Thing { token, senders: [Some(who), None, None, None], loan: None });
-                }
+                self.bring((at, token), item.category, who, 0);
                 Surprise { centibits, first_time: true }
             }
+        }
+    }
+
+    /// Remembers that `who` sent `item` in a request that did not panic. A loan that this calls back is pushed on
+    /// `refunds`.
+    pub fn learn(&mut self, item: Item, who: Sender, trust: &Trust, refunds: &mut Vec<Refund>) {
+        let token = item.short();
+        match self.tokens.binary_search(&token) {
+            Ok(at) => {
+                let Some(thing) = self.things.get_mut(at) else { return };
+                if thing.note_ordinary(who) && thing.loan.is_some() && thing.is_ordinary(trust) {
+                    refunds.extend(thing.loan.take());
+                }
+            }
+            Err(at) => self.bring((at, token), item.category, who, 1),
+        }
+    }
+
+    /// Enters a thing that nobody sent before, if there is room; `at` is its place by its token.
+    fn bring(&mut self, (at, token): (usize, u32), category: u8, who: Sender, ordinary: u8) {
+        if let Some(pioneers) = self.pioneers.get_mut(usize::from(category)) {
+            pioneers.add(who.actor);
+        }
+        if self.things.len() >= THINGS_MAX {
+            self.things.retain(Thing::is_shared);
+            self.index();
+        }
+        if self.things.len() < THINGS_MAX {
+            let at = at.min(self.tokens.partition_point(|known| *known < token));
+            self.tokens.insert(at, token);
+            self.things.insert(at, Thing { token, senders: [Some(who), None, None, None], ordinary, loan: None });
         }
     }
 
@@ -259,6 +332,16 @@ impl Profile {
         self.crowd.add(who.actor);
     }
 
+    /// `who` was here without a panic.
+    pub fn pass_by(&mut self, who: Sender) {
+        self.passers.add(who.actor);
+    }
+
+    /// All who were here.
+    fn visitors(&self) -> Crowd {
+        self.crowd.with(self.passers)
+    }
+
     /// `who` sent a content that a stranger had sent before: how rare that is here, in hundredths of a bit.
     pub fn borrow_content(&mut self, who: Sender) -> u16 {
         let others = self.crowd.others(who.actor);
@@ -269,12 +352,14 @@ impl Profile {
 
     /// Whether too few have been here for it to surprise anybody.
     fn is_lonely(&self) -> bool {
-        self.crowd.count() < OTHERS_MIN
+        self.visitors().count() < OTHERS_MIN
     }
 
     /// Good and Turing: how rare it is that somebody brings something new here.
     fn novelty(&self, category: u8, who: Sender) -> u16 {
-        let others = self.crowd.others(who.actor);
+        // Nobody reaches a panic site without a panic.
+        let crowd = if category == SITES { self.crowd } else { self.visitors() };
+        let others = crowd.others(who.actor);
         if others < OTHERS_MIN {
             return 0;
         }
@@ -321,6 +406,12 @@ impl Normal {
             self.changed.push(place);
         }
         Some(profile)
+    }
+
+    /// The same for a request that did not panic: it makes no place where too many are known.
+    pub fn at_ordinary(&mut self, place: Id) -> Option<&mut Profile> {
+        let room = self.profiles.len() < ORDINARY_PROFILES_MAX || self.profiles.contains_key(&place);
+        if room { self.at(place) } else { None }
     }
 
     /// Drops every place that fewer than [`OTHERS_MIN`] senders have been to: it could not surprise anyway, and a flood

@@ -3,15 +3,32 @@
 //! Looks at every field of the request at its own place (route and path) and at the request as a whole at its route;
 //! of several surprises of one aspect the greatest counts. Gives the surprises, the things they were for, and the
 //! loans that the event calls back. Cost: one look-up a field and four small searches.
+//!
+//! A request that did not panic ([`learn`]) makes what it brings known in the same places, and has no site; nobody is
+//! surprised by it.
 
 use super::actors::{ASPECTS, Aspect};
 use super::normal::{Item, Loan, Normal, Refund, Sender, Surprise, Trust};
 use crate::pipeline::event::Id;
-use crate::pipeline::fingerprint::{FieldTrait, ValueKind};
-use crate::pipeline::observation::{Actor, Observation};
+use crate::pipeline::fingerprint::{FieldTrait, Format, Traits, ValueKind};
+use crate::pipeline::observation::{Actor, Observation, OrdinaryRequest, TokenUse};
 
 /// Fields of a request that are looked at.
 const FIELDS_MAX: usize = 32;
+/// Category of panic sites at a route: only those who panic can bring one.
+pub(super) const SITES: u8 = 7;
+
+/// A request, panicking or not.
+#[derive(Debug, Clone, Copy)]
+struct Request<'o> {
+    route: Id,
+    shape: u128,
+    format: Format,
+    traits: &'o Traits,
+    media_type: Option<Id>,
+    agent_family: Option<Id>,
+    token: Option<&'o TokenUse>,
+}
 
 /// The greatest surprise of one aspect.
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,8 +87,17 @@ impl Surprises {
 pub fn weigh(normal: &mut Normal, trust: &Trust, o: &Observation<'_>, who: Sender) -> Surprises {
     let mut found = Surprises::default();
     let route = route_place(o);
+    let request = Request {
+        route,
+        shape: o.cell.shape.0,
+        format: o.format,
+        traits: &o.traits,
+        media_type: o.media_type,
+        agent_family: o.agent_family,
+        token: o.token.as_ref(),
+    };
     let mut refunds = Vec::new();
-    for field in o.traits.fields.iter().take(FIELDS_MAX) {
+    for field in request.fields() {
         let place = mix(route, field.path);
         let Some(profile) = normal.at(place) else { continue };
         for (aspect, category, token) in field_items(field) {
@@ -87,19 +113,76 @@ pub fn weigh(normal: &mut Normal, trust: &Trust, o: &Observation<'_>, who: Sende
             let surprise = profile.weigh(item, who, trust, &mut refunds);
             found.note(aspect, route, item, surprise);
         };
-        for field in o.traits.fields.iter().take(FIELDS_MAX) {
-            weigh(Aspect::Path, 1, field.path.0);
-        }
-        for bit in (0..16).filter(|bit| o.traits.marks & (1 << bit) != 0) {
-            weigh(Aspect::Mark, 2, bit);
-        }
-        for (aspect, category, token) in request_items(o) {
+        for (aspect, category, token) in request.items() {
             weigh(aspect, category, token);
         }
+        weigh(Aspect::Site, SITES, o.cell.site.0);
         profile.visit(who);
     }
     found.refunds = refunds;
     found
+}
+
+/// Learns from a request that did not panic; gives the loans that it calls back. A number in a row of ids is not learned:
+/// a walk is told by those that panic. Cost: that of [`weigh`].
+pub fn learn(normal: &mut Normal, trust: &Trust, o: &OrdinaryRequest, who: Sender) -> Vec<Refund> {
+    let request = Request {
+        route: mix(o.service, o.route),
+        shape: o.shape.0,
+        format: o.format,
+        traits: &o.traits,
+        media_type: o.media_type,
+        agent_family: o.agent_family,
+        token: o.token.as_ref(),
+    };
+    let mut refunds = Vec::new();
+    for field in request.fields() {
+        let Some(profile) = normal.at_ordinary(mix(request.route, field.path)) else { continue };
+        for (_, category, token) in field_items(field) {
+            profile.learn(Item { category, token }, who, trust, &mut refunds);
+        }
+        profile.pass_by(who);
+    }
+    if let Some(profile) = normal.at_ordinary(request.route) {
+        for (_, category, token) in request.items() {
+            profile.learn(Item { category, token }, who, trust, &mut refunds);
+        }
+        profile.pass_by(who);
+    }
+    refunds
+}
+
+impl<'o> Request<'o> {
+    fn fields(&self) -> impl Iterator<Item = &'o FieldTrait> + use<'o> {
+        self.traits.fields.iter().take(FIELDS_MAX)
+    }
+
+    /// What is looked at at the route.
+    fn items(&self) -> impl Iterator<Item = (Aspect, u8, u64)> + use<'o> {
+        let marks = self.traits.marks;
+        let paths = self.fields().map(|field| (Aspect::Path, 1, field.path.0));
+        let marks = (0..16).filter(move |bit| marks & (1 << bit) != 0).map(|bit| (Aspect::Mark, 2, bit));
+        paths.chain(marks).chain(self.whole())
+    }
+
+    /// Of the request as a whole.
+    fn whole(&self) -> [(Aspect, u8, u64); 5] {
+        let media = self.media_type.map_or(0, |id| id.0);
+        let client = mix(Id(media), self.agent_family.unwrap_or_default()).0;
+        let access = match self.token {
+            None => 0,
+            Some(token) => 1 + u64::from(token.valid == Some(false)) + 2 * u64::from(token.tier as u8),
+        };
+        let shape = u64::try_from(self.shape & u128::from(u64::MAX)).unwrap_or(0);
+        let parse = u64::from(self.format as u8) << 8 | u64::from(self.traits.parse as u8);
+        [
+            (Aspect::Shape, 0, shape),
+            (Aspect::Parse, 3, media ^ parse),
+            (Aspect::Media, 4, media),
+            (Aspect::Client, 5, client),
+            (Aspect::Access, 6, access),
+        ]
+    }
 }
 
 fn field_items(field: &FieldTrait) -> impl Iterator<Item = (Aspect, u8, u64)> {
@@ -108,24 +191,6 @@ fn field_items(field: &FieldTrait) -> impl Iterator<Item = (Aspect, u8, u64)> {
     let is_text = matches!(field.kind, ValueKind::Text | ValueKind::NumericText);
     let text = [(Aspect::Classes, 2, u64::from(field.classes)), (Aspect::Pattern, 3, field.pattern.0)];
     [(Aspect::Kind, 0, kind), (Aspect::Size, 1, size)].into_iter().chain(text.into_iter().filter(move |_| is_text))
-}
-
-fn request_items(o: &Observation<'_>) -> [(Aspect, u8, u64); 6] {
-    let media = o.media_type.map_or(0, |id| id.0);
-    let client = mix(Id(media), o.agent_family.unwrap_or_default()).0;
-    let access = match &o.token {
-        None => 0,
-        Some(token) => 1 + u64::from(token.valid == Some(false)) + 2 * u64::from(token.tier as u8),
-    };
-    let shape = u64::try_from(o.cell.shape.0 & u128::from(u64::MAX)).unwrap_or(0);
-    [
-        (Aspect::Shape, 0, shape),
-        (Aspect::Parse, 3, media ^ (u64::from(o.format as u8) << 8 | u64::from(o.traits.parse as u8))),
-        (Aspect::Media, 4, media),
-        (Aspect::Client, 5, client),
-        (Aspect::Access, 6, access),
-        (Aspect::Site, 7, o.cell.site.0),
-    ]
 }
 
 /// The place of a route in the normal.

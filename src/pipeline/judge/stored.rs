@@ -15,7 +15,7 @@ use crate::pipeline::observation::{Actor, CellKey};
 use crate::pipeline::state::StateRow;
 
 /// Kinds of rows that [`Record::take_dirty`] gives and [`Record::restore`] takes.
-pub const KINDS: [&str; 5] = ["actor", "normal", "near", "reuse", "swept"];
+pub const KINDS: [&str; 7] = ["actor", "normal", "near", "reuse", "swept", "ordinary", "sampled"];
 
 /// Which memory a chunk belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +50,10 @@ impl Record {
             let chunks = firsts.take_changed();
             rows.extend(chunks.iter().filter_map(|(key, chunk)| row("reuse", &(memory, *key), chunk.as_ref())));
         }
+        let senders = self.ordinary.take_changed_senders();
+        rows.extend(senders.iter().filter_map(|(actor, ended)| row("ordinary", actor, ended.as_ref())));
+        let services = self.ordinary.take_changed_services();
+        rows.extend(services.iter().filter_map(|(service, heard)| row("sampled", service, heard.as_ref())));
         if self.swept != self.swept_stored {
             self.swept_stored = self.swept;
             rows.extend(row("swept", &(), Some(&self.swept)));
@@ -97,6 +101,12 @@ impl Record {
                     Memory::Keys => &mut chunks.keys,
                 };
                 memory.insert(key, postcard::from_bytes(value).ok()?);
+            }
+            "ordinary" => {
+                self.ordinary.restore_sender(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?);
+            }
+            "sampled" => {
+                self.ordinary.restore_service(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?);
             }
             "swept" => {
                 self.swept = postcard::from_bytes(value).ok()?;

@@ -12,19 +12,19 @@ use crate::pipeline::event::{Position, RecoveryOutcome, ShapeId};
 use crate::pipeline::fingerprint::{FieldTrait, Format, Parse, Sketch, Traits, ValueKind, chars, marks};
 use crate::pipeline::observation::{Aftermath, Source, TokenUse};
 
-fn keyed(n: u64) -> Id {
+pub(super) fn keyed(n: u64) -> Id {
     let x = n.wrapping_add(0x9E37_79B9_7F4A_7C15).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let x = (x ^ (x >> 31)).wrapping_mul(0x94D0_49BB_1331_11EB);
     Id(x ^ (x >> 29))
 }
 
-fn field(path: u64, pattern: u64, classes: u16) -> FieldTrait {
+pub(super) fn field(path: u64, pattern: u64, classes: u16) -> FieldTrait {
     let pattern = keyed(pattern);
     FieldTrait { path: keyed(path), kind: ValueKind::Text, size_log2: 4, negative: false, classes, pattern }
 }
 
 /// The event of an ordinary customer: one site, one shape, three fields; contents differ.
-fn honest(who: u64, n: u64, second: i64) -> Observation<'static> {
+pub(super) fn honest(who: u64, n: u64, second: i64) -> Observation<'static> {
     let shape = ShapeId(u128::from(keyed(5).0));
     let [tenant, service, site, route] = [0, 1, 2, 3].map(keyed);
     let prefix = keyed(10_000 + who);
@@ -83,7 +83,7 @@ fn honest(who: u64, n: u64, second: i64) -> Observation<'static> {
 }
 
 /// What a mutating client sends: every event has another shape, and now and then marks, another site, a broken body.
-fn mutated(who: u64, n: u64, second: i64) -> Observation<'static> {
+pub(super) fn mutated(who: u64, n: u64, second: i64) -> Observation<'static> {
     let mut o = honest(who, n, second);
     o.cell.shape = ShapeId(u128::from(keyed(100_000 + who * 1_000 + n).0));
     o.cell.site = keyed(2 + (n % 4) * 1_000);
@@ -96,21 +96,21 @@ fn mutated(who: u64, n: u64, second: i64) -> Observation<'static> {
     o
 }
 
-fn model() -> HostilityModel {
+pub(super) fn model() -> HostilityModel {
     HostilityModel::builtin().unwrap()
 }
 
 /// Two hours of 60 customers, an event every 20 seconds.
-fn ordinary_day(record: &mut Record, model: &HostilityModel) {
+pub(super) fn ordinary_day(record: &mut Record, model: &HostilityModel) {
     for n in 0..360 {
         record.observe(&honest(u64::try_from(n % 60).unwrap(), u64::try_from(n).unwrap(), n * 20));
         record.close_epoch(model, Millis(n * 20_000 + 5_000));
     }
 }
 
-const AFTER: i64 = 7_300;
+pub(super) const AFTER: i64 = 7_300;
 
-fn is_suspect(record: &Record, o: &Observation<'_>) -> bool {
+pub(super) fn is_suspect(record: &Record, o: &Observation<'_>) -> bool {
     record.current_suspects().contains_key(&o.actor)
 }
 
@@ -364,7 +364,7 @@ fn a_model_with_faults_is_refused_with_every_fault() {
 }
 
 /// Honest and mutating senders by turns, with keys and contents that come again.
-fn mixed(n: u64) -> Observation<'static> {
+pub(super) fn mixed(n: u64) -> Observation<'static> {
     let second = AFTER + i64::try_from(n).unwrap();
     let mut o = if n.is_multiple_of(7) { mutated(777 + n % 3, n, second) } else { honest(n % 90, n, second) };
     if n.is_multiple_of(5) {
@@ -375,7 +375,7 @@ fn mixed(n: u64) -> Observation<'static> {
 }
 
 /// What a store would hold after all rows so far.
-fn keep(store: &mut BTreeMap<(&'static str, Vec<u8>), Vec<u8>>, record: &mut Record) {
+pub(super) fn keep(store: &mut BTreeMap<(&'static str, Vec<u8>), Vec<u8>>, record: &mut Record) {
     for row in record.take_dirty() {
         match row.value {
             Some(value) => store.insert((row.kind, row.key), value),

@@ -1,4 +1,5 @@
-//! The record itself: `panic-event.v1`, written from what the hook, the request and the application said.
+//! The records: `panic-event.v1`, written from what the hook, the request and the application said, and
+//! `request-sample.v1`, which is the same without a panic.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::LazyLock;
@@ -30,7 +31,7 @@ const QUERY_PAIRS_MAX: usize = 256;
 pub struct Event {
     /// Key of the record: the client's address, so that a client's events stay in order. Without one, the event's id.
     pub key: String,
-    /// A `panic-event.v1` object.
+    /// A `panic-event.v1` object, or a `request-sample.v1` one where it was sampled.
     pub json: Vec<u8>,
 }
 
@@ -47,10 +48,27 @@ pub(crate) struct Ending {
 
 impl Event {
     pub(crate) fn new(report: &Report, seen: &Seen, noted: &Noted, ending: Ending) -> Self {
+        let of_panic = json!({
+            "handled": true,
+            "panic": panic(report),
+            "isolate": {"id": *PROCESS},
+            "recovery": {"outcome": ending.outcome, "boundary": ending.boundary},
+            "side_effects": noted.side_effects.iter().map(|(kind, n)| json!({"kind": kind, "count": n})).collect::<Value>(),
+        });
+        Self::of("event_id", seen, noted, ending.status, of_panic)
+    }
+
+    /// A request that did not panic: one of `one_in`.
+    pub(crate) fn sample(seen: &Seen, noted: &Noted, status: u16, one_in: u32) -> Self {
+        Self::of("sample_id", seen, noted, Some(status), json!({"sample_rate": one_in}))
+    }
+
+    /// The record of a request under an id of this kind, with what else is known.
+    fn of(id_key: &str, seen: &Seen, noted: &Noted, status: Option<u16>, more: Value) -> Self {
         let id = next_id();
         let client = seen.client();
-        let json = json!({
-            "event_id": id,
+        let mut json = json!({
+            id_key: id,
             "ts": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
             "service": seen.settings().service,
             "release": seen.settings().release,
@@ -60,20 +78,18 @@ impl Event {
             "method": seen.method.as_str(),
             "path": cut(seen.uri.path(), PATH_BYTES_MAX),
             "query": query(seen.uri.query().unwrap_or_default()),
-            "status": ending.status,
-            "handled": true,
+            "status": status,
             "latency_ms": seen.started.elapsed().as_secs_f64() * 1_000.0,
-            "panic": panic(report),
             "client": {"ip": client.map(|ip| ip.to_string()), "user_agent": seen.header("user-agent").map(header)},
             "token": noted.token.as_ref().map(|token| {
                 json!({"id_hash": token.id_hash, "scope": token.scopes, "valid": token.is_valid})
             }),
             "request": request(seen, noted),
-            "isolate": {"id": *PROCESS},
-            "recovery": {"outcome": ending.outcome, "boundary": ending.boundary},
-            "side_effects": noted.side_effects.iter().map(|(kind, n)| json!({"kind": kind, "count": n})).collect::<Value>(),
             "trace": trace(seen.header("traceparent").unwrap_or_default()),
         });
+        if let (Value::Object(all), Value::Object(more)) = (&mut json, more) {
+            all.extend(more);
+        }
         Self { key: client.map_or(id, |ip| ip.to_string()), json: json.to_string().into_bytes() }
     }
 }

@@ -3,9 +3,10 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -22,6 +23,7 @@ use crate::body::{Copy, copied};
 use crate::event::{Ending, Event};
 use crate::facts::Facts;
 use crate::hook::{self, Report};
+use crate::ordinary::Draw;
 
 /// What contains the panics of handlers.
 const BOUNDARY: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"), " tower layer");
@@ -82,6 +84,10 @@ struct Core {
     settings: Settings,
     events: Sender<Event>,
     dropped: Dropped,
+    draw: Draw,
+    /// Nobody listens where none is drawn.
+    samples: Option<Sender<Event>>,
+    dropped_samples: Dropped,
 }
 
 /// Counts the events that found the channel full or closed.
@@ -103,14 +109,32 @@ impl PanicLayer {
     /// The layer, and where its events come out. Installs the panic hook over the one that is there: call it after
     /// other hooks were set.
     pub fn new(settings: Settings) -> (Self, Receiver<Event>) {
+        Self::of(settings, Draw::new(0), None)
+    }
+
+    /// The same with `request-sample.v1` records of one in `one_in` of the requests that do not panic, which come out of
+    /// the second receiver, once their answer is written or given up. 1: of all of them.
+    pub fn with_samples(settings: Settings, one_in: NonZeroU32) -> (Self, Receiver<Event>, Receiver<Event>) {
+        let (sender, samples) = channel(settings.events_max.max(1));
+        let (layer, events) = Self::of(settings, Draw::new(one_in.get()), Some(sender));
+        (layer, events, samples)
+    }
+
+    fn of(settings: Settings, draw: Draw, samples: Option<Sender<Event>>) -> (Self, Receiver<Event>) {
         hook::install();
-        let (sender, receiver) = channel(settings.events_max.max(1));
-        (Self(Arc::new(Core { settings, events: sender, dropped: Dropped::default() })), receiver)
+        let (events, receiver) = channel(settings.events_max.max(1));
+        let (dropped, dropped_samples) = (Dropped::default(), Dropped::default());
+        (Self(Arc::new(Core { settings, events, dropped, draw, samples, dropped_samples })), receiver)
     }
 
     /// The count of lost events, for a metric.
     pub fn dropped(&self) -> Dropped {
         self.0.dropped.clone()
+    }
+
+    /// The count of lost samples.
+    pub fn dropped_samples(&self) -> Dropped {
+        self.0.dropped_samples.clone()
     }
 }
 
@@ -204,6 +228,9 @@ pub(crate) struct Seen {
     pub(crate) body: Copy,
     headers: HeaderMap,
     peer: Option<IpAddr>,
+    is_drawn: bool,
+    /// A panic of it was told.
+    panicked: AtomicBool,
 }
 
 /// The route's template.
@@ -234,6 +261,8 @@ impl Seen {
             body,
             headers,
             peer: client(&parts.headers, core.settings.proxies, peer),
+            is_drawn: core.draw.next(),
+            panicked: AtomicBool::new(false),
         }
     }
 
@@ -254,7 +283,20 @@ impl Seen {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// Tells of the request as an ordinary one, if it is one and was drawn.
+    fn sample(&self, facts: &Facts, status: StatusCode) {
+        let Some(samples) = self.core.samples.as_ref().filter(|_| self.is_drawn) else { return };
+        if self.panicked.load(Ordering::Relaxed) {
+            return;
+        }
+        let sample = Event::sample(self, &facts.noted(), status.as_u16(), self.core.draw.one_in());
+        if samples.try_send(sample).is_err() {
+            self.core.dropped_samples.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     fn tell(&self, report: &Report, facts: &Facts, ending: Ending) {
+        self.panicked.store(true, Ordering::Relaxed);
         let event = Event::new(report, self, &facts.noted(), ending);
         if self.core.events.try_send(event).is_err() {
             self.core.dropped.0.fetch_add(1, Ordering::Relaxed);
@@ -309,6 +351,13 @@ impl HttpBody for Told {
 
     fn size_hint(&self) -> SizeHint {
         self.body.as_ref().map_or_else(SizeHint::default, HttpBody::size_hint)
+    }
+}
+
+/// The answer is over: written to its end, or given up by whoever asked.
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.facts.seen().sample(&self.facts, self.status);
     }
 }
 

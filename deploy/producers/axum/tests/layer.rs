@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Mutex;
 use std::task::{Context, Poll};
@@ -48,6 +49,67 @@ impl Service {
     fn assert_no_event(&mut self) {
         assert!(self.events.try_recv().is_err());
     }
+}
+
+/// What of `n` requests to a router is told as ordinary, all of them drawn.
+async fn samples(router: Router, requests: Vec<Request<Body>>) -> Vec<Value> {
+    let (layer, mut events, mut samples) = PanicLayer::with_samples(settings(), NonZeroU32::MIN);
+    let app = router.layer(layer);
+    for request in requests {
+        drop(app.clone().oneshot(request).await.unwrap().into_body().collect().await);
+    }
+    drop((app, events.try_recv()));
+    let schema = include_str!("../../../../schemas/request-sample.v1.json");
+    let schema = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
+    let mut told = Vec::new();
+    while let Ok(sample) = samples.try_recv() {
+        let sample: Value = serde_json::from_slice(&sample.json).unwrap();
+        assert!(schema.is_valid(&sample), "{sample:#}");
+        told.push(sample);
+    }
+    told
+}
+
+#[tokio::test]
+async fn what_did_not_panic_is_told_as_ordinary_and_what_did_is_not() {
+    async fn refused() -> StatusCode {
+        StatusCode::UNPROCESSABLE_ENTITY
+    }
+    let router = Router::new().route("/v1/orders", post(order)).route("/v1/no", get(refused));
+    let good = r#"{"name":"a"}"#;
+    let requests = vec![
+        request("POST", "/v1/orders?page=1", good),
+        request("POST", "/v1/orders", "{}"),
+        request("GET", "/v1/no", ""),
+        request("GET", "/v1/nowhere", ""),
+    ];
+    let told = samples(router, requests).await;
+    let seen: Vec<(&Value, &Value)> = told.iter().map(|sample| (&sample["endpoint"], &sample["status"])).collect();
+    let route = |route: &str| json!(route);
+    assert_eq!(
+        seen,
+        [(&route("POST /v1/orders"), &json!(200)), (&route("GET /v1/no"), &json!(422)), (&Value::Null, &json!(404)),]
+    );
+    assert_eq!((&told[0]["request"]["payload"], &told[0]["sample_rate"]), (&json!(good), &json!(1)));
+    assert_eq!((&told[0]["query"], &told[0]["service"]), (&json!([["page", "1"]]), &json!("shop")));
+    assert!(told.iter().all(|sample| sample.get("panic").is_none() && sample.get("event_id").is_none()));
+}
+
+#[tokio::test]
+async fn samples_that_nobody_takes_are_dropped_and_counted_and_without_a_wish_there_are_none() {
+    let settings = Settings { events_max: 2, ..settings() };
+    let (layer, events, samples) = PanicLayer::with_samples(settings.clone(), NonZeroU32::MIN);
+    let lost = (layer.dropped(), layer.dropped_samples());
+    let app = Router::new().route("/", get(async || "well")).layer(layer);
+    for _ in 0..5 {
+        drop(app.clone().oneshot(request("GET", "/", "")).await.unwrap());
+    }
+    assert_eq!((samples.len(), events.len(), lost.0.count(), lost.1.count()), (2, 0, 0, 3));
+    let (layer, events) = PanicLayer::new(settings);
+    let lost = layer.dropped_samples();
+    let app = Router::new().route("/", get(async || "well")).layer(layer);
+    drop(app.oneshot(request("GET", "/", "")).await.unwrap());
+    assert_eq!((events.len(), lost.count()), (0, 0));
 }
 
 fn settings() -> Settings {

@@ -33,7 +33,8 @@ fn write(path: &Path) {
         batch.push(Position { topic: "panics", partition: 0, offset }, None, line.as_bytes());
     }
     let (mut state, mut memos) = (State::new(&context.clustering), Memos::default());
-    let seen = batch.iter().map(|record| examine(&context, &mut memos, record).into_observation().unwrap()).collect();
+    let seen: Vec<_> =
+        batch.iter().map(|record| examine(&context, &mut memos, record).into_observation().unwrap()).collect();
     let step = fold(&context, &mut state, seen, None);
     let last = state.close_last(&context);
     let mut store = Store::open(path).unwrap();

@@ -66,7 +66,7 @@ fn a_customer_with_the_lions_share_is_seen_among_many() {
         let mut breadth = Breadth::default();
         for customer in customers.chain((0..of_one).map(|_| 1)) {
             let mut o = event(customer, key(1, 1, 1, 1));
-            o.actor = Actor::Token(Id(mix(customer)));
+            (o.token, o.source.prefix_id) = (None, Some(Id(mix(customer))));
             breadth.add(&o);
         }
         breadth.largest_customer_share()
