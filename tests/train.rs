@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use flate2::read::GzDecoder;
 use panicsift::pipeline::judge::HostilityModel;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::replay::{demo, demo_lines};
@@ -101,7 +101,7 @@ fn answered(events: &[String], status: u16) -> Vec<String> {
         for key in ["event_id", "panic"] {
             sample.as_object_mut().unwrap().remove(key);
         }
-        sample["sample_id"] = event["{".len()..60].into();
+        sample["sample_id"] = json!(format!("s-{}", sample["request"]["id"]));
         sample["status"] = status.into();
         sample["sample_rate"] = 20.into();
         sample.to_string()

@@ -189,7 +189,7 @@ impl Thing {
         let free = || self.senders.iter().position(Option::is_none);
         let Some(at) = known.or_else(free).or_else(|| (0..SENDERS_MAX).find(is_ordinary)) else { return true };
         let first_time = known.is_none_or(|at| is_ordinary(&at));
-        if let Some(slot) = self.senders.get_mut(at) {
+        if let Some(slot) = self.senders.get_mut(at).filter(|_| known.is_none()) {
             *slot = Some(who);
         }
         self.ordinary &= !(1 << at);

@@ -7,6 +7,7 @@ use crate::pipeline::fingerprint::chars;
 use crate::pipeline::judge::HostilityModel;
 use crate::pipeline::judge::evidence::{Fact, Facts};
 use crate::pipeline::judge::lessons;
+use crate::pipeline::judge::normal::{Item, Profile, Sender, Trust};
 use crate::pipeline::judge::tests::{
     AFTER, field, honest, is_suspect, keep, keyed, mixed, model, mutated, ordinary_day,
 };
@@ -85,6 +86,22 @@ fn one_other_teaches_nothing_by_what_is_served_and_two_do() {
     assert!(surprise_after(&served_wide(100..101)) > 300);
     assert!(surprise_after(&served_wide(std::iter::repeat_n(100, 50))) > 300);
     assert_eq!(surprise_after(&served_wide(100..102)), 0);
+}
+
+#[test]
+fn a_sender_stays_the_witness_that_it_was_first() {
+    let (trust, mut refunds) = (Trust::default(), Vec::new());
+    let from = |actor: u32, prefix: u16| Sender { actor, prefix };
+    let mut profile = Profile::default();
+    for n in 10..14 {
+        profile.pass_by(from(u32::from(n), n));
+    }
+    let item = Item { category: 0, token: 1 };
+    profile.weigh(item, from(1, 1), &trust, &mut refunds);
+    // The same token from elsewhere: no second witness, and no other prefix than its first.
+    assert!(!profile.weigh(item, from(1, 2), &trust, &mut refunds).first_time);
+    assert_eq!(profile.weigh(item, from(3, 2), &trust, &mut refunds).centibits, 0);
+    assert!(profile.weigh(item, from(4, 1), &trust, &mut refunds).first_time);
 }
 
 #[test]
