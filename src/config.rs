@@ -22,6 +22,7 @@ pub use file::{LogFormat, LogLevel, OffsetReset, OnGap};
 
 use ipnet::IpNet;
 
+use crate::pipeline::brief::searches::Places;
 use crate::pipeline::decode::Feeds;
 use crate::pipeline::event::Millis;
 use crate::pipeline::operations::Rules;
@@ -177,6 +178,8 @@ pub struct AlertSettings {
     pub expected: Vec<ExpectedSettings>,
     /// What operations are told by: declarations, limits, criteria, objectives.
     pub operations: Rules,
+    /// Where alerts go, for the searches in them: the first destination of each kind.
+    pub places: Places,
 }
 
 /// A test that was announced.

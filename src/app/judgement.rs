@@ -88,7 +88,7 @@ pub(super) fn context(
     }
     let expected = announced(&keys, &alerts.expected);
     let version = version(&panics, &scopes, &clusters, &hostility);
-    let operations = alerts.operations.clone();
+    let (operations, places) = (alerts.operations.clone(), alerts.places.clone());
     let alerts = policy(alerts);
     Ok(Context {
         keys,
@@ -100,6 +100,7 @@ pub(super) fn context(
         hostility,
         expected,
         alerts,
+        places,
         operations,
         lookup: Arc::new(tables),
         version,

@@ -49,7 +49,7 @@ pub struct Life {
     pub first_opened: Option<Millis>,
     /// When the alert that is open now was opened.
     pub open_since: Option<Millis>,
-    /// The severity last told.
+    /// The severity last told. It rises and never falls while an alert is open, and stays what it was when it is closed.
     pub told: Severity,
     /// Ordinal of the next change.
     pub next_ordinal: u32,
@@ -74,7 +74,9 @@ impl Life {
             Change::Raised => {}
             Change::Closed => self.open_since = None,
         }
-        self.told = word.severity;
+        if change != Change::Closed {
+            self.told = word.severity;
+        }
         self.calm = 0;
         self.next_ordinal += 1;
         self.last_change = Some(now);
@@ -151,6 +153,24 @@ mod tests {
             &[(0, Hostile, Low), (5, Hostile, Medium), (16, Hostile, Medium), (17, Hostile, High), (40, Hostile, Low)],
             &[(0, Change::Opened), (16, Change::Raised)],
         );
+    }
+
+    #[test]
+    fn severity_never_falls_before_the_next_opening() {
+        let mut life = Life::default();
+        let minutes = [
+            (0, Hostile, Medium, Some(Change::Opened), Medium),
+            (16, Hostile, High, Some(Change::Raised), High),
+            (40, Hostile, Low, None, High),
+            (41, Benign, Low, None, High),
+            (42, Benign, Low, Some(Change::Closed), High),
+            (200, Hostile, Low, Some(Change::Opened), Low),
+        ];
+        for (minute, verdict, severity, change, told) in minutes {
+            let word = word(verdict, severity, minute);
+            assert_eq!(life.turn(&AlertPolicy::default(), word, Millis(minute * Millis::MINUTE)), change, "{minute}");
+            assert_eq!(life.told, told, "{minute}");
+        }
     }
 
     #[test]
