@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use panicsift::edge::format::{DOCUMENTATION_ENTERPRISE, Format, cim, encode};
-use panicsift::pipeline::alert::{Alert, Counted, Evidence, Finding, NetworkCount};
+use panicsift::pipeline::alert::{Alert, Counted, Evidence, Finding, NetworkCount, Technique};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -70,6 +70,9 @@ fn hostile(texts: &[String], everywhere: bool) -> Alert {
         *list = (1..=3).map(|events| Counted { name: next(), events }).collect();
     }
     portrait.networks = vec![NetworkCount { asn: Some(64_500), organisation: Some(next()), events: 1 }];
+    portrait.next_step = next();
+    portrait.technique =
+        Some(Technique { id: next(), name: next(), tactic_id: next(), tactic: next(), reason: next() });
     portrait.evidence = (0..4).map(|_| Evidence { name: next(), points: 1.0, words: next() }).collect();
     let finding = |name, words| Finding { name, value: None, limit: Some(1.0), met: true, words };
     alert.findings = (0..3).map(|_| finding(next(), next())).collect();

@@ -333,6 +333,17 @@ impl Alert {
     }
 }
 
+impl Technique {
+    /// Id and name of the technique itself, and those of its sub-technique where it is one.
+    pub fn parts(&self) -> ((&str, &str), Option<(&str, &str)>) {
+        let own = (self.id.as_str(), self.name.as_str());
+        match (self.id.split_once('.'), self.name.split_once(": ")) {
+            (Some((id, _)), Some((name, sub))) => ((id, name), Some((own.0, sub))),
+            _ => (own, None),
+        }
+    }
+}
+
 impl Change {
     /// `opened`, `raised` or `closed`.
     pub fn name(self) -> &'static str {

@@ -340,7 +340,8 @@ impl Tenant {
             || "its events are forgotten or spread over other clusters".to_owned(),
             |heir| format!("it became part of {heir}"),
         );
-        let portrait = Portrait { title, lineage: heir.into_iter().collect(), ..Portrait::default() };
+        let severity = standing.life.told;
+        let portrait = Portrait { title, severity, lineage: heir.into_iter().collect(), ..Portrait::default() };
         step.alerts.push(Alert::of(Change::Closed, &id.to_string(), ordinal, now, portrait));
     }
 

@@ -258,19 +258,31 @@ fn the_examples_are_read_back_whole() {
         ("cs5", "AS57043 HOSTKEY B.V."),
         ("cn1", "1"),
         ("cfp1", "3.80"),
+        (
+            "flexString1",
+            "T1595.002 Active Scanning: Vulnerability Scanning: 64 shapes, 2 routes, 6 panic sites in 6 minutes",
+        ),
     ];
     for (key, value) in expected {
         check(&cef, key, value);
     }
+    check(&cef, "flexString2", &alert.portrait.next_step);
     let (_, leef) = parse_leef(&line(Format::Leef, &alert));
     let expected =
         [("devTime", "1789377890000"), ("src", "45.83.120.44"), ("resource", "storefront-api"), ("events", "68")];
     for (key, value) in expected {
         check(&leef, key, value);
     }
+    check(&leef, "nextStep", &alert.portrait.next_step);
     let syslog = parse_syslog(&line(SYSLOG, &alert));
     assert_eq!(syslog.header[0], "2026-09-14T09:24:50.000Z");
-    let expected = [("src", "45.83.120.44"), ("service", "storefront-api"), ("severity", "medium"), ("points", "3.80")];
+    let expected = [
+        ("src", "45.83.120.44"),
+        ("service", "storefront-api"),
+        ("severity", "high"),
+        ("points", "3.80"),
+        ("technique", "T1595.002"),
+    ];
     for (key, value) in expected {
         check(&syslog.parameters, key, value);
     }

@@ -25,8 +25,8 @@ const EVENTS_FELT: u64 = 500;
 const UNMENDED_MIN: u64 = 5;
 /// One in this many faults not recovered is felt.
 const UNMENDED_SHARE: u64 = 4;
-/// Faults that left their boundary from which on it is no accident: instances go again and again.
-const LOST_GRAVE: u64 = 10;
+/// Faults that took their instance along from which on it is no accident: instances go again and again.
+const FATAL_GRAVE: u64 = 10;
 
 /// Points above the threshold from which on a verdict is clear: 2.7 times the odds that the SOC bears.
 const CLEAR_POINTS: f64 = 1.0;
@@ -108,7 +108,8 @@ pub struct Impact {
     pub last: Option<Millis>,
     ended: u64,
     degraded: u64,
-    lost: u64,
+    escaped: u64,
+    fatal: u64,
     accepted: u64,
     addresses: KeyedSet<IDS_KEPT>,
     scopes: KeyedCounts<8>,
@@ -120,9 +121,10 @@ impl Impact {
         self.last = self.last.max(Some(summary.last));
         self.ended = self.ended.saturating_add(summary.recoveries.iter().fold(0, |sum, n| sum.saturating_add(*n)));
         self.degraded = self.degraded.saturating_add(summary.recovered(RecoveryOutcome::Degraded));
-        for outcome in [RecoveryOutcome::Escaped, RecoveryOutcome::Aborted, RecoveryOutcome::SuspectedAbort] {
-            self.lost = self.lost.saturating_add(summary.recovered(outcome));
+        for outcome in [RecoveryOutcome::Aborted, RecoveryOutcome::SuspectedAbort] {
+            self.fatal = self.fatal.saturating_add(summary.recovered(outcome));
         }
+        self.escaped = self.escaped.saturating_add(summary.recovered(RecoveryOutcome::Escaped));
         let [accepted, ..] = summary.token_validity;
         self.accepted = self.accepted.saturating_add(accepted);
         self.addresses.merge(&summary.addresses);
@@ -131,13 +133,15 @@ impl Impact {
 
     /// How far it reaches. Tokens count where the service accepted one: by the widest scope among those that were shown.
     pub fn reach(&self, names: &Names, scopes: &ScopeModel) -> Reach {
+        let lost = self.escaped.saturating_add(self.fatal);
         Effect {
             events: self.events,
             addresses: self.addresses.len_estimate(),
             sites: self.sites,
             ended: self.ended,
-            unmended: self.degraded.saturating_add(self.lost),
-            lost: self.lost,
+            unmended: self.degraded.saturating_add(lost),
+            lost,
+            fatal: self.fatal,
             tier: if self.accepted > 0 { self.tier(names, scopes) } else { ScopeTier::None },
         }
         .reach()
@@ -164,13 +168,14 @@ struct Effect {
     ended: u64,
     unmended: u64,
     lost: u64,
+    fatal: u64,
     tier: ScopeTier,
 }
 
 impl Effect {
     fn reach(self) -> Reach {
         let share_unmended = self.unmended >= UNMENDED_MIN && self.unmended >= self.ended / UNMENDED_SHARE;
-        if self.lost >= LOST_GRAVE || (self.lost > 0 && self.events >= EVENTS_FELT) {
+        if self.fatal >= FATAL_GRAVE || (self.lost > 0 && self.events >= EVENTS_FELT) {
             Reach::Grave
         } else if self.lost > 0 || self.events >= EVENTS_FELT || share_unmended || self.tier >= ScopeTier::Admin {
             Reach::Felt
@@ -195,7 +200,7 @@ mod tests {
     use crate::pipeline::cell::text_id;
 
     const NOTHING: Effect =
-        Effect { events: 1, addresses: 1, sites: 1, ended: 1, unmended: 0, lost: 0, tier: ScopeTier::None };
+        Effect { events: 1, addresses: 1, sites: 1, ended: 1, unmended: 0, lost: 0, fatal: 0, tier: ScopeTier::None };
 
     #[test]
     fn reach_rises_with_what_became_of_the_faults() {
@@ -212,7 +217,8 @@ mod tests {
         check(Effect { lost: 1, unmended: 1, ..NOTHING }, Reach::Felt);
         check(Effect { ended: 20, unmended: 5, ..NOTHING }, Reach::Felt);
         check(Effect { ended: 24, unmended: 5, ..NOTHING }, Reach::Slight);
-        check(Effect { lost: 10, unmended: 10, ..NOTHING }, Reach::Grave);
+        check(Effect { lost: 10, unmended: 10, ..NOTHING }, Reach::Felt);
+        check(Effect { fatal: 10, lost: 10, unmended: 10, ..NOTHING }, Reach::Grave);
         check(Effect { lost: 1, unmended: 1, events: 500, ..NOTHING }, Reach::Grave);
     }
 
@@ -278,10 +284,11 @@ mod tests {
             ScopeTier::Write,
             ScopeTier::Admin,
         ]);
-        let counts = (0_u64..1_000, 0_u64..30, 0_u64..8, 0_u64..1_000, 0_u64..60, 0_u64..20);
-        (counts, tier).prop_map(|((events, addresses, sites, ended, unmended, lost), tier)| {
+        let counts = (0_u64..1_000, 0_u64..30, 0_u64..8, 0_u64..1_000, 0_u64..60, 0_u64..20, 0_u64..20);
+        (counts, tier).prop_map(|((events, addresses, sites, ended, unmended, escaped, fatal), tier)| {
+            let lost = escaped + fatal;
             let unmended = unmended + lost;
-            Effect { events, addresses, sites, ended: ended.max(unmended), unmended, lost, tier }
+            Effect { events, addresses, sites, ended: ended.max(unmended), unmended, lost, fatal, tier }
         })
     }
 
@@ -298,6 +305,7 @@ mod tests {
                 ended: a.ended.min(b.ended.max(1)).max(1),
                 unmended: a.unmended.max(b.unmended),
                 lost: a.lost.max(b.lost),
+                fatal: a.fatal.max(b.fatal),
                 tier: a.tier.max(b.tier),
             };
             prop_assert!(worse.reach() >= a.reach());

@@ -156,7 +156,7 @@ mod tests {
         let (lead, evidence) = weighed(facts);
         let ended = |name: &str, events| Counted { name: name.to_owned(), events };
         let recovery = vec![ended("recovered", counts.events.saturating_sub(aborted)), ended("aborted", aborted)];
-        let portrait = Portrait { counts, evidence, recovery, ..Portrait::default() };
+        let portrait = Portrait { evidence, counts, recovery, ..Portrait::default() };
         let case = Case { portrait: &portrait, lead: Some(&lead), tokens: 1, minutes: 11 };
         let found = of(&case);
         assert_eq!(found.as_ref().map(|found| (found.id.as_str(), found.reason.as_str())), expected);
