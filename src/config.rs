@@ -174,6 +174,8 @@ pub struct AlertSettings {
     pub cooldown: Option<Duration>,
     /// Silence after which an open alert is closed.
     pub quiet: Option<Duration>,
+    /// Clusters that are opened with an alert each within an hour.
+    pub digest_above: Option<u32>,
     /// Tests that were announced.
     pub expected: Vec<ExpectedSettings>,
     /// What operations are told by: declarations, limits, criteria, objectives.

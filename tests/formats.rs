@@ -109,7 +109,8 @@ fn a_format_adds_nothing_that_is_not_in_the_alert() {
     let alert = example("raised");
     let mut other = hostile(&["canary".to_owned()], false);
     (other.at, other.portrait.addresses) = (alert.at.clone(), vec!["192.0.2.1".to_owned(), "2001:db8::1".to_owned()]);
-    let derived = ["AS57043", "1789377890000", "1789376981921", "1789377285131", "303210000000"];
+    let derived =
+        ["98", "sub", "subtechnique", "AS57043", "1789377890000", "1789376981921", "1789377285131", "303210000000"];
     let words = |line: &str| -> BTreeSet<String> {
         let words = line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
         words.map(str::to_owned).collect()

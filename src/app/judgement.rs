@@ -141,5 +141,6 @@ fn policy(settings: &AlertSettings) -> AlertPolicy {
         raise_millis: settings.cooldown.map_or(usual.raise_millis, millis),
         cooldown_millis: settings.cooldown.map_or(usual.cooldown_millis, millis),
         quiet_millis: settings.quiet.map_or(usual.quiet_millis, millis),
+        digest_above: settings.digest_above.unwrap_or(usual.digest_above),
     }
 }

@@ -361,6 +361,7 @@ fn alerts(file: &AlertsFile, scene: &mut Scene<'_>) -> AlertSettings {
         threshold: file.threshold,
         cooldown: file.cooldown_secs.map(Duration::from_secs),
         quiet: file.quiet_secs.map(Duration::from_secs),
+        digest_above: file.digest_above,
         expected: Vec::new(),
         operations: Rules::default(),
         places: Places::default(),

@@ -66,7 +66,7 @@ impl Category {
     }
 }
 
-/// A number that an operations alert rests on, with its limit.
+/// A number that an operations alert rests on, or a cluster of a digest with its points, with its limit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// What was measured, such as `amplification`.
@@ -299,7 +299,7 @@ pub struct Alert {
     pub ordinal: u32,
     /// Event time at which the change was decided (RFC 3339).
     pub at: String,
-    /// The numbers that an operations alert rests on.
+    /// The numbers that an operations alert rests on, and the clusters that a digest tells.
     #[serde(default)]
     pub findings: Vec<Finding>,
     /// What the cluster, or the situation, looked like then.

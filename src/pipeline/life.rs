@@ -18,12 +18,19 @@ pub struct AlertPolicy {
     pub cooldown_millis: i64,
     /// An open cluster without events for this long is closed.
     pub quiet_millis: i64,
+    /// Clusters that may open with an alert of their own within an hour; what opens beyond is told by a digest.
+    pub digest_above: u32,
 }
 
 impl Default for AlertPolicy {
-    /// Raised at most every 15 minutes, an hour of cooldown, closed after 6 hours of silence.
+    /// Raised at most every 15 minutes, an hour of cooldown, closed after 6 hours of silence; 10 openings an hour.
     fn default() -> Self {
-        Self { raise_millis: 15 * Millis::MINUTE, cooldown_millis: Millis::HOUR, quiet_millis: 6 * Millis::HOUR }
+        Self {
+            raise_millis: 15 * Millis::MINUTE,
+            cooldown_millis: Millis::HOUR,
+            quiet_millis: 6 * Millis::HOUR,
+            digest_above: 10,
+        }
     }
 }
 
@@ -55,6 +62,8 @@ pub struct Life {
     pub next_ordinal: u32,
     /// When the last change was told.
     pub last_change: Option<Millis>,
+    /// It is open, and told by the tenant's digest ([`super::digest`]) instead of an alert of its own.
+    pub in_digest: bool,
     calm: u8,
 }
 
@@ -96,6 +105,14 @@ impl Life {
         }
         let settled = self.last_change.is_none_or(|last| now.since(last) >= policy.raise_millis);
         (word.severity > self.told && settled).then_some(Change::Raised)
+    }
+
+    /// Its alert is told as opened now, after a digest told it so far.
+    pub fn reveal(&mut self, word: Word, now: Millis) {
+        self.told = word.severity;
+        self.calm = 0;
+        self.next_ordinal += 1;
+        self.last_change = Some(now);
     }
 
     /// Takes over when events were first covered from a cluster that became part of this one.

@@ -39,6 +39,7 @@ pub mod judge;
 
 pub mod alert;
 pub mod brief;
+pub mod digest;
 pub mod life;
 pub mod portrait;
 

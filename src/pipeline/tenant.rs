@@ -18,6 +18,7 @@ use super::cell::{Cell, text_id};
 use super::cells::{CellLimits, Cells};
 use super::cluster::identity::{Alias, Assignments, Cluster, ClusterId, Member, group};
 use super::cluster::{ClusteringModel, Party, Row, RowKey, SmallSet, components, exact_components};
+use super::digest::Digest;
 use super::event::{Id, Millis};
 use super::judge::{ClusterView, Judgement, Record, Weighed, judge_cluster};
 use super::keys::IdSet;
@@ -32,6 +33,7 @@ use super::shares::Shares;
 use super::surfaces::Surfaces;
 use super::{Context, Step};
 
+mod digest;
 mod telling;
 
 /// How a cluster stands: the judge's last word and the alerts told so far.
@@ -71,6 +73,10 @@ pub struct Tenant {
     pub(super) operations: Operations,
     pub(super) clusters: Assignments,
     pub(super) standings: BTreeMap<ClusterId, Standing>,
+    /// What is told of many clusters at once.
+    pub(super) digest: Digest,
+    /// The same as it was last put into a row.
+    pub(super) digest_stored: Digest,
     /// Since when each suspect is one without a break.
     pub(super) suspect_since: BTreeMap<Actor, Millis>,
     shares: Shares,
@@ -145,6 +151,7 @@ impl Tenant {
         for id in concerned {
             self.judge(context, id, now, step);
         }
+        self.tell_digest(context, now, step);
         self.operations.close(context, &self.names, now, step);
     }
 
@@ -300,7 +307,7 @@ impl Tenant {
         if judgement.verdict == Verdict::Hostile || life.open_since.is_some() {
             let word = self.word(context, cluster, &judgement);
             let ordinal = life.next_ordinal;
-            told = life.turn(&context.alerts, word, now).map(|change| (change, ordinal));
+            told = self.digest.turn(&context.alerts, &mut life, word, now).map(|change| (change, ordinal));
             severity = Some(word.severity);
             self.words.insert(id, word);
         }
@@ -332,7 +339,9 @@ impl Tenant {
             self.restated.insert(heir);
         }
         let ordinal = standing.life.next_ordinal;
-        if !standing.life.absorb(now) {
+        let was_in_digest = standing.life.in_digest;
+        self.digest.leave(&mut standing.life);
+        if !standing.life.absorb(now) || was_in_digest {
             return;
         }
         let heir = heir.map(|heir| heir.to_string());

@@ -39,6 +39,9 @@ pub(super) struct Full {
     /// What its secondary panics go back to; absent where it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     consequence: Option<Causation>,
+    /// The digest that tells it in place of an alert of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
     /// Alerts, the oldest first.
     alerts: Vec<Told>,
 }
@@ -81,6 +84,7 @@ impl Full {
             portrait: tenant.portrait(cluster),
             timeline: Timeline::of(&tenant.timeline(cluster)),
             consequence: tenant.causation(cluster),
+            digest: tenant.digest_of(cluster.id).map(str::to_owned),
             alerts: told(memory, cluster)?,
         })
     }
@@ -245,6 +249,9 @@ pub(super) fn consequence_line(causation: &Causation) -> String {
 }
 
 fn alerts(full: &Full, page: &mut Page<'_>) -> Result<()> {
+    if let Some(digest) = &full.digest {
+        page.line(&format!("told by {digest}: more clusters opened within an hour than have an alert each"))?;
+    }
     if full.alerts.is_empty() {
         return page.line("no alert was told of it");
     }
@@ -292,6 +299,9 @@ fn scalars(full: &Full, sheet: &mut Sheet) {
     }
     if !portrait.next_step.is_empty() {
         put("next_step", &portrait.next_step);
+    }
+    if let Some(digest) = &full.digest {
+        put("digest", digest);
     }
     put("first_event", &portrait.first_event);
     put("last_event", &portrait.last_event);

@@ -312,8 +312,8 @@ fn forged_grammar_stays_text() {
     let (_, cef) = parse_cef(&line(Format::Cef, &alert));
     check(&cef, "src", "192.0.2.7");
     check(&cef, "msg", "x|10|src=1.2.3.4 msg=a\\=b\\\\u{a}<34>1 - - - - - [a@1 b=\"c\"] ^sev=10^");
-    check(&parse_leef(&line(Format::Leef, &alert)).1, "sev", "5");
-    assert_eq!(parse_syslog(&line(SYSLOG, &alert)).priority, 84);
+    check(&parse_leef(&line(Format::Leef, &alert)).1, "sev", "8");
+    assert_eq!(parse_syslog(&line(SYSLOG, &alert)).priority, 83);
 }
 
 proptest! {

@@ -158,6 +158,9 @@ fn next(portrait: &Portrait) -> String {
 
 fn life(life: Option<&Life>) -> String {
     let Some(life) = life else { return "not judged yet".to_owned() };
+    if life.in_digest {
+        return "told by a digest of many clusters, not by an alert of its own".to_owned();
+    }
     match (life.open_since, life.last_change) {
         (Some(since), _) => format!("alert open since {since}, told as {}", life.told.name()),
         (None, Some(last)) => format!("no alert is open; the last change was told at {last}"),

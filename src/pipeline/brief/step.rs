@@ -11,8 +11,8 @@ use crate::pipeline::portrait::plural;
 
 /// Bytes of a name in the sentence.
 const NAME_BYTES_MAX: usize = 120;
-/// Bytes of an event's id or topic in it.
-const PLACE_BYTES_MAX: usize = 80;
+/// Bytes of an event's id in it.
+const ID_BYTES_MAX: usize = 80;
 
 /// The sentence.
 pub fn of(case: &Case<'_>, technique: Option<&Technique>) -> String {
@@ -60,12 +60,10 @@ fn first<'a>(names: &'a [Counted], otherwise: &'a str) -> std::borrow::Cow<'a, s
     neutral::line(name, NAME_BYTES_MAX)
 }
 
-/// Where the payloads are: the example that comes first, by its place.
+/// Whose payload to look at: that of the example that comes first. Where it stands is said beside, in the examples.
 fn payloads(case: &Case<'_>) -> String {
     let Some(example) = case.portrait.examples.first() else { return "the payloads of its events".to_owned() };
-    let (id, topic) =
-        (neutral::line(&example.event_id, PLACE_BYTES_MAX), neutral::line(&example.topic, PLACE_BYTES_MAX));
-    format!("the payload of event {id} ({topic} {}, {})", example.partition, example.offset)
+    format!("the payload of event {}", neutral::line(&example.event_id, ID_BYTES_MAX))
 }
 
 #[cfg(test)]
@@ -103,7 +101,7 @@ mod tests {
     #[test]
     fn each_technique_has_a_step_of_its_own_with_the_names_it_is_about() {
         let check = |id: &str, expected: &str| assert_eq!(step(&portrait(), id, 1), expected);
-        let payload = "the payload of event e-1 (panics 0, 17)";
+        let payload = "the payload of event e-1";
         check(
             "T1550.001",
             "revoke the token and all sessions behind, ask the owner who used it last, then look at what else was asked of \

@@ -12,6 +12,7 @@ use crate::pipeline::brief::{self, Case, searches};
 use crate::pipeline::cluster::identity::Cluster;
 use crate::pipeline::judge::{Judgement, Weighed};
 use crate::pipeline::life::Word;
+use crate::pipeline::observation::Actor;
 use crate::pipeline::portrait::Sitting;
 use crate::pipeline::sample::Minutes;
 use crate::pipeline::{Context, event::Id, event::Millis};
@@ -45,15 +46,19 @@ impl Tenant {
         impact
     }
 
-    /// Everything that a portrait of the cluster is drawn from. A cluster of suspects is described by what they did.
-    fn sitting(&self, cluster: &Cluster) -> Sitting {
+    /// Everything that a portrait of clusters is drawn from. A cluster of suspects is described by what they did.
+    pub(super) fn sitting(&self, clusters: &[&Cluster]) -> Sitting {
         let mut sitting = Sitting::default();
-        let suspects = self.suspects_of(cluster);
-        for (row, cell) in self.cells_of(cluster) {
-            sitting.parts.insert(row.cell, self.rows_events(row, cell));
-            if suspects.is_empty() {
-                sitting.summary.merge(cell);
+        let mut suspects: BTreeSet<Actor> = BTreeSet::new();
+        for cluster in clusters {
+            let own = self.suspects_of(cluster);
+            for (row, cell) in self.cells_of(cluster) {
+                *sitting.parts.entry(row.cell).or_default() += self.rows_events(row, cell);
+                if own.is_empty() {
+                    sitting.summary.merge(cell);
+                }
             }
+            suspects.extend(own);
         }
         for summary in suspects.iter().filter_map(|actor| self.record.summary(actor)) {
             sitting.summary.merge(summary);
@@ -65,7 +70,7 @@ impl Tenant {
     pub fn portrait(&self, cluster: &Cluster) -> Portrait {
         match self.standings.get(&cluster.id) {
             Some(standing) => self.told(cluster, standing),
-            None => self.sitting(cluster).draw(&self.names),
+            None => self.sitting(&[cluster]).draw(&self.names),
         }
     }
 
@@ -85,11 +90,11 @@ impl Tenant {
     /// When the events of a living cluster happened: by minute over the last hour before the newest, by hour over the
     /// last 48 hours.
     pub fn timeline(&self, cluster: &Cluster) -> Minutes {
-        self.sitting(cluster).summary.minutes
+        self.sitting(&[cluster]).summary.minutes
     }
 
     fn told(&self, cluster: &Cluster, standing: &Standing) -> Portrait {
-        let sitting = self.sitting(cluster);
+        let sitting = self.sitting(&[cluster]);
         let portrait = complete(cluster, standing, sitting.draw(&self.names));
         let suspects = self.suspects_of(cluster);
         let tokens: BTreeSet<Id> = suspects.iter().filter_map(|actor| self.record.token(actor)).collect();
