@@ -7,7 +7,6 @@
 
 use super::Case;
 use crate::pipeline::alert::Portrait;
-use crate::pipeline::judge::evidence::FACTS_LEN;
 use crate::pipeline::neutral;
 use crate::pipeline::portrait::{announced, plural};
 
@@ -43,7 +42,7 @@ const fn deed(fact: &'static str, doer: Doer, many: &'static str, one: &'static 
 use Doer::{Company, Sender, Token};
 
 /// What is said for each fact of the judge.
-const DEEDS: [Deed; FACTS_LEN] = [
+const DEEDS: &[Deed] = &[
     deed("structure", Sender, "send shapes that nobody else sends to", "sends shapes that nobody else sends to"),
     deed("values", Sender, "put values that nobody else has into", "puts values that nobody else has into"),
     deed("marks", Sender, "put odd characters into", "puts odd characters into"),
