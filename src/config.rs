@@ -22,6 +22,7 @@ pub use file::{LogFormat, LogLevel, OffsetReset, OnGap};
 
 use ipnet::IpNet;
 
+use crate::pipeline::brief::searches::Places;
 use crate::pipeline::decode::Feeds;
 use crate::pipeline::event::Millis;
 use crate::pipeline::operations::Rules;
@@ -173,10 +174,14 @@ pub struct AlertSettings {
     pub cooldown: Option<Duration>,
     /// Silence after which an open alert is closed.
     pub quiet: Option<Duration>,
+    /// Clusters that are opened with an alert each within an hour.
+    pub digest_above: Option<u32>,
     /// Tests that were announced.
     pub expected: Vec<ExpectedSettings>,
     /// What operations are told by: declarations, limits, criteria, objectives.
     pub operations: Rules,
+    /// Where alerts go, for the searches in them: the first destination of each kind.
+    pub places: Places,
 }
 
 /// A test that was announced.

@@ -15,6 +15,7 @@ use panicsift::edge::deliver::{BatchLimits, HttpClient, HttpSettings, Lane, Logi
 use panicsift::edge::elastic::{ElasticOutlet, ElasticSettings, TemplateCheck};
 use panicsift::edge::store::{Delivery, Fate, Store};
 use panicsift::pipeline::alert::{Alert, Change};
+use panicsift::pipeline::brief::searches::{self, Places};
 use panicsift::pipeline::event::Checkpoint;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -177,6 +178,7 @@ async fn check(url: &str) {
     check_proof(&bench, &first[7].detail).await;
     check_fates(&bench.run("again", async |reasons| panic!("{reasons}")).await, Fate::Repeated);
     check_documents(&bench).await;
+    check_queries(&bench).await;
 
     // The documented limit: the _id guards one index, and a rollover begins another.
     bench.post(&format!("{}/_rollover", bench.data_stream), json!({})).await;
@@ -220,6 +222,34 @@ async fn check_documents(bench: &Bench) {
     assert_eq!(ids, (0..N_ALERTS).map(id).collect::<Vec<_>>());
     let kept: Alert = serde_json::from_value(hits[7]["_source"]["panicsift"].clone()).unwrap();
     assert_eq!(kept, bench.alerts[7], "the whole alert is in the document");
+}
+
+/// The searches that an alert brings along find its alert, and hostile names in them stay names. Servers without ES|QL
+/// (OpenSearch, Elasticsearch as its tests build it) cannot be asked: then it is said that they were not.
+async fn check_queries(bench: &Bench) {
+    let places = Places { data_stream: bench.data_stream.clone(), ..Places::default() };
+    let alert = &bench.alerts[7];
+    let found = searches::of(&places, alert.change, &alert.cluster, &alert.portrait).esql;
+    let ask = async |query: &str| bench.call(reqwest::Method::POST, "_query", json!({ "query": query })).await;
+    let (status, answer) = ask(&found.alerts).await;
+    if [400, 404, 405].contains(&status)
+        && answer["error"]["type"] != "parsing_exception"
+        && answer["columns"].is_null()
+    {
+        eprintln!("SKIPPED: elastic_live asks no ES|QL of {}, which has none: {answer}", bench.url);
+        return;
+    }
+    assert_eq!(status, 200, "{}: {answer}", found.alerts);
+    let clusters: Vec<&Value> = answer["values"].as_array().unwrap().iter().map(|row| &row[1]).collect();
+    assert_eq!(clusters, [&json!(alert.cluster)]);
+    let (status, answer) = ask(&found.events).await;
+    assert_eq!(status, 200, "{}: {answer}", found.events);
+    let mut portrait = alert.portrait.clone();
+    portrait.lineage =
+        ["a\" | DROP panicsift.cluster | WHERE \"", "\\", "a\r\nb", "`x` $y *", "\u{202e}é"].map(str::to_owned).into();
+    let hostile = searches::of(&places, alert.change, "nobody", &portrait).esql;
+    let (status, answer) = ask(&hostile.alerts).await;
+    assert_eq!((status, &answer["values"]), (200, &json!([])), "{}: {answer}", hostile.alerts);
 }
 
 /// Fields are those that were named: an unknown one is kept and not mapped, neither under our object nor at the top, and

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use panicsift::edge::format::{DOCUMENTATION_ENTERPRISE, Format, cim, encode};
-use panicsift::pipeline::alert::{Alert, Counted, Evidence, Finding, NetworkCount};
+use panicsift::pipeline::alert::{Alert, Counted, Evidence, Finding, NetworkCount, Technique};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -70,6 +70,9 @@ fn hostile(texts: &[String], everywhere: bool) -> Alert {
         *list = (1..=3).map(|events| Counted { name: next(), events }).collect();
     }
     portrait.networks = vec![NetworkCount { asn: Some(64_500), organisation: Some(next()), events: 1 }];
+    portrait.next_step = next();
+    portrait.technique =
+        Some(Technique { id: next(), name: next(), tactic_id: next(), tactic: next(), reason: next() });
     portrait.evidence = (0..4).map(|_| Evidence { name: next(), points: 1.0, words: next() }).collect();
     let finding = |name, words| Finding { name, value: None, limit: Some(1.0), met: true, words };
     alert.findings = (0..3).map(|_| finding(next(), next())).collect();
@@ -106,7 +109,8 @@ fn a_format_adds_nothing_that_is_not_in_the_alert() {
     let alert = example("raised");
     let mut other = hostile(&["canary".to_owned()], false);
     (other.at, other.portrait.addresses) = (alert.at.clone(), vec!["192.0.2.1".to_owned(), "2001:db8::1".to_owned()]);
-    let derived = ["AS57043", "1789377890000", "1789376981921", "1789377285131", "303210000000"];
+    let derived =
+        ["98", "sub", "subtechnique", "AS57043", "1789377890000", "1789376981921", "1789377285131", "303210000000"];
     let words = |line: &str| -> BTreeSet<String> {
         let words = line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
         words.map(str::to_owned).collect()

@@ -88,7 +88,7 @@ pub(super) fn context(
     }
     let expected = announced(&keys, &alerts.expected);
     let version = version(&panics, &scopes, &clusters, &hostility);
-    let operations = alerts.operations.clone();
+    let (operations, places) = (alerts.operations.clone(), alerts.places.clone());
     let alerts = policy(alerts);
     Ok(Context {
         keys,
@@ -100,6 +100,7 @@ pub(super) fn context(
         hostility,
         expected,
         alerts,
+        places,
         operations,
         lookup: Arc::new(tables),
         version,
@@ -140,5 +141,6 @@ fn policy(settings: &AlertSettings) -> AlertPolicy {
         raise_millis: settings.cooldown.map_or(usual.raise_millis, millis),
         cooldown_millis: settings.cooldown.map_or(usual.cooldown_millis, millis),
         quiet_millis: settings.quiet.map_or(usual.quiet_millis, millis),
+        digest_above: settings.digest_above.unwrap_or(usual.digest_above),
     }
 }

@@ -349,6 +349,11 @@ pub(in crate::config) struct AlertsFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_592_000))]
     pub(in crate::config) quiet_secs: Option<u64>,
+    /// Hostile clusters of one tenant that are opened with an alert each within an hour of event time; what opens beyond
+    /// is told by one digest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000))]
+    pub(in crate::config) digest_above: Option<u32>,
 }
 
 /// Where refused records go: a topic or a file.

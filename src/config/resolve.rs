@@ -20,9 +20,11 @@ use super::file::{
     SecretSource, SourceFile, TablesFile,
 };
 use super::{
-    AlertSettings, ClusteringSettings, DeadLetterPlace, DeadLetterSettings, KafkaSourceSettings, LimitSettings,
-    LogSettings, ModelSettings, PropertyValue, RawBytes, Settings, StateSettings, TableSettings,
+    AlertSettings, ClusteringSettings, DeadLetterPlace, DeadLetterSettings, DestinationKind, DestinationSettings,
+    KafkaSourceSettings, LimitSettings, LogSettings, ModelSettings, PropertyValue, RawBytes, Settings, StateSettings,
+    TableSettings,
 };
+use crate::pipeline::brief::searches::Places;
 use crate::pipeline::decode::{Feed, Feeds};
 use crate::pipeline::event::Carrier;
 use crate::pipeline::operations::Rules;
@@ -98,6 +100,8 @@ pub(super) fn resolve(
     let effective = toml::to_string(config).map_err(|error| {
         scene.faults.push(KeyPath::default(), format!("it cannot be written back: {error}"), "report this as a bug");
     });
+    let destinations = destinations.into_iter().collect::<Option<Vec<_>>>()?;
+    let places = places(&destinations);
     Some(Settings {
         source: source?,
         state: StateSettings { path: state_path, retention: Duration::from_hours(config.state.retention_hours) },
@@ -106,8 +110,8 @@ pub(super) fn resolve(
         tables,
         models,
         clustering: ClusteringSettings { epoch: Duration::from_secs(config.clustering.epoch_secs) },
-        alerts: AlertSettings { expected, operations, ..alerts },
-        destinations: destinations.into_iter().collect::<Option<_>>()?,
+        alerts: AlertSettings { expected, operations, places, ..alerts },
+        destinations,
         dead_letters,
         admin_listen: admin_listen?,
         log: LogSettings { level: config.log.level, format: config.log.format },
@@ -357,9 +361,27 @@ fn alerts(file: &AlertsFile, scene: &mut Scene<'_>) -> AlertSettings {
         threshold: file.threshold,
         cooldown: file.cooldown_secs.map(Duration::from_secs),
         quiet: file.quiet_secs.map(Duration::from_secs),
+        digest_above: file.digest_above,
         expected: Vec::new(),
         operations: Rules::default(),
+        places: Places::default(),
     }
+}
+
+/// Where alerts go, for the searches in them: the first destination of each kind.
+fn places(destinations: &[DestinationSettings]) -> Places {
+    let mut places = Places::default();
+    for destination in destinations.iter().rev() {
+        match &destination.kind {
+            DestinationKind::Splunk { index, sourcetype, .. } => {
+                places.splunk_index.clone_from(index);
+                places.splunk_sourcetype.clone_from(sourcetype);
+            }
+            DestinationKind::Elastic { data_stream, .. } => places.data_stream.clone_from(data_stream),
+            DestinationKind::File { .. } | DestinationKind::Kafka { .. } => {}
+        }
+    }
+    places
 }
 
 fn dead_letters(

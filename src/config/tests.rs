@@ -484,6 +484,39 @@ fn a_file_that_is_too_large_or_not_there_is_refused() {
 }
 
 #[test]
+fn searches_in_alerts_name_the_first_destination_of_each_kind() {
+    use crate::pipeline::brief::searches::Places;
+    let places = |text: &str| parse(&format!("{LEAST}{text}")).unwrap().alerts.places;
+    assert_eq!(places(""), Places::default());
+    let destination = |kind: &str, name: &str, keys: &str| {
+        format!("[[destination]]\nkind = \"{kind}\"\nname = \"{name}\"\nurl = \"https://x.example\"\n{keys}\n")
+    };
+    let token = "token = { env = \"TOKEN\" }";
+    let all = [
+        destination("elastic", "a", "data_stream = \"logs-soc.panics-eu\""),
+        destination("splunk", "b", &format!("{token}\nindex = \"security\"")),
+        destination("elastic", "c", "data_stream = \"other\""),
+        destination("splunk", "d", &format!("{token}\nindex = \"other\"\nsourcetype = \"other\"")),
+    ];
+    let expected = Places {
+        splunk_index: Some("security".to_owned()),
+        splunk_sourcetype: "panicsift:alert".to_owned(),
+        data_stream: "logs-soc.panics-eu".to_owned(),
+    };
+    assert_eq!(places(&all.concat()), expected);
+}
+
+#[test]
+fn a_digest_begins_where_the_configuration_says() {
+    let above = |text: &str| parse(&format!("{LEAST}{text}")).unwrap().alerts.digest_above;
+    assert_eq!((above(""), above("[alerts]\ndigest_above = 0\n")), (None, Some(0)));
+    check(
+        "[alerts]\ndigest_above = 1001\n",
+        &["alerts.digest_above: found a number 1001; a whole number from 0 to 1000 is expected"],
+    );
+}
+
+#[test]
 fn an_announcement_names_its_senders_and_ends() {
     let announced = |keys: &str| format!("[[expected]]\nreason = \"r\"\n{keys}\n");
     let sound = announced(

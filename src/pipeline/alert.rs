@@ -66,7 +66,7 @@ impl Category {
     }
 }
 
-/// A number that an operations alert rests on, with its limit.
+/// A number that an operations alert rests on, or a cluster of a digest with its points, with its limit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// What was measured, such as `amplification`.
@@ -170,6 +170,39 @@ pub struct Counts {
     pub routes: u64,
 }
 
+/// A technique of MITRE ATT&CK (Enterprise) that the evidence speaks of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Technique {
+    /// Its id, `T1595.002` for a sub-technique.
+    pub id: String,
+    /// Its name; a sub-technique's begins with that of its technique and a colon.
+    pub name: String,
+    /// Id of the tactic that it serves here.
+    pub tactic_id: String,
+    /// Name of that tactic.
+    pub tactic: String,
+    /// The numbers that speak for it, in words.
+    pub reason: String,
+}
+
+/// Searches of one language, ready to paste.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Searches {
+    /// Every alert of this cluster and of those that became part of it.
+    pub alerts: String,
+    /// What the shown addresses did at that time in whatever else is there; empty where no address is known.
+    pub events: String,
+}
+
+/// Where to see the rest.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Queries {
+    /// In Splunk's search language.
+    pub spl: Searches,
+    /// In Elasticsearch's ES|QL.
+    pub esql: Searches,
+}
+
 /// What a cluster looks like: the part that an alert and a report have in common.
 ///
 /// `counts.events`, sites, routes, shapes and services are of the events in the cluster. A cluster of suspects is a share
@@ -185,8 +218,21 @@ pub struct Portrait {
     pub points: f64,
     /// The points that a cluster needs to be called hostile, under this model.
     pub threshold: f64,
-    /// How much it matters.
+    /// How much it matters: of a hostile cluster impact times confidence, else impact alone.
     pub severity: Severity,
+    /// The model's probability that it is hostile (the logistic function of the points), from 0.001 to 0.999; `null`
+    /// where nobody is suspect.
+    #[serde(default)]
+    pub confidence: Option<f64>,
+    /// The technique that the evidence speaks of; `null` where it speaks of none.
+    #[serde(default)]
+    pub technique: Option<Technique>,
+    /// What to do first, in a sentence; empty where the cluster is not hostile.
+    #[serde(default)]
+    pub next_step: String,
+    /// Where to see the rest; `null` outside alerts on hostile clusters.
+    #[serde(default)]
+    pub queries: Option<Queries>,
     /// Evidence, the weightiest first.
     pub evidence: Vec<Evidence>,
     /// Evidence for the defence, the weightiest first.
@@ -257,7 +303,7 @@ pub struct Alert {
     pub ordinal: u32,
     /// Event time at which the change was decided (RFC 3339).
     pub at: String,
-    /// The numbers that an operations alert rests on.
+    /// The numbers that an operations alert rests on, and the clusters that a digest tells.
     #[serde(default)]
     pub findings: Vec<Finding>,
     /// What the cluster, or the situation, looked like then.
@@ -288,6 +334,17 @@ impl Alert {
         findings: Vec<Finding>,
     ) -> Self {
         Self { category, findings, ..Self::of(told.change, &told.name, told.ordinal, at, portrait) }
+    }
+}
+
+impl Technique {
+    /// Id and name of the technique itself, and those of its sub-technique where it is one.
+    pub fn parts(&self) -> ((&str, &str), Option<(&str, &str)>) {
+        let own = (self.id.as_str(), self.name.as_str());
+        match (self.id.split_once('.'), self.name.split_once(": ")) {
+            (Some((id, _)), Some((name, sub))) => ((id, name), Some((own.0, sub))),
+            _ => (own, None),
+        }
     }
 }
 

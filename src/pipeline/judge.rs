@@ -305,6 +305,11 @@ impl Record {
         conduct.token.or_else(|| conduct.ledger.get(cell).map(|touch| touch.family))
     }
 
+    /// The token that an actor uses, where the service accepted it: the same id for all who use it.
+    pub fn token(&self, actor: &Actor) -> Option<Id> {
+        self.actors.get(actor).and_then(|dossier| dossier.conduct.token)
+    }
+
     /// Whether an actor, weighed so, may be a suspect: one content, once or a thousand times, is an accident unless the
     /// company speaks too.
     pub fn has_habit(&self, actor: &Actor, weighed: &Weighed) -> bool {

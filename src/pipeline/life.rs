@@ -18,12 +18,19 @@ pub struct AlertPolicy {
     pub cooldown_millis: i64,
     /// An open cluster without events for this long is closed.
     pub quiet_millis: i64,
+    /// Clusters that may open with an alert of their own within an hour; what opens beyond is told by a digest.
+    pub digest_above: u32,
 }
 
 impl Default for AlertPolicy {
-    /// Raised at most every 15 minutes, an hour of cooldown, closed after 6 hours of silence.
+    /// Raised at most every 15 minutes, an hour of cooldown, closed after 6 hours of silence; 10 openings an hour.
     fn default() -> Self {
-        Self { raise_millis: 15 * Millis::MINUTE, cooldown_millis: Millis::HOUR, quiet_millis: 6 * Millis::HOUR }
+        Self {
+            raise_millis: 15 * Millis::MINUTE,
+            cooldown_millis: Millis::HOUR,
+            quiet_millis: 6 * Millis::HOUR,
+            digest_above: 10,
+        }
     }
 }
 
@@ -49,12 +56,14 @@ pub struct Life {
     pub first_opened: Option<Millis>,
     /// When the alert that is open now was opened.
     pub open_since: Option<Millis>,
-    /// The severity last told.
+    /// The severity last told. It rises and never falls while an alert is open, and stays what it was when it is closed.
     pub told: Severity,
     /// Ordinal of the next change.
     pub next_ordinal: u32,
     /// When the last change was told.
     pub last_change: Option<Millis>,
+    /// It is open, and told by the tenant's digest ([`super::digest`]) instead of an alert of its own.
+    pub in_digest: bool,
     calm: u8,
 }
 
@@ -74,7 +83,9 @@ impl Life {
             Change::Raised => {}
             Change::Closed => self.open_since = None,
         }
-        self.told = word.severity;
+        if change != Change::Closed {
+            self.told = word.severity;
+        }
         self.calm = 0;
         self.next_ordinal += 1;
         self.last_change = Some(now);
@@ -94,6 +105,14 @@ impl Life {
         }
         let settled = self.last_change.is_none_or(|last| now.since(last) >= policy.raise_millis);
         (word.severity > self.told && settled).then_some(Change::Raised)
+    }
+
+    /// Its alert is told as opened now, after a digest told it so far.
+    pub fn reveal(&mut self, word: Word, now: Millis) {
+        self.told = word.severity;
+        self.calm = 0;
+        self.next_ordinal += 1;
+        self.last_change = Some(now);
     }
 
     /// Takes over when events were first covered from a cluster that became part of this one.
@@ -151,6 +170,24 @@ mod tests {
             &[(0, Hostile, Low), (5, Hostile, Medium), (16, Hostile, Medium), (17, Hostile, High), (40, Hostile, Low)],
             &[(0, Change::Opened), (16, Change::Raised)],
         );
+    }
+
+    #[test]
+    fn severity_never_falls_before_the_next_opening() {
+        let mut life = Life::default();
+        let minutes = [
+            (0, Hostile, Medium, Some(Change::Opened), Medium),
+            (16, Hostile, High, Some(Change::Raised), High),
+            (40, Hostile, Low, None, High),
+            (41, Benign, Low, None, High),
+            (42, Benign, Low, Some(Change::Closed), High),
+            (200, Hostile, Low, Some(Change::Opened), Low),
+        ];
+        for (minute, verdict, severity, change, told) in minutes {
+            let word = word(verdict, severity, minute);
+            assert_eq!(life.turn(&AlertPolicy::default(), word, Millis(minute * Millis::MINUTE)), change, "{minute}");
+            assert_eq!(life.told, told, "{minute}");
+        }
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub mod shares;
 pub mod judge;
 
 pub mod alert;
+pub mod brief;
+pub mod digest;
 pub mod life;
 pub mod portrait;
 
@@ -59,6 +61,7 @@ use std::sync::Arc;
 pub use examine::{Examined, Memos, actor, examine};
 
 use self::alert::Alert;
+use self::brief::searches::Places;
 use self::classify::PanicModel;
 use self::cluster::ClusteringModel;
 use self::decode::Feeds;
@@ -95,6 +98,8 @@ pub struct Context {
     pub expected: Expected,
     /// How patient alerts are.
     pub alerts: AlertPolicy,
+    /// Where alerts go, for the searches in them.
+    pub places: Places,
     /// What operations are told by: declarations, limits, criteria, objectives.
     pub operations: Rules,
     /// Outside facts.

@@ -7,11 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::alert::{Counted, Counts, Example, NetworkCount, Portrait, Severity};
-use super::cell::{Cell, IDS_KEPT, country_letters};
+use super::cell::{Cell, country_letters};
 use super::event::{Id, Millis, RecoveryOutcome, ShapeId};
 use super::names::Names;
 use super::observation::CellKey;
-use super::sample::KeyedSet;
 
 /// Entries of one list in an alert.
 const LISTED_MAX: usize = 20;
@@ -23,37 +22,13 @@ const EVENTS_HIGH: u64 = 500;
 /// Addresses from which on a campaign counts as distributed.
 const ADDRESSES_MEDIUM: u64 = 10;
 
-/// What severity is read from: a portrait's outline, without the lists that only a told alert needs.
-#[derive(Debug, Default)]
-pub struct Impact {
-    /// Events of the cluster.
-    pub events: u64,
-    /// Latest event of its summaries.
-    pub last: Option<Millis>,
-    lost: u64,
-    addresses: KeyedSet<IDS_KEPT>,
-}
-
-impl Impact {
-    /// Adds a summary, but for its events: a cluster may hold a share of them.
-    pub fn add(&mut self, summary: &Cell) {
-        self.last = self.last.max(Some(summary.last));
-        self.lost += lost(summary);
-        self.addresses.merge(&summary.addresses);
-    }
-
-    /// How much it matters, as in the portrait.
-    pub fn severity(&self) -> Severity {
-        severity(self.events, self.lost, self.addresses.len_estimate())
-    }
-}
-
 /// Faults that left their boundary.
 fn lost(summary: &Cell) -> u64 {
     summary.recovered(RecoveryOutcome::Escaped) + summary.recovered(RecoveryOutcome::Aborted)
 }
 
-/// Impact alone: how much, how wide, and whether the fault left its boundary.
+/// Impact alone: how much, how wide, and whether the fault left its boundary. For what nobody is held to mean; a hostile
+/// cluster has [`super::brief::severity`].
 pub(super) fn severity(events: u64, lost: u64, addresses: u64) -> Severity {
     if lost > 0 && events >= EVENTS_HIGH {
         Severity::Critical
@@ -129,9 +104,7 @@ impl Sitting {
         let first = routes.next().map_or_else(|| "an unknown route".to_owned(), |route| route.name);
         let more = counts.routes.saturating_sub(1);
         let elsewhere = if more == 0 { String::new() } else { format!(" and {}", plural(more, "other route")) };
-        let minutes = self.summary.last.since(self.summary.first) / Millis::MINUTE;
-        let announced = listed(self.summary.expected.iter().map(|(id, n)| (names.text(Id(id)), n)));
-        let announced = announced.first().map(|test| format!("; {} announced: {}", test.events, test.name));
+        let expected = listed(self.summary.expected.iter().map(|(id, n)| (names.text(Id(id)), n)));
         format!(
             "{}{} on {first}{elsewhere}: {}, {}, {} in {}{}",
             plural(counts.addresses, "address"),
@@ -139,9 +112,15 @@ impl Sitting {
             plural(counts.events, "event"),
             plural(counts.shapes, "shape"),
             plural(counts.sites, "site"),
-            plural(u64::try_from(minutes).unwrap_or(0) + 1, "minute"),
-            announced.unwrap_or_default(),
+            plural(self.minutes(), "minute"),
+            announced(&expected),
         )
+    }
+
+    /// Minutes from the first event to the last, begun ones counted.
+    pub(super) fn minutes(&self) -> u64 {
+        let whole = self.summary.last.0.saturating_sub(self.summary.first.0) / Millis::MINUTE;
+        u64::try_from(whole).unwrap_or(0).saturating_add(1)
     }
 
     fn by(&self, name: impl Fn(&CellKey) -> String) -> Vec<Counted> {
@@ -209,7 +188,13 @@ pub(super) fn listed(counts: impl Iterator<Item = (String, u64)>) -> Vec<Counted
     list
 }
 
-fn plural(n: u64, word: &str) -> String {
+/// What a title says of an announced test; nothing where there is none.
+pub(super) fn announced(expected: &[Counted]) -> String {
+    expected.first().map(|test| format!("; {} announced: {}", test.events, test.name)).unwrap_or_default()
+}
+
+/// `1 event`, `2 events`, `3 addresses`.
+pub(super) fn plural(n: u64, word: &str) -> String {
     match (n, word.ends_with('s')) {
         (1, _) => format!("1 {word}"),
         (_, true) => format!("{n} {word}es"),

@@ -182,8 +182,8 @@ impl State {
             tenant.close(context, now, step);
             tenant.watch_budgets(*id, context, now, step);
             for alert in step.alerts.iter_mut().skip(told_before) {
-                // Operations are alerted on situations, which do not know whose they are.
-                if alert.category != Category::HostileInput {
+                // Operations are alerted on situations, which do not know whose they are; nor does a cluster that is gone.
+                if alert.category != Category::HostileInput || alert.portrait.tenant.is_empty() {
                     alert.portrait.tenant = tenant.name(*id);
                 }
             }

@@ -13,6 +13,7 @@ use super::cell::Cell;
 use super::cells::Cells;
 use super::cluster::ClusteringModel;
 use super::cluster::identity::{Alias, Assignments, Cluster, ClusterId};
+use super::digest::Digest;
 use super::event::{Id, Millis};
 use super::judge::{self, Record};
 use super::observation::{Actor, CellKey};
@@ -23,7 +24,7 @@ use super::surfaces::Surfaces;
 use super::tenant::{Standing, Tenant};
 
 /// Kinds of rows.
-pub const KINDS: [&str; 27] = [
+pub const KINDS: [&str; 28] = [
     "clock",
     "recent",
     "name",
@@ -39,6 +40,7 @@ pub const KINDS: [&str; 27] = [
     "cluster",
     "alias",
     "standing",
+    "digest",
     "surface",
     "surface_level",
     "isolate",
@@ -126,6 +128,10 @@ impl Tenant {
             own.push(StateRow::of("alias", &cluster, self.clusters.alias(cluster).as_ref()));
             own.push(StateRow::of("standing", &cluster, self.standings.get(&cluster)));
         }
+        if self.digest != self.digest_stored {
+            own.push(StateRow::of("digest", &(), Some(&self.digest)));
+            self.digest_stored = self.digest.clone();
+        }
         let foreign = self.record.take_dirty().into_iter();
         let foreign = foreign.chain(self.surfaces.take_rows()).chain(self.causes.take_rows());
         let foreign = foreign.chain(self.operations.take_rows()).map(Some);
@@ -150,6 +156,9 @@ impl Tenant {
         let clusters = reader.read::<ClusterId, Cluster>("cluster").into_iter().map(|(_, cluster)| cluster);
         tenant.clusters = Assignments::restore(clusters, reader.read::<ClusterId, Alias>("alias"));
         tenant.standings = reader.read::<ClusterId, Standing>("standing").into_iter().collect();
+        tenant.digest =
+            reader.read::<(), Digest>("digest").into_iter().map(|((), digest)| digest).next().unwrap_or_default();
+        tenant.digest_stored = tenant.digest.clone();
         let judged = judge::stored::KINDS.into_iter();
         let judged = judged.flat_map(|kind| reader.rows(kind).map(move |(key, value)| (kind, key, value)));
         let (record, n) = Record::restore(judged);

@@ -12,12 +12,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::{Deserialize, Serialize};
 
-use super::alert::{Alert, Change, Portrait, Verdict};
+use super::alert::{Alert, Change, Portrait, Severity, Verdict};
 use super::causes::Causes;
 use super::cell::{Cell, text_id};
 use super::cells::{CellLimits, Cells};
 use super::cluster::identity::{Alias, Assignments, Cluster, ClusterId, Member, group};
 use super::cluster::{ClusteringModel, Party, Row, RowKey, SmallSet, components, exact_components};
+use super::digest::Digest;
 use super::event::{Id, Millis};
 use super::judge::{ClusterView, Judgement, Record, Weighed, judge_cluster};
 use super::keys::IdSet;
@@ -25,12 +26,15 @@ use super::life::{Life, Word};
 use super::names::Names;
 use super::observation::{Actor, CellKey, Observation, OrdinaryRequest};
 use super::operations::Operations;
-use super::portrait::{Impact, Sitting, asn_name_id};
+use super::portrait::asn_name_id;
 use super::rows::Rows;
-use super::sample::{KeyedSet, Minutes, count_f64};
+use super::sample::{KeyedSet, count_f64};
 use super::shares::Shares;
 use super::surfaces::Surfaces;
 use super::{Context, Step};
+
+mod digest;
+mod telling;
 
 /// How a cluster stands: the judge's last word and the alerts told so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +45,8 @@ pub struct Standing {
     pub threshold: f64,
     /// Version of the models that judged.
     pub model: String,
+    /// How much it mattered when it was judged; `None` where it was neither hostile nor had an open alert.
+    pub severity: Option<Severity>,
     /// Alerts told so far.
     pub life: Life,
 }
@@ -67,6 +73,10 @@ pub struct Tenant {
     pub(super) operations: Operations,
     pub(super) clusters: Assignments,
     pub(super) standings: BTreeMap<ClusterId, Standing>,
+    /// What is told of many clusters at once.
+    pub(super) digest: Digest,
+    /// The same as it was last put into a row.
+    pub(super) digest_stored: Digest,
     /// Since when each suspect is one without a break.
     pub(super) suspect_since: BTreeMap<Actor, Millis>,
     shares: Shares,
@@ -147,6 +157,7 @@ impl Tenant {
         for id in concerned {
             self.judge(context, id, now, step);
         }
+        self.tell_digest(context, now, step);
         self.operations.close(context, &self.names, now, step);
     }
 
@@ -298,20 +309,18 @@ impl Tenant {
         let judgement = self.judgement(context, cluster);
         let standing = self.standings.remove(&id);
         let mut life = standing.as_ref().map(|standing| standing.life.clone()).unwrap_or_default();
-        let mut told = None;
+        let (mut told, mut severity) = (None, None);
         if judgement.verdict == Verdict::Hostile || life.open_since.is_some() {
-            let impact = self.impact(cluster);
-            let last_event = impact.last.unwrap_or(Millis(i64::MIN));
-            let holds = judgement.verdict == Verdict::Hostile;
-            let word = Word { holds, severity: impact.severity(), last_event };
+            let word = self.word(context, cluster, &judgement);
             let ordinal = life.next_ordinal;
-            told = life.turn(&context.alerts, word, now).map(|change| (change, ordinal, self.sitting(cluster)));
+            told = self.digest.turn(&context.alerts, &mut life, word, now).map(|change| (change, ordinal));
+            severity = Some(word.severity);
             self.words.insert(id, word);
         }
         let (threshold, model) = (threshold(context), context.version.clone());
-        let standing_now = Standing { judgement, threshold, model, life };
-        if let Some((change, ordinal, sitting)) = told {
-            let portrait = complete(cluster, &standing_now, sitting.draw(&self.names));
+        let standing_now = Standing { judgement, threshold, model, severity, life };
+        if let Some((change, ordinal)) = told {
+            let portrait = self.portrait_for_alert(context, change, cluster, &standing_now);
             step.alerts.push(Alert::of(change, &id.to_string(), ordinal, now, portrait));
         }
         if standing.as_ref() != Some(&standing_now) {
@@ -336,7 +345,9 @@ impl Tenant {
             self.restated.insert(heir);
         }
         let ordinal = standing.life.next_ordinal;
-        if !standing.life.absorb(now) {
+        let was_in_digest = standing.life.in_digest;
+        self.digest.leave(&mut standing.life);
+        if !standing.life.absorb(now) || was_in_digest {
             return;
         }
         let heir = heir.map(|heir| heir.to_string());
@@ -344,7 +355,8 @@ impl Tenant {
             || "its events are forgotten or spread over other clusters".to_owned(),
             |heir| format!("it became part of {heir}"),
         );
-        let portrait = Portrait { title, lineage: heir.into_iter().collect(), ..Portrait::default() };
+        let severity = standing.life.told;
+        let portrait = Portrait { title, severity, lineage: heir.into_iter().collect(), ..Portrait::default() };
         step.alerts.push(Alert::of(Change::Closed, &id.to_string(), ordinal, now, portrait));
     }
 
@@ -387,47 +399,6 @@ impl Tenant {
         shares.flat_map(|row| self.shares.of(&row.cell)).map(|(actor, _)| *actor).collect()
     }
 
-    /// What the cluster's severity is read from: of the same summaries as [`Tenant::sitting`].
-    fn impact(&self, cluster: &Cluster) -> Impact {
-        let mut impact = Impact::default();
-        let suspects = self.suspects_of(cluster);
-        for (row, cell) in self.cells_of(cluster) {
-            impact.events += self.rows_events(row, cell);
-            if suspects.is_empty() {
-                impact.add(cell);
-            }
-        }
-        suspects.iter().filter_map(|actor| self.record.summary(actor)).for_each(|summary| impact.add(summary));
-        impact
-    }
-
-    /// Everything that a portrait of the cluster is drawn from. A cluster of suspects is described by what they did.
-    fn sitting(&self, cluster: &Cluster) -> Sitting {
-        let mut sitting = Sitting::default();
-        let suspects = self.suspects_of(cluster);
-        for (row, cell) in self.cells_of(cluster) {
-            sitting.parts.insert(row.cell, self.rows_events(row, cell));
-            if suspects.is_empty() {
-                sitting.summary.merge(cell);
-            }
-        }
-        for summary in suspects.iter().filter_map(|actor| self.record.summary(actor)) {
-            sitting.summary.merge(summary);
-        }
-        let services = sitting.parts.keys().map(|cell| cell.service);
-        sitting.ordinary_traffic = self.record.hears_ordinary(services, sitting.summary.last);
-        sitting
-    }
-
-    /// The portrait of a living cluster, for a report.
-    pub fn portrait(&self, cluster: &Cluster) -> Portrait {
-        let portrait = self.sitting(cluster).draw(&self.names);
-        match self.standings.get(&cluster.id) {
-            Some(standing) => complete(cluster, standing, portrait),
-            None => portrait,
-        }
-    }
-
     /// The surface inventory.
     pub fn surfaces(&self) -> &Surfaces {
         &self.surfaces
@@ -466,12 +437,6 @@ impl Tenant {
     /// Events of a living cluster, as its portrait counts them, without drawing it.
     pub fn n_events(&self, cluster: &Cluster) -> u64 {
         self.cells_of(cluster).map(|(row, cell)| self.rows_events(row, cell)).sum()
-    }
-
-    /// When the events of a living cluster happened: by minute over the last hour before the newest, by hour over the
-    /// last 48 hours.
-    pub fn timeline(&self, cluster: &Cluster) -> Minutes {
-        self.sitting(cluster).summary.minutes
     }
 
     /// Where an event with this cell key and sender stands now.
@@ -530,13 +495,6 @@ impl Tenant {
             self.shares.set(actor, &ledger);
         }
     }
-}
-
-fn complete(cluster: &Cluster, standing: &Standing, portrait: Portrait) -> Portrait {
-    let Judgement { verdict, points, evidence, counter_evidence } = standing.judgement.clone();
-    let lineage = cluster.split_from.iter().chain(&cluster.merged).map(ToString::to_string).collect();
-    let (threshold, model) = (standing.threshold, standing.model.clone());
-    Portrait { verdict, points, threshold, evidence, counter_evidence, lineage, model, ..portrait }
 }
 
 /// Points that make a cluster hostile.

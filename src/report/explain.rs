@@ -97,8 +97,10 @@ pub(super) fn explain(memory: Memory<'_>, found: &Found<'_>, page: &mut Page<'_>
             page.object(&json!({
                 "cluster": found.cluster.id.to_string(), "alias": found.alias.map(|id| id.to_string()),
                 "title": portrait.title, "verdict": portrait.verdict, "threshold": account.threshold.points(),
-                "points": account.points.points(), "sum": account.sum.points(), "rounded": account.rounded,
-                "model": portrait.model, "ordinary_traffic": portrait.ordinary_traffic, "why": why(found.standing.is_some(), &portrait), "lines": lines,
+                "points": account.points.points(), "confidence": portrait.confidence, "technique": portrait.technique,
+                "sum": account.sum.points(), "rounded": account.rounded,
+                "model": portrait.model, "ordinary_traffic": portrait.ordinary_traffic,
+                "why": why(found.standing.is_some(), &portrait), "lines": lines,
                 "alerts": proof::objects(memory, found.cluster)?,
             }))
         }
@@ -143,6 +145,9 @@ fn for_people(found: &Found<'_>, portrait: &Portrait, account: &Account<'_>, pag
         page.line("")?;
     }
     page.line(&why(found.standing.is_some(), portrait))?;
+    if let Some(line) = super::show::technique_line(portrait) {
+        page.words(&line)?;
+    }
     if !portrait.model.is_empty() {
         page.line(&format!("weights by the models {}", super::sheet::printable(&portrait.model)))?;
     }

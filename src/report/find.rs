@@ -51,6 +51,9 @@ pub(super) fn find<'s>(state: &'s State, asked: &str) -> Result<Found<'s>> {
     let targets: BTreeSet<ClusterId> = matches.values().map(|(_, target)| *target).collect();
     let shown = printable(asked);
     let Some(target) = targets.first() else {
+        if asked.trim().starts_with("digest") {
+            bail!("{shown} is no cluster but a digest of many: `panicsift report list --verdict hostile` ranks them");
+        }
         // Operations alerts bear the names of situations where others bear clusters'.
         if Category::ALL.iter().any(|one| *one != Category::HostileInput && asked.trim().starts_with(one.prefix())) {
             bail!(

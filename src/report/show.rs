@@ -10,7 +10,7 @@ use super::find::Found;
 use super::sheet::{Cell, Sheet, printable};
 use super::timeline::Timeline;
 use super::{Format, Memory, Page};
-use crate::pipeline::alert::{Change, Counted, Portrait, Severity};
+use crate::pipeline::alert::{Change, Counted, Portrait, Queries, Severity};
 use crate::pipeline::causes::Causation;
 use crate::pipeline::cluster::identity::Cluster;
 use crate::pipeline::event::Millis;
@@ -39,6 +39,9 @@ pub(super) struct Full {
     /// What its secondary panics go back to; absent where it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     consequence: Option<Causation>,
+    /// The digest that tells it in place of an alert of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
     /// Alerts, the oldest first.
     alerts: Vec<Told>,
 }
@@ -52,6 +55,9 @@ pub(super) struct Told {
     ordinal: u32,
     pub(super) at: String,
     pub(super) severity: Severity,
+    /// Where to see the rest, as the alert said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queries: Option<Queries>,
     /// One for each destination that has given its answer; others still wait for it.
     pub(super) deliveries: Vec<Answered>,
 }
@@ -78,6 +84,7 @@ impl Full {
             portrait: tenant.portrait(cluster),
             timeline: Timeline::of(&tenant.timeline(cluster)),
             consequence: tenant.causation(cluster),
+            digest: tenant.digest_of(cluster.id).map(str::to_owned),
             alerts: told(memory, cluster)?,
         })
     }
@@ -109,6 +116,7 @@ pub(super) fn told(memory: Memory<'_>, cluster: &Cluster) -> Result<Vec<Told>> {
             ordinal: alert.ordinal,
             at: alert.at,
             severity: alert.portrait.severity,
+            queries: alert.portrait.queries,
             deliveries: deliveries.collect(),
         });
     }
@@ -165,6 +173,7 @@ fn for_people(memory: Memory<'_>, full: &Full, page: &mut Page<'_>) -> Result<()
         portrait.severity.name()
     ))?;
     page.words(&printable(&portrait.title))?;
+    brief(portrait, page)?;
     page.line(&format!(
         "{} events from {} to {}, {} actors, {} addresses, {} members",
         portrait.counts.events,
@@ -201,6 +210,29 @@ fn for_people(memory: Memory<'_>, full: &Full, page: &mut Page<'_>) -> Result<()
     page.line(&format!("ask next: panicsift report explain {}", full.cluster))
 }
 
+/// How sure, which technique, what next: for a hostile cluster.
+fn brief(portrait: &Portrait, page: &mut Page<'_>) -> Result<()> {
+    if let Some(line) = technique_line(portrait) {
+        page.words(&line)?;
+    }
+    if !portrait.next_step.is_empty() {
+        page.words(&format!("next: {}", printable(&portrait.next_step)))?;
+    }
+    Ok(())
+}
+
+/// `technique T1190 Exploit Public-Facing Application (Initial Access): content that …; hostile with probability 0.97`.
+pub(super) fn technique_line(portrait: &Portrait) -> Option<String> {
+    let sure =
+        portrait.confidence.map(|confidence| format!("hostile with probability {confidence:.3} under the model"));
+    let technique = portrait
+        .technique
+        .as_ref()
+        .map(|one| format!("technique {} {} ({}): {}", one.id, one.name, one.tactic, printable(&one.reason)));
+    let parts: Vec<String> = technique.into_iter().chain(sure).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
 /// `consequence of f (a.rs) in c-1: 40 of 50 secondary events; cause unknown for 10`.
 pub(super) fn consequence_line(causation: &Causation) -> String {
     let Causation { n_secondary, n_known, causes } = causation;
@@ -217,6 +249,9 @@ pub(super) fn consequence_line(causation: &Causation) -> String {
 }
 
 fn alerts(full: &Full, page: &mut Page<'_>) -> Result<()> {
+    if let Some(digest) = &full.digest {
+        page.line(&format!("told by {digest}: more clusters opened within an hour than have an alert each"))?;
+    }
     if full.alerts.is_empty() {
         return page.line("no alert was told of it");
     }
@@ -256,6 +291,18 @@ fn scalars(full: &Full, sheet: &mut Sheet) {
     put("points", &portrait.points.to_string());
     put("threshold", &portrait.threshold.to_string());
     put("severity", portrait.severity.name());
+    if let Some(confidence) = portrait.confidence {
+        put("confidence", &confidence.to_string());
+    }
+    if let Some(technique) = &portrait.technique {
+        put("technique", &format!("{} {}: {}", technique.id, technique.name, technique.reason));
+    }
+    if !portrait.next_step.is_empty() {
+        put("next_step", &portrait.next_step);
+    }
+    if let Some(digest) = &full.digest {
+        put("digest", digest);
+    }
     put("first_event", &portrait.first_event);
     put("last_event", &portrait.last_event);
     put("ordinary_traffic", if portrait.ordinary_traffic { "true" } else { "false" });

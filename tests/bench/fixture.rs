@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use panicsift::edge::tables::Tables;
 use panicsift::pipeline::Context;
+use panicsift::pipeline::brief::searches::Places;
 use panicsift::pipeline::classify::PanicModel;
 use panicsift::pipeline::cluster::ClusteringModel;
 use panicsift::pipeline::decode::Feeds;
@@ -41,6 +42,7 @@ pub(crate) fn context() -> Context {
         hostility: HostilityModel::builtin().unwrap(),
         expected: Expected::default(),
         alerts: AlertPolicy::default(),
+        places: Places::default(),
         operations: Rules::default(),
         lookup: Arc::new(tables),
         version: "benchmark".to_owned(),

@@ -258,19 +258,31 @@ fn the_examples_are_read_back_whole() {
         ("cs5", "AS57043 HOSTKEY B.V."),
         ("cn1", "1"),
         ("cfp1", "3.80"),
+        (
+            "flexString1",
+            "T1595.002 Active Scanning: Vulnerability Scanning: 64 shapes, 2 routes, 6 panic sites in 6 minutes",
+        ),
     ];
     for (key, value) in expected {
         check(&cef, key, value);
     }
+    check(&cef, "flexString2", &alert.portrait.next_step);
     let (_, leef) = parse_leef(&line(Format::Leef, &alert));
     let expected =
         [("devTime", "1789377890000"), ("src", "45.83.120.44"), ("resource", "storefront-api"), ("events", "68")];
     for (key, value) in expected {
         check(&leef, key, value);
     }
+    check(&leef, "nextStep", &alert.portrait.next_step);
     let syslog = parse_syslog(&line(SYSLOG, &alert));
     assert_eq!(syslog.header[0], "2026-09-14T09:24:50.000Z");
-    let expected = [("src", "45.83.120.44"), ("service", "storefront-api"), ("severity", "medium"), ("points", "3.80")];
+    let expected = [
+        ("src", "45.83.120.44"),
+        ("service", "storefront-api"),
+        ("severity", "high"),
+        ("points", "3.80"),
+        ("technique", "T1595.002"),
+    ];
     for (key, value) in expected {
         check(&syslog.parameters, key, value);
     }
@@ -300,8 +312,8 @@ fn forged_grammar_stays_text() {
     let (_, cef) = parse_cef(&line(Format::Cef, &alert));
     check(&cef, "src", "192.0.2.7");
     check(&cef, "msg", "x|10|src=1.2.3.4 msg=a\\=b\\\\u{a}<34>1 - - - - - [a@1 b=\"c\"] ^sev=10^");
-    check(&parse_leef(&line(Format::Leef, &alert)).1, "sev", "5");
-    assert_eq!(parse_syslog(&line(SYSLOG, &alert)).priority, 84);
+    check(&parse_leef(&line(Format::Leef, &alert)).1, "sev", "8");
+    assert_eq!(parse_syslog(&line(SYSLOG, &alert)).priority, 83);
 }
 
 proptest! {

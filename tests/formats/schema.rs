@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::{document, example, hostile, texts};
 
 /// ECS 9.0 field reference: the type of each field that a document may have.
-const ECS_FIELDS: [(&str, &str); 43] = [
+const ECS_FIELDS: [(&str, &str); 47] = [
     ("@timestamp", "date"),
     ("message", "match_only_text"),
     ("tags", "keyword"),
@@ -42,6 +42,10 @@ const ECS_FIELDS: [(&str, &str); 43] = [
     ("threat.framework", "keyword"),
     ("threat.technique.id", "keyword"),
     ("threat.technique.name", "keyword"),
+    ("threat.technique.subtechnique.id", "keyword"),
+    ("threat.technique.subtechnique.name", "keyword"),
+    ("threat.tactic.id", "keyword"),
+    ("threat.tactic.name", "keyword"),
     ("source.ip", "ip"),
     ("source.as.number", "long"),
     ("source.as.organization.name", "keyword"),
@@ -124,7 +128,7 @@ fn check_ecs(alert: &Alert) {
 
 /// OCSF 1.8.0, `events/findings/detection_finding.json` over `finding.json` over `base_event.json`: name, type, and
 /// whether it is required.
-const FINDING: [(&str, &str, bool); 25] = [
+const FINDING: [(&str, &str, bool); 27] = [
     ("activity_id", "integer", true),
     ("activity_name", "string", false),
     ("category_uid", "integer", true),
@@ -150,10 +154,12 @@ const FINDING: [(&str, &str, bool); 25] = [
     ("observables", "array", false),
     ("unmapped", "object", false),
     ("duration", "integer", false),
+    ("confidence_score", "integer", false),
+    ("remediation", "object", false),
 ];
 
 /// The objects below: `objects/metadata.json`, `product.json`, `finding_info.json`, `analytic.json`,
-/// `network_endpoint.json`, `resource_details.json` and `observable.json`.
+/// `network_endpoint.json`, `resource_details.json`, `observable.json`, `attack.json` and `remediation.json`.
 const METADATA: [(&str, &str, bool); 5] = [
     ("version", "string", true),
     ("product", "object", true),
@@ -163,7 +169,7 @@ const METADATA: [(&str, &str, bool); 5] = [
 ];
 const PRODUCT: [(&str, &str, bool); 3] =
     [("name", "string", true), ("vendor_name", "string", false), ("version", "string", false)];
-const FINDING_INFO: [(&str, &str, bool); 10] = [
+const FINDING_INFO: [(&str, &str, bool); 11] = [
     ("uid", "string", true),
     ("title", "string", false),
     ("desc", "string", false),
@@ -174,7 +180,13 @@ const FINDING_INFO: [(&str, &str, bool); 10] = [
     ("last_seen_time", "integer", false),
     ("related_events_count", "integer", false),
     ("types", "array", false),
+    ("attacks", "array", false),
 ];
+const ATTACK: [(&str, &str, bool); 3] =
+    [("tactic", "object", false), ("technique", "object", false), ("sub_technique", "object", false)];
+/// `objects/tactic.json`, `technique.json` and `sub_technique.json`, each over `_entity.json`.
+const ATTACK_ENTRY: [(&str, &str, bool); 2] = [("uid", "string", false), ("name", "string", false)];
+const REMEDIATION: [(&str, &str, bool); 1] = [("desc", "string", true)];
 const ANALYTIC: [(&str, &str, bool); 4] =
     [("type_id", "integer", true), ("type", "string", false), ("name", "string", false), ("version", "string", false)];
 const ENDPOINT: [(&str, &str, bool); 1] = [("ip", "string", true)];
@@ -231,6 +243,15 @@ fn check_ocsf(alert: &Alert) {
     check_object(&finding["metadata"]["product"], &PRODUCT);
     check_object(&finding["finding_info"], &FINDING_INFO);
     check_object(&finding["finding_info"]["analytic"], &ANALYTIC);
+    if let Some(attacks) = finding["finding_info"].get("attacks") {
+        for attack in attacks.as_array().unwrap() {
+            check_object(attack, &ATTACK);
+            attack.as_object().unwrap().values().for_each(|entry| check_object(entry, &ATTACK_ENTRY));
+        }
+    }
+    if let Some(remediation) = finding.get("remediation") {
+        check_object(remediation, &REMEDIATION);
+    }
     let list = |key: &str| finding.get(key).map(|list| list.as_array().unwrap().clone()).unwrap_or_default();
     assert_eq!(list("evidences").len(), list("observables").len());
     for evidence in &list("evidences") {
@@ -295,7 +316,7 @@ fn check_cim(alert: &Alert) {
         assert!(value.is_string() || value.as_array().is_some_and(|list| list.iter().all(Value::is_string)), "{name}");
     }
     let known: Vec<&str> = CIM_REQUIRED.iter().map(|(name, _)| *name).collect();
-    let more = ["dest_type", "subject", "panicsift"];
+    let more = ["dest_type", "mitre_technique_id", "subject", "panicsift"];
     assert!(event.as_object().unwrap().keys().all(|key| known.contains(&key.as_str()) || more.contains(&key.as_str())));
     // HEC refuses fields that are not flat (code 15).
     let fields = serde_json::to_value(cim::Fields::of(alert)).unwrap();

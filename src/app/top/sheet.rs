@@ -54,10 +54,12 @@ pub(super) fn of_cluster(state: &State, id: ClusterId) -> Vec<Said> {
     let mut said = vec![
         Said::new(tone_of(portrait.verdict), &headline(id, &portrait)),
         Said::new(Tone::Plain, &portrait.title),
+        Said::new(Tone::Plain, &next(&portrait)),
         Said::new(Tone::Plain, &life(standing.map(|standing| &standing.life))),
         Said::new(Tone::Dim, &format!("events from {} to {}", portrait.first_event, portrait.last_event)),
         Said::new(Tone::Dim, &counts(&portrait)),
     ];
+    said.retain(|line| !line.text.is_empty());
     evidence(&portrait, &mut said);
     for (name, counted) in lists(&portrait) {
         list(name, &counted, &mut said);
@@ -147,8 +149,18 @@ fn headline(id: ClusterId, portrait: &Portrait) -> String {
     format!("{id}: {verdict}, {points:.2} points (hostile from {threshold:.2} on), severity {severity}")
 }
 
+/// `T1190 Exploit Public-Facing Application; next: look at …`; nothing for what is not hostile.
+fn next(portrait: &Portrait) -> String {
+    let technique = portrait.technique.as_ref().map(|one| format!("{} {}", one.id, one.name));
+    let step = Some(&portrait.next_step).filter(|step| !step.is_empty()).map(|step| format!("next: {step}"));
+    technique.into_iter().chain(step).collect::<Vec<_>>().join("; ")
+}
+
 fn life(life: Option<&Life>) -> String {
     let Some(life) = life else { return "not judged yet".to_owned() };
+    if life.in_digest {
+        return "told by a digest of many clusters, not by an alert of its own".to_owned();
+    }
     match (life.open_since, life.last_change) {
         (Some(since), _) => format!("alert open since {since}, told as {}", life.told.name()),
         (None, Some(last)) => format!("no alert is open; the last change was told at {last}"),

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Properties, SecretSource};
+use crate::pipeline::brief::searches::Places;
 
 /// A place that alerts are sent to, by its `kind`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -24,7 +25,7 @@ pub(in crate::config) enum DestinationFile {
 }
 
 /// The data stream of a destination that names none; its dataset is also that of every document.
-pub const DEFAULT_DATA_STREAM: &str = "logs-panicsift.alert-default";
+pub const DEFAULT_DATA_STREAM: &str = Places::DATA_STREAM;
 
 /// Days that alerts are kept where nothing else is said: a year, as incident reviews ask for.
 pub const DEFAULT_RETENTION_DAYS: u32 = 365;
@@ -315,7 +316,7 @@ fn default_splunk_source() -> String {
 }
 
 fn default_sourcetype() -> String {
-    "panicsift:alert".to_owned()
+    Places::SOURCETYPE.to_owned()
 }
 
 /// Splunk's advice is 10 s for many forwarders; one lane asks with one small request.

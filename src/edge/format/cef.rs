@@ -4,7 +4,7 @@
 //! chapters "Header Field Definitions", "Extension Dictionary" and "Character Encoding": in the header `|` and `\` are
 //! escaped, in the extension `=` and `\`. Line breaks never get that far. Our own values stand in the custom strings and
 //! numbers, each with its label; an operations alert has its findings in `cs4`, and no points. The first IPv4 address is `src`, the first IPv6 address `c6a2` (CEF 0 has no other place
-//! for it); all of them are in `cs2`.
+//! for it); all of them are in `cs2`. Technique and next step are in the two flex strings.
 
 use std::net::IpAddr;
 
@@ -99,6 +99,8 @@ impl Extension<'_> {
             self.value("cfp1", format_args!("{points}"));
             self.text("cfp1Label", "points", TEXT_BYTES_MAX);
         }
+        self.labelled("flexString1", "technique", &text::technique(alert));
+        self.labelled("flexString2", "next step", &portrait.next_step);
         self.text("deviceExternalId", &portrait.model, 255);
     }
 

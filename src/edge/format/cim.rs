@@ -6,7 +6,7 @@
 //! that are unknown are absent: the data models fill in `unknown` by themselves, except `user`, which Alerts wants and
 //! no alert has (a token is a keyed hash before anything keeps it). Tags come from event types at search time: the
 //! indexed field `category` is `hostile_input` for what belongs to both models. An operations alert belongs to Alerts alone,
-//! so it has neither `ids_type` nor `action`.
+//! so it has neither `ids_type` nor `action`. The technique's id stands in `mitre_technique_id`, which Alerts knows too.
 
 use serde::Serialize;
 
@@ -36,6 +36,8 @@ pub struct Event<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dest: Vec<&'a str>,
     dest_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mitre_technique_id: Option<&'a str>,
     user: &'static str,
     panicsift: &'a Alert,
 }
@@ -62,6 +64,7 @@ impl<'a> Event<'a> {
             src: &portrait.addresses,
             dest: portrait.services.iter().map(|service| service.name.as_str()).collect(),
             dest_type: "service",
+            mitre_technique_id: portrait.technique.as_ref().map(|technique| technique.id.as_str()),
             user: "unknown",
             panicsift: alert,
         }

@@ -1,7 +1,7 @@
 //! An alert as a document of the Elastic Common Schema (ECS), version 9.0.
 //!
 //! Takes an alert, gives ECS's own fields where they mean the same ("ECS field reference", the pages Event, Rule,
-//! Source, Related, Observer, Service, User agent; categories and types as "ECS categorization fields" allows them
+//! Source, Related, Observer, Service, Threat, User agent; categories and types as "ECS categorization fields" allows them
 //! together), and the whole alert under `panicsift`. `event.kind` is `alert`, which Elastic Security's external-alerts
 //! rule picks up; it reads `event.severity` and `event.risk_score` on Elastic Security's scale. An operations alert
 //! is for whoever is on call: its kind is `event`, so that no security rule takes it up, its category `web` with the
@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::{Called, PRODUCT, VERSION, addresses, event_id, is_security, text};
-use crate::pipeline::alert::{Alert, Change, Counted, Severity};
+use crate::pipeline::alert::{Alert, Change, Counted, Severity, Technique};
 
 /// The version of ECS whose fields are used.
 const ECS_VERSION: &str = "9.0.0";
@@ -40,6 +40,8 @@ pub struct Document<'a> {
     user_agent: Option<Named<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     related: Option<Related>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threat: Option<Threat<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data_stream: Option<DataStream<'a>>,
     tags: [&'static str; 1],
@@ -131,6 +133,28 @@ struct Related {
 }
 
 #[derive(Debug, Serialize)]
+struct Threat<'a> {
+    framework: &'static str,
+    tactic: Entry<'a>,
+    technique: AttackTechnique<'a>,
+}
+
+/// ECS's threat fields are arrays, since a rule may name several.
+#[derive(Debug, Serialize)]
+struct Entry<'a> {
+    id: [&'a str; 1],
+    name: [&'a str; 1],
+}
+
+#[derive(Debug, Serialize)]
+struct AttackTechnique<'a> {
+    #[serde(flatten)]
+    own: Entry<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subtechnique: Option<Entry<'a>>,
+}
+
+#[derive(Debug, Serialize)]
 struct DataStream<'a> {
     r#type: &'a str,
     dataset: &'a str,
@@ -163,6 +187,7 @@ impl<'a> Document<'a> {
             source: source(alert, &ip),
             user_agent: (!portrait.agents.is_empty()).then(|| Named { name: names(&portrait.agents) }),
             related: (!ip.is_empty()).then_some(Related { ip }),
+            threat: portrait.technique.as_ref().map(threat),
             data_stream: split_name(data_stream),
             tags: [PRODUCT],
             panicsift: alert,
@@ -233,6 +258,16 @@ fn source<'a>(alert: &'a Alert, ip: &[IpAddr]) -> Option<Source<'a>> {
         autonomous_system: (!number.is_empty()).then_some(AutonomousSystem { number, organization: Named { name } }),
         geo: (!countries.is_empty()).then_some(Geo { country_iso_code: countries }),
     })
+}
+
+fn threat(technique: &Technique) -> Threat<'_> {
+    let entry = |(id, name)| Entry { id: [id], name: [name] };
+    let (own, sub) = technique.parts();
+    Threat {
+        framework: "MITRE ATT&CK",
+        tactic: entry((&technique.tactic_id, &technique.tactic)),
+        technique: AttackTechnique { own: entry(own), subtechnique: sub.map(entry) },
+    }
 }
 
 /// `logs-panicsift.alert-default` in its three parts; a stream of another form has none of these fields.

@@ -66,6 +66,8 @@ fn texts(alert: &Alert, line: &mut String) {
         ("title", TEXT_BYTES_MAX, portrait.title.clone()),
         ("reason", TEXT_BYTES_MAX, text::reason(alert)),
         ("findings", FINDINGS_BYTES_MAX, text::findings(alert)),
+        ("technique", TEXT_BYTES_MAX, text::technique(alert)),
+        ("nextStep", TEXT_BYTES_MAX, portrait.next_step.clone()),
         ("addresses", TEXT_BYTES_MAX, text::addresses(alert)),
         ("networks", TEXT_BYTES_MAX, text::networks(&portrait.networks)),
         ("routes", TEXT_BYTES_MAX, text::names(&portrait.routes)),

@@ -2,7 +2,7 @@
 //!
 //! Class `detection_finding`, uid 2004, of category Findings: `events/findings/detection_finding.json`,
 //! `events/findings/finding.json` and the objects `finding_info`, `evidences`, `observable`, `resource_details`,
-//! `metadata` and `product` of the published schema. A cluster's life is a finding's: opened creates it, raised updates
+//! `metadata`, `product`, `attack` and `remediation` of the published schema; `confidence_score` is per cent. A cluster's life is a finding's: opened creates it, raised updates
 //! it, closed closes it, and `finding_info.uid` is the cluster all along. `status_id` is New until it is closed, since
 //! nobody has reviewed it here, then Resolved.
 //!
@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::{Called, PRODUCT, VERSION, addresses, event_id, text};
-use crate::pipeline::alert::{Alert, Change, Severity};
+use crate::pipeline::alert::{Alert, Change, Severity, Technique};
 
 /// The version of the schema whose attributes are used.
 const OCSF_VERSION: &str = "1.8.0";
@@ -48,6 +48,10 @@ pub struct DetectionFinding<'a> {
     status_id: u32,
     status: &'static str,
     is_alert: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confidence_score: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remediation: Option<Remediation<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,6 +103,27 @@ struct FindingInfo<'a> {
     last_seen_time: Option<i64>,
     related_events_count: i32,
     types: [&'static str; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attacks: Option<[Attack<'a>; 1]>,
+}
+
+#[derive(Debug, Serialize)]
+struct Attack<'a> {
+    tactic: Entry<'a>,
+    technique: Entry<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_technique: Option<Entry<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Entry<'a> {
+    uid: &'a str,
+    name: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Remediation<'a> {
+    desc: &'a str,
 }
 
 #[derive(Debug, Serialize)]
@@ -159,6 +184,8 @@ impl<'a> DetectionFinding<'a> {
             status_id,
             status,
             is_alert: alert.change != Change::Closed,
+            confidence_score: portrait.confidence.and_then(score),
+            remediation: (!portrait.next_step.is_empty()).then_some(Remediation { desc: &portrait.next_step }),
             time: text::millis(&alert.at),
             start_time: text::millis(&portrait.first_event),
             end_time: text::millis(&portrait.last_event),
@@ -207,7 +234,23 @@ fn finding_info(alert: &Alert) -> FindingInfo<'_> {
         last_seen_time: text::millis(&portrait.last_event),
         related_events_count: events(alert),
         types: [Called::of(alert).category],
+        attacks: portrait.technique.as_ref().map(|technique| [attack(technique)]),
     }
+}
+
+fn attack(technique: &Technique) -> Attack<'_> {
+    let entry = |(uid, name)| Entry { uid, name };
+    let (own, sub) = technique.parts();
+    let tactic = entry((technique.tactic_id.as_str(), technique.tactic.as_str()));
+    Attack { tactic, technique: entry(own), sub_technique: sub.map(entry) }
+}
+
+/// Per cent; `None` where an alert holds no probability, which none of ours does.
+fn score(confidence: f64) -> Option<u32> {
+    let is_probability = (0.0..=1.0).contains(&confidence);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 100")]
+    let score = (confidence * 100.0).round() as u32;
+    is_probability.then_some(score)
 }
 
 /// OCSF's integers have 32 bits with a sign.

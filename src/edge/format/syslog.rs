@@ -46,6 +46,7 @@ pub(super) fn write(alert: &Alert, enterprise_number: u32, out: &mut Vec<u8>) {
         ("category", ID_BYTES_MAX, alert.category.name().to_owned()),
         ("verdict", ID_BYTES_MAX, of_judge(portrait.verdict.name().to_owned())),
         ("points", ID_BYTES_MAX, of_judge(text::points(portrait.points).unwrap_or_default())),
+        ("technique", ID_BYTES_MAX, portrait.technique.as_ref().map(|one| one.id.clone()).unwrap_or_default()),
         ("firstEvent", ID_BYTES_MAX, timestamp(&portrait.first_event).unwrap_or_default()),
         ("lastEvent", ID_BYTES_MAX, timestamp(&portrait.last_event).unwrap_or_default()),
         ("src", ID_BYTES_MAX, addresses(alert).next().map(|address| address.to_string()).unwrap_or_default()),

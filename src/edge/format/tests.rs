@@ -76,7 +76,7 @@ fn what_is_no_time_and_no_address_is_left_out() {
     assert_eq!(ocsf["evidences"], serde_json::json!([{"src_endpoint": {"ip": "::1"}}]));
     assert!(!written(Format::Cef, &alert).contains(" rt="));
     assert!(written(Format::Leef, &alert).contains("^src=::1^"));
-    assert!(written(FORMATS[5], &alert).starts_with("<84>1 - - panicsift"));
+    assert!(written(FORMATS[5], &alert).starts_with("<83>1 - - panicsift"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::pipeline::alert::{Alert, Counted, Finding, NetworkCount};
+use crate::pipeline::alert::{Alert, Counted, Finding, NetworkCount, Technique};
 use crate::pipeline::event::Millis;
 use crate::pipeline::neutral;
 
@@ -99,6 +99,12 @@ pub(super) fn reason(alert: &Alert) -> String {
     let words: Vec<&str> =
         evidence.take(REASONS_MAX).chain(met.take(FINDINGS_MAX).map(|one| one.words.as_str())).collect();
     words.join("; ")
+}
+
+/// The technique with its reason; nothing where there is none.
+pub(super) fn technique(alert: &Alert) -> String {
+    let words = |technique: &Technique| format!("{} {}: {}", technique.id, technique.name, technique.reason);
+    alert.portrait.technique.as_ref().map(words).unwrap_or_default()
 }
 
 /// All findings in words, for people.

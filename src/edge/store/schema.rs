@@ -72,7 +72,8 @@ const MIGRATIONS: [&str; 4] = [
     ) WITHOUT ROWID, STRICT;
 ",
     // Actors and places of the normal have another form (a sum for numbers in a row, and the numbers): those of version 2
-    // cannot be read, and cells and clusters name them. All of it begins anew; outbox and checkpoint stay.
+    // cannot be read, and cells and clusters name them. Standings say their severity and whether a digest tells them. All
+    // of it begins anew; outbox and checkpoint stay.
     "
     DELETE FROM state;
 ",

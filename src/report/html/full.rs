@@ -67,6 +67,7 @@ fn cluster(facts: &Facts<'_>, card: &Card<'_>, place: &Anchor, is_open: bool, m:
         m.within(tag::DIV, &[attr::class("body")], |m| {
             times(card, m)?;
             evidence::fill(card, m)?;
+            brief(card, m)?;
             lists(card, m)?;
             m.within(tag::DIV, &[attr::class("columns")], |m| {
                 m.within(tag::DIV, &[], |m| shapes::of_one(card, LISTED_MAX, m))?;
@@ -94,6 +95,17 @@ fn summary(card: &Card<'_>, m: &mut Markup<'_>) -> io::Result<()> {
     m.leaf(tag::SPAN, &[attr::class("points")], format!("{:.2} points", portrait.points))?;
     m.text(" ")?;
     m.leaf(tag::BDI, &[attr::class("title")], &portrait.title)
+}
+
+/// Technique and next step of a hostile cluster.
+fn brief(card: &Card<'_>, m: &mut Markup<'_>) -> io::Result<()> {
+    if let Some(line) = show::technique_line(&card.portrait) {
+        m.leaf(tag::P, &[], line)?;
+    }
+    if card.portrait.next_step.is_empty() {
+        return Ok(());
+    }
+    m.leaf(tag::P, &[], format!("Next: {}.", card.portrait.next_step))
 }
 
 fn times(card: &Card<'_>, m: &mut Markup<'_>) -> io::Result<()> {

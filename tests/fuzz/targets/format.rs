@@ -4,7 +4,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use panicsift_fuzz::format::{Format, encode};
-use panicsift_fuzz::pipeline::alert::{Alert, Change, Counted, Evidence, NetworkCount, Portrait, Severity};
+use panicsift_fuzz::pipeline::alert::{
+    Alert, Change, Counted, Evidence, NetworkCount, Portrait, Severity, Technique,
+};
 use panicsift_fuzz::pipeline::event::Millis;
 
 /// Texts are divided by a character that has no other meaning here.
@@ -28,6 +30,8 @@ fuzz_target!(|input: &str| {
         title: next(),
         severity: if input.len() % 2 == 0 { Severity::Critical } else { Severity::Low },
         points: input.len() as f64,
+        technique: Some(Technique { id: next(), name: next(), tactic_id: next(), tactic: next(), reason: next() }),
+        next_step: next(),
         evidence: vec![Evidence { name: next(), points: 1.0, words: next() }],
         first_event: next(),
         last_event: Millis(input.len() as i64).to_string(),
