@@ -59,6 +59,15 @@ pub struct Life {
 }
 
 impl Life {
+    /// As [`Life::turn`] when a person has spoken, or taken a word back: nobody waits for a second judgement before an
+    /// alert is closed, nor for a cooldown before one is opened.
+    pub fn turn_at_once(&mut self, policy: &AlertPolicy, word: Word, now: Millis) -> Option<Change> {
+        if self.open_since.is_some() {
+            self.calm = CALM_NEEDED;
+        }
+        self.turn(&AlertPolicy { cooldown_millis: 0, ..*policy }, word, now)
+    }
+
     /// What to tell now, if anything, and remembers that it was told.
     pub fn turn(&mut self, policy: &AlertPolicy, word: Word, now: Millis) -> Option<Change> {
         let change = if self.open_since.is_some() {
@@ -167,6 +176,21 @@ mod tests {
             &[(0, Hostile, Low), (1, Benign, Low), (2, Benign, Low), (30, Hostile, Low), (70, Hostile, Low)],
             &[(0, Change::Opened), (2, Change::Closed), (70, Change::Opened)],
         );
+    }
+
+    #[test]
+    fn a_person_s_word_closes_and_opens_at_once_but_opens_nothing_that_is_silent() {
+        let policy = AlertPolicy::default();
+        let mut life = Life::default();
+        assert_eq!(life.turn_at_once(&policy, word(Hostile, Low, 0), Millis(0)), Some(Change::Opened));
+        assert_eq!(life.turn_at_once(&policy, word(Hostile, Low, 0), Millis(1)), None);
+        assert_eq!(life.turn(&policy, word(Benign, Low, 0), Millis(2)), None, "the judge waits for a second look");
+        assert_eq!(life.turn(&policy, word(Hostile, Low, 0), Millis(3)), None);
+        assert_eq!(life.turn_at_once(&policy, word(Benign, Low, 0), Millis(4)), Some(Change::Closed));
+        assert_eq!(life.turn(&policy, word(Hostile, Low, 0), Millis(5)), None, "the judge cools down");
+        assert_eq!(life.turn_at_once(&policy, word(Hostile, Low, 0), Millis(6)), Some(Change::Opened));
+        assert_eq!(life.turn_at_once(&policy, word(Benign, Low, 0), Millis(7)), Some(Change::Closed));
+        assert_eq!(life.turn_at_once(&policy, word(Hostile, Low, 0), Millis(6 * Millis::HOUR)), None);
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub mod judge;
 pub mod alert;
 pub mod life;
 pub mod portrait;
+pub mod rulings;
 
 pub mod causes;
 pub mod census;

@@ -18,12 +18,13 @@ use super::judge::{self, Record};
 use super::observation::{Actor, CellKey};
 use super::operations::Operations;
 use super::recent::Recent;
+use super::rulings::{Descent, Descents};
 use super::state::{Clock, State, StateRow};
 use super::surfaces::Surfaces;
 use super::tenant::{Standing, Tenant};
 
 /// Kinds of rows.
-pub const KINDS: [&str; 25] = [
+pub const KINDS: [&str; 26] = [
     "clock",
     "recent",
     "name",
@@ -37,6 +38,7 @@ pub const KINDS: [&str; 25] = [
     "cluster",
     "alias",
     "standing",
+    "descent",
     "surface",
     "surface_level",
     "isolate",
@@ -123,6 +125,7 @@ impl Tenant {
             own.push(StateRow::of("cluster", &cluster, self.clusters.get(cluster).filter(|c| c.id == cluster)));
             own.push(StateRow::of("alias", &cluster, self.clusters.alias(cluster).as_ref()));
             own.push(StateRow::of("standing", &cluster, self.standings.get(&cluster)));
+            own.push(StateRow::of("descent", &cluster, self.descents.get(cluster)));
         }
         let foreign = self.record.take_dirty().into_iter();
         let foreign = foreign.chain(self.surfaces.take_rows()).chain(self.causes.take_rows());
@@ -147,6 +150,7 @@ impl Tenant {
         tenant.suspect_since = reader.read::<Actor, Millis>("suspect").into_iter().collect();
         let clusters = reader.read::<ClusterId, Cluster>("cluster").into_iter().map(|(_, cluster)| cluster);
         tenant.clusters = Assignments::restore(clusters, reader.read::<ClusterId, Alias>("alias"));
+        tenant.descents = Descents::restore(reader.read::<ClusterId, Descent>("descent"));
         tenant.standings = reader.read::<ClusterId, Standing>("standing").into_iter().collect();
         let judged = judge::stored::KINDS.into_iter();
         let judged = judged.flat_map(|kind| reader.rows(kind).map(move |(key, value)| (kind, key, value)));

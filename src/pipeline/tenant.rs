@@ -4,19 +4,22 @@
 //! turns what changed since the last epoch into rows, rows into clusters, clusters into judgements, and judgements into
 //! alerts. Only what changed is worked through; the result is the same as from working through everything.
 //!
+//! What analysts said is applied here, at the verdict ([`rulings`](super::rulings)), and nowhere else.
+//!
 //! Holds the second panic fence: a fault in clustering falls back to exact keys for the rows at hand, and is counted.
 //! Bounds: those of cells, actors and names; everything else here is keyed by them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::alert::{Alert, Change, Portrait, Verdict};
+use super::alert::{Alert, Change, Overruled, Portrait, Verdict};
 use super::causes::Causes;
 use super::cell::{Cell, text_id};
 use super::cells::{CellLimits, Cells};
-use super::cluster::identity::{Alias, Assignments, Cluster, ClusterId, Member, group};
+use super::cluster::identity::{Assignments, Cluster, ClusterId, Member, group};
 use super::cluster::{ClusteringModel, Party, Row, RowKey, SmallSet, components, exact_components};
 use super::event::{Id, Millis};
 use super::judge::{ClusterView, Judgement, Record, Weighed, judge_cluster};
@@ -27,16 +30,21 @@ use super::observation::{Actor, CellKey, Observation};
 use super::operations::Operations;
 use super::portrait::{Impact, Sitting, asn_name_id};
 use super::rows::Rows;
-use super::sample::{KeyedSet, Minutes, count_f64};
+use super::rulings::{Descents, Rulings};
+use super::sample::{KeyedSet, count_f64};
 use super::shares::Shares;
 use super::surfaces::Surfaces;
 use super::{Context, Step};
+
+mod questions;
 
 /// How a cluster stands: the judge's last word and the alerts told so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
     /// The judge's last word.
     pub judgement: Judgement,
+    /// The analyst's word that held when it was judged.
+    pub overruled: Option<Overruled>,
     /// The points that it needed to be called hostile.
     pub threshold: f64,
     /// Version of the models that judged.
@@ -50,7 +58,7 @@ pub struct Standing {
 pub struct Whereabouts {
     /// The cluster that holds its sender's share of its cell; `None` when the cell is forgotten.
     pub cluster: Option<ClusterId>,
-    /// The judge's last word on it.
+    /// The last word on it: an analyst's where one holds, else the judge's.
     pub verdict: Verdict,
     /// Event time from which on an alert covered it.
     pub alerted_at: Option<Millis>,
@@ -67,6 +75,12 @@ pub struct Tenant {
     pub(super) operations: Operations,
     pub(super) clusters: Assignments,
     pub(super) standings: BTreeMap<ClusterId, Standing>,
+    /// Where clusters come from, as far as analysts' words go.
+    pub(super) descents: Descents,
+    /// What analysts said.
+    rulings: Arc<Rulings>,
+    /// Clusters for which another word holds since that was taken up.
+    reruled: BTreeSet<ClusterId>,
     /// Since when each suspect is one without a break.
     pub(super) suspect_since: BTreeMap<Actor, Millis>,
     shares: Shares,
@@ -124,6 +138,16 @@ impl Tenant {
         }
     }
 
+    /// Takes up what analysts say now, in place of what they said before; it is applied when the next epoch is closed.
+    pub(super) fn hear(&mut self, rulings: &Arc<Rulings>) {
+        self.rulings = Arc::clone(rulings);
+        let (descents, all) = (&self.descents, self.standings.iter());
+        let reruled = all.filter(|(id, standing)| {
+            descents.overruled(**id, rulings, standing.judgement.verdict) != standing.overruled
+        });
+        self.reruled.extend(reruled.map(|(id, _)| *id));
+    }
+
     /// Closes an epoch at event time `now`.
     pub fn close(&mut self, context: &Context, now: Millis, step: &mut Step) {
         let displaced = self.take_folded();
@@ -138,6 +162,7 @@ impl Tenant {
             .iter()
             .filter(|(id, standing)| standing.life.open_since.is_some() && !self.stays(context, **id, standing, now));
         concerned.extend(waiting.map(|(id, _)| *id));
+        concerned.extend(std::mem::take(&mut self.reruled));
         for id in concerned {
             self.judge(context, id, now, step);
         }
@@ -269,6 +294,8 @@ impl Tenant {
         let placed: Vec<Member> =
             region.iter().map(|row| Member { key: row.key, weight: row.weight, first: first(&row.key) }).collect();
         let concerned = self.clusters.update(model, changed, &group(&labels, &placed), now);
+        let before = |id| self.standings.get(&id).map(Standing::verdict);
+        self.descents.follow(&self.clusters, &concerned, &self.rulings, before);
         self.restated.extend(&concerned);
         concerned
     }
@@ -290,20 +317,28 @@ impl Tenant {
             return;
         };
         let judgement = self.judgement(context, cluster);
+        let overruled = self.descents.overruled(id, &self.rulings, judgement.verdict);
         let standing = self.standings.remove(&id);
+        let overruled_before = standing.as_ref().and_then(|standing| standing.overruled.as_ref());
+        let at_once = overruled.is_some() || overruled_before.is_some();
+        let holds = overruled.as_ref().map_or(judgement.verdict, |overruled| overruled.word) == Verdict::Hostile;
         let mut life = standing.as_ref().map(|standing| standing.life.clone()).unwrap_or_default();
         let mut told = None;
-        if judgement.verdict == Verdict::Hostile || life.open_since.is_some() {
+        if holds || life.open_since.is_some() {
             let impact = self.impact(cluster);
             let last_event = impact.last.unwrap_or(Millis(i64::MIN));
-            let holds = judgement.verdict == Verdict::Hostile;
             let word = Word { holds, severity: impact.severity(), last_event };
             let ordinal = life.next_ordinal;
-            told = life.turn(&context.alerts, word, now).map(|change| (change, ordinal, self.sitting(cluster)));
+            let change = if at_once {
+                life.turn_at_once(&context.alerts, word, now)
+            } else {
+                life.turn(&context.alerts, word, now)
+            };
+            told = change.map(|change| (change, ordinal, self.sitting(cluster)));
             self.words.insert(id, word);
         }
         let (threshold, model) = (threshold(context), context.version.clone());
-        let standing_now = Standing { judgement, threshold, model, life };
+        let standing_now = Standing { judgement, overruled, threshold, model, life };
         if let Some((change, ordinal, sitting)) = told {
             let portrait = complete(cluster, &standing_now, sitting.draw(&self.names));
             step.alerts.push(Alert::of(change, &id.to_string(), ordinal, now, portrait));
@@ -420,52 +455,6 @@ impl Tenant {
         }
     }
 
-    /// The surface inventory.
-    pub fn surfaces(&self) -> &Surfaces {
-        &self.surfaces
-    }
-
-    /// What operations ask.
-    pub fn operations(&self) -> &Operations {
-        &self.operations
-    }
-
-    /// What ids are called.
-    pub fn names(&self) -> &Names {
-        &self.names
-    }
-
-    /// What an id is called, or its digits.
-    pub fn name(&self, id: Id) -> String {
-        self.names.text(id)
-    }
-
-    /// What an id is called, if that is known.
-    pub fn known_name(&self, id: Id) -> Option<String> {
-        self.names.knows(id).then(|| self.names.text(id))
-    }
-
-    /// The living clusters with their standing.
-    pub fn clusters(&self) -> impl Iterator<Item = (&Cluster, Option<&Standing>)> {
-        self.clusters.clusters().map(|cluster| (cluster, self.standings.get(&cluster.id)))
-    }
-
-    /// Ids of clusters that became part of a living one, and where each leads.
-    pub fn aliases(&self) -> impl Iterator<Item = (ClusterId, Alias)> {
-        self.clusters.aliases()
-    }
-
-    /// Events of a living cluster, as its portrait counts them, without drawing it.
-    pub fn n_events(&self, cluster: &Cluster) -> u64 {
-        self.cells_of(cluster).map(|(row, cell)| self.rows_events(row, cell)).sum()
-    }
-
-    /// When the events of a living cluster happened: by minute over the last hour before the newest, by hour over the
-    /// last 48 hours.
-    pub fn timeline(&self, cluster: &Cluster) -> Minutes {
-        self.sitting(cluster).summary.minutes
-    }
-
     /// Where an event with this cell key and sender stands now.
     pub fn whereabouts(&self, cell: &CellKey, actor: Actor) -> Whereabouts {
         let cell = self.cells.resolve(cell);
@@ -486,7 +475,7 @@ impl Tenant {
             return Whereabouts { cluster: Some(id), ..Whereabouts::default() };
         };
         let alerted_at = standing.life.first_opened.map(|at| suspect.map_or(at, |since| at.max(since)));
-        Whereabouts { cluster: Some(id), verdict: standing.judgement.verdict, alerted_at }
+        Whereabouts { cluster: Some(id), verdict: standing.verdict(), alerted_at }
     }
 
     /// Whether an event with this cell key and sender is in a cluster that is held for hostile now.
@@ -525,10 +514,11 @@ impl Tenant {
 }
 
 fn complete(cluster: &Cluster, standing: &Standing, portrait: Portrait) -> Portrait {
-    let Judgement { verdict, points, evidence, counter_evidence } = standing.judgement.clone();
+    let Judgement { points, evidence, counter_evidence, .. } = standing.judgement.clone();
+    let (verdict, overruled) = (standing.verdict(), standing.overruled.clone());
     let lineage = cluster.split_from.iter().chain(&cluster.merged).map(ToString::to_string).collect();
     let (threshold, model) = (standing.threshold, standing.model.clone());
-    Portrait { verdict, points, threshold, evidence, counter_evidence, lineage, model, ..portrait }
+    Portrait { verdict, points, threshold, overruled, evidence, counter_evidence, lineage, model, ..portrait }
 }
 
 /// Points that make a cluster hostile.

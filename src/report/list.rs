@@ -52,7 +52,7 @@ pub(super) fn ranked(state: &State, selection: Selection) -> (Vec<Ranked<'_>>, u
         for (cluster, standing) in tenant.clusters() {
             n_all += 1;
             let (verdict, points) =
-                standing.map(|standing| (standing.judgement.verdict, standing.judgement.points)).unwrap_or_default();
+                standing.map(|standing| (standing.verdict(), standing.judgement.points)).unwrap_or_default();
             if selection.verdict.is_none_or(|wanted| verdict == wanted) {
                 ranked.push(Ranked { tenant, cluster, standing, verdict, points, n_events: tenant.n_events(cluster) });
             }

@@ -72,9 +72,21 @@ const MIGRATIONS: [&str; 3] = [
     ) WITHOUT ROWID, STRICT;
 ",
     // Actors and places of the normal have another form (a sum for numbers in a row, and the numbers): those of version 2
-    // cannot be read, and cells and clusters name them. All of it begins anew; outbox and checkpoint stay.
+    // cannot be read, and cells and clusters name them. All of it begins anew; outbox and checkpoint stay. What analysts
+    // say of clusters, line by line; no word: the one before is taken back.
     "
     DELETE FROM state;
+    CREATE TABLE label (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        cluster TEXT NOT NULL,
+        word TEXT,
+        why TEXT NOT NULL,
+        who TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        judge TEXT NOT NULL,
+        points REAL NOT NULL
+    ) STRICT;
+    CREATE INDEX label_cluster ON label (cluster, id);
 ",
 ];
 

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::testing::{event, id, key};
 use super::*;
+use crate::pipeline::observation::Actor;
 
 fn bytes(cell: &Cell) -> Vec<u8> {
     postcard::to_stdvec(cell).unwrap()

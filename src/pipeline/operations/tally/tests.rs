@@ -3,6 +3,7 @@ use std::borrow::Cow;
 use super::*;
 use crate::pipeline::cell::testing::{event, key};
 use crate::pipeline::event::Id;
+use crate::pipeline::observation::Actor;
 use crate::pipeline::operations::chains::Link;
 
 fn circumstances(hostile: bool) -> Circumstances {
