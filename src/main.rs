@@ -189,7 +189,10 @@ fn label(args: LabelArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
     start_log(output, LogSettings::default());
     let (store, format) = (args.store.clone(), args.word.format);
     match args.word.order(args.store) {
-        Some((cluster, order)) => app::label::say(&order, &report::label::subject(&store, &cluster)?, out),
+        Some((cluster, order)) => {
+            let subject = report::label::subject(&store, &cluster, order.call.is_none())?;
+            app::label::say(&order, &subject, out)
+        }
         None => report::label::list(&store, format, out),
     }
 }

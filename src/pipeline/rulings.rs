@@ -10,8 +10,8 @@
 //! 2. Else what was said of the nearest cluster that it was split from. A piece also takes along what had come to the
 //!    whole by 3.
 //! 3. Else what came with clusters that became part of it: the word that held for each when it ended. It comes along
-//!    only where nothing contradicts: of two that came and differ neither holds, and "benign" does not come to a cluster
-//!    that was held for hostile before, since the analyst has not seen what else is in there.
+//!    only where nothing contradicts: not to a cluster of which the opposite held until then, whoever said so (the analyst
+//!    has not seen what else is in there), and of two that came and differ neither holds.
 //!
 //! A word that is taken back, or replaced, is so for all whom it reached.
 //!
@@ -50,6 +50,13 @@ impl Call {
         match self {
             Self::Hostile => Verdict::Hostile,
             Self::Benign => Verdict::Benign,
+        }
+    }
+
+    fn opposite(self) -> Self {
+        match self {
+            Self::Hostile => Self::Benign,
+            Self::Benign => Self::Hostile,
         }
     }
 
@@ -199,9 +206,7 @@ impl Descents {
         heir_before: Option<Verdict>,
     ) {
         let comes = |from: &ClusterId| {
-            rulings
-                .get(*from)
-                .is_some_and(|ruling| ruling.call == Call::Hostile || heir_before != Some(Verdict::Hostile))
+            rulings.get(*from).is_some_and(|word| heir_before != Some(word.call.opposite().verdict()))
         };
         let brought: Vec<ClusterId> = brought.into_iter().filter(comes).collect();
         if brought.is_empty() {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::find::find;
+use super::find::{find, wanted};
 use super::list::to_the_minute;
 use super::sheet::{Cell, Sheet};
 use super::{Format, Page, uncapped};
@@ -27,23 +27,54 @@ const FOR_PEOPLE: [&str; 7] = ["cluster", "word", "stands", "by", "at", "overrul
 /// Columns for machines.
 const FOR_MACHINES: [&str; 9] = ["cluster", "word", "stands", "by", "at", "judge", "points", "overrules", "why"];
 
-/// The cluster that a word is to be said of: the one whose id, or an alias of it, is or begins with `asked`.
+/// The cluster that a word is to be said of: the one whose id, or an alias of it, is or begins with `asked`. A word
+/// outlives its cluster: what is to be taken back (`withdraw`) is looked for among the words that stand first, and a new
+/// word may be said of an id that has one, though the cluster is no more.
 ///
 /// # Errors
 /// A store that cannot be read; an id that no cluster, or more than one, has: the error names near ones.
-pub fn subject(store: &Path, asked: &str) -> Result<LabelSubject> {
+pub fn subject(store: &Path, asked: &str, withdraw: bool) -> Result<LabelSubject> {
     let store = Store::open_read_only(store)?;
     let (state, _) = State::restore_kinds(&uncapped()?, &KINDS_READ, |kind| store.load_state(kind))?;
-    let found = find(&state, asked)?;
-    let cluster = found.cluster.id;
+    let labelled = labelled(&store, asked)?;
+    if let Some(label) = labelled.as_ref().filter(|_| withdraw) {
+        return Ok(of_label(&state, label));
+    }
+    let found = match (find(&state, asked), &labelled) {
+        (Err(_), Some(label)) => return Ok(of_label(&state, label)),
+        (found, _) => found?,
+    };
     let judgement = found.standing.map(|standing| &standing.judgement);
     Ok(LabelSubject {
-        cluster,
+        cluster: found.cluster.id,
         alias: found.alias_line(),
         judge: judgement.map(|judgement| judgement.verdict).unwrap_or_default(),
         points: judgement.map(|judgement| judgement.points).unwrap_or_default(),
-        descendants: found.tenant.reached_from(cluster).filter(|id| *id != cluster).collect(),
+        descendants: descendants(&state, found.cluster.id),
     })
+}
+
+/// The newest line about the one cluster whose word stands and whose id is or begins with `asked`.
+fn labelled(store: &Store, asked: &str) -> Result<Option<Label>> {
+    let wanted = wanted(asked);
+    let rulings = store.rulings()?;
+    let mut fits = rulings.iter().map(|(id, _)| id).filter(|id| id.to_string().starts_with(&wanted));
+    let (Some(id), None) = (fits.next(), fits.next()) else { return Ok(None) };
+    Ok(store.labels()?.into_iter().rfind(|label| label.cluster == id))
+}
+
+/// What the judge says of it now, or, when it is no more, said when the word was given.
+fn of_label(state: &State, label: &Label) -> LabelSubject {
+    let Label { cluster, judge, points, .. } = *label;
+    let standings = state.tenants().flat_map(|(_, tenant)| tenant.clusters());
+    let standing = standings.filter(|(living, _)| living.id == cluster).find_map(|(_, standing)| standing);
+    let (judge, points) =
+        standing.map_or((judge, points), |standing| (standing.judgement.verdict, standing.judgement.points));
+    LabelSubject { cluster, alias: None, judge, points, descendants: descendants(state, cluster) }
+}
+
+fn descendants(state: &State, id: ClusterId) -> Vec<ClusterId> {
+    state.tenants().flat_map(|(_, tenant)| tenant.reached_from(id)).filter(|of| *of != id).collect()
 }
 
 /// Tells all that analysts said, the newest last.
@@ -87,12 +118,15 @@ fn row(label: &Label, stands: bool, overrules: String, people: bool) -> Vec<Cell
     row
 }
 
-/// `the judge: hostile at 4.20 points; alice: hostile`.
+/// `the judge: hostile, 4.20; alice: hostile`.
 fn overrules(label: &Label, before: Option<&Label>) -> String {
     let person = before.and_then(|before| Some(format!("{}: {}", before.by, before.call?.name())));
     let Some(call) = label.call else { return person.unwrap_or_default() };
-    let sign = if call.verdict() == label.judge { "nobody (the judge agrees" } else { "the judge (it says" };
-    let judge = format!("{sign}: {} at {:.2} points)", label.judge.name(), label.points);
+    let judge = if call.verdict() == label.judge {
+        format!("nobody, the judge agrees: {:.2}", label.points)
+    } else {
+        format!("the judge: {}, {:.2}", label.judge.name(), label.points)
+    };
     person.map_or_else(|| judge.clone(), |person| format!("{judge}; {person}"))
 }
 
@@ -114,13 +148,9 @@ mod tests {
         };
         let (benign, hostile) = (Some(Call::Benign), Some(Call::Hostile));
         let alice = label(hostile, "alice", Verdict::Undecided);
-        check(&label(benign, "bob", Verdict::Hostile), None, "the judge (it says: hostile at 4.20 points)");
-        check(&label(hostile, "bob", Verdict::Hostile), None, "nobody (the judge agrees: hostile at 4.20 points)");
-        check(
-            &label(benign, "bob", Verdict::Undecided),
-            Some(&alice),
-            "the judge (it says: undecided at 4.20 points); alice: hostile",
-        );
+        check(&label(benign, "bob", Verdict::Hostile), None, "the judge: hostile, 4.20");
+        check(&label(hostile, "bob", Verdict::Hostile), None, "nobody, the judge agrees: 4.20");
+        check(&label(benign, "bob", Verdict::Undecided), Some(&alice), "the judge: undecided, 4.20; alice: hostile");
         check(&label(None, "bob", Verdict::Hostile), Some(&alice), "alice: hostile");
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::find::Found;
 use super::sheet::{Cell, Sheet, printable};
 use super::timeline::Timeline;
-use super::{Format, Memory, Page};
+use super::{Format, Memory, Page, explain};
 use crate::pipeline::alert::{Change, Counted, Portrait, Severity};
 use crate::pipeline::causes::Causation;
 use crate::pipeline::cluster::identity::Cluster;
@@ -165,6 +165,9 @@ fn for_people(memory: Memory<'_>, full: &Full, page: &mut Page<'_>) -> Result<()
         portrait.severity.name()
     ))?;
     page.words(&printable(&portrait.title))?;
+    if let Some(words) = explain::analyst(&full.cluster, portrait) {
+        page.words(&words)?;
+    }
     page.line(&format!(
         "{} events from {} to {}, {} actors, {} addresses, {} members",
         portrait.counts.events,
@@ -255,6 +258,9 @@ fn scalars(full: &Full, sheet: &mut Sheet) {
     put("verdict", portrait.verdict.name());
     put("points", &portrait.points.to_string());
     put("threshold", &portrait.threshold.to_string());
+    if let Some(words) = explain::analyst(&full.cluster, portrait) {
+        put("analyst", &words);
+    }
     put("severity", portrait.severity.name());
     put("first_event", &portrait.first_event);
     put("last_event", &portrait.last_event);

@@ -58,6 +58,8 @@ pub(super) fn of_cluster(state: &State, id: ClusterId) -> Vec<Said> {
         Said::new(Tone::Dim, &format!("events from {} to {}", portrait.first_event, portrait.last_event)),
         Said::new(Tone::Dim, &counts(&portrait)),
     ];
+    let analyst = portrait.overruled.as_ref().map(|word| word.sentence(&id.to_string(), portrait.points));
+    said.extend(analyst.map(|words| Said::new(Tone::Plain, &words)));
     evidence(&portrait, &mut said);
     for (name, counted) in lists(&portrait) {
         list(name, &counted, &mut said);
