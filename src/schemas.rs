@@ -28,8 +28,7 @@ pub fn render(schema: &Value) -> String {
     format!("{schema:#}\n")
 }
 
-/// The schema of an alert as it is written: every key is always there, `null` where nothing is known, but
-/// for `overruled`, which is there where an analyst has spoken.
+/// The schema of an alert as it is written: every key is always there, `null` where nothing is known.
 fn alert_schema() -> Value {
     let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| settings.inline_subschemas = true);
     let mut schema = settings.into_generator().into_root_schema_for::<Alert>().to_value();

@@ -212,8 +212,8 @@ pub struct Portrait {
     pub points: f64,
     /// The points that a cluster needs to be called hostile, under this model.
     pub threshold: f64,
-    /// The analyst's word that holds, and the judge's own beside it; absent where none does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The analyst's word that holds, and the judge's own beside it; `null` where none does.
+    #[serde(default)]
     pub overruled: Option<Overruled>,
     /// How much it matters.
     pub severity: Severity,

@@ -19,7 +19,7 @@ use super::alert::{Alert, Change, Overruled, Portrait, Verdict};
 use super::causes::Causes;
 use super::cell::{Cell, text_id};
 use super::cells::{CellLimits, Cells};
-use super::cluster::identity::{Assignments, Cluster, ClusterId, Member, group};
+use super::cluster::identity::{Alias, Assignments, Cluster, ClusterId, Member, group};
 use super::cluster::{ClusteringModel, Party, Row, RowKey, SmallSet, components, exact_components};
 use super::event::{Id, Millis};
 use super::judge::{ClusterView, Judgement, Record, Weighed, judge_cluster};
@@ -31,12 +31,13 @@ use super::operations::Operations;
 use super::portrait::{Impact, Sitting, asn_name_id};
 use super::rows::Rows;
 use super::rulings::{Descents, Rulings};
-use super::sample::{KeyedSet, count_f64};
+use super::sample::{KeyedSet, Minutes, count_f64};
 use super::shares::Shares;
 use super::surfaces::Surfaces;
 use super::{Context, Step};
 
-mod questions;
+mod forgetting;
+mod words;
 
 /// How a cluster stands: the judge's last word and the alerts told so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -136,16 +137,6 @@ impl Tenant {
         if let (Some(asn), Some(organisation)) = (o.source.network.asn, &o.source.network.organisation) {
             learn(asn_name_id(u64::from(asn)), organisation);
         }
-    }
-
-    /// Takes up what analysts say now, in place of what they said before; it is applied when the next epoch is closed.
-    pub(super) fn hear(&mut self, rulings: &Arc<Rulings>) {
-        self.rulings = Arc::clone(rulings);
-        let (descents, all) = (&self.descents, self.standings.iter());
-        let reruled = all.filter(|(id, standing)| {
-            descents.overruled(**id, rulings, standing.judgement.verdict) != standing.overruled
-        });
-        self.reruled.extend(reruled.map(|(id, _)| *id));
     }
 
     /// Closes an epoch at event time `now`.
@@ -329,12 +320,10 @@ impl Tenant {
             let last_event = impact.last.unwrap_or(Millis(i64::MIN));
             let word = Word { holds, severity: impact.severity(), last_event };
             let ordinal = life.next_ordinal;
-            let change = if at_once {
-                life.turn_at_once(&context.alerts, word, now)
-            } else {
-                life.turn(&context.alerts, word, now)
-            };
-            told = change.map(|change| (change, ordinal, self.sitting(cluster)));
+            if at_once {
+                life.hurry();
+            }
+            told = life.turn(&context.alerts, word, now).map(|change| (change, ordinal, self.sitting(cluster)));
             self.words.insert(id, word);
         }
         let (threshold, model) = (threshold(context), context.version.clone());
@@ -455,6 +444,52 @@ impl Tenant {
         }
     }
 
+    /// The surface inventory.
+    pub fn surfaces(&self) -> &Surfaces {
+        &self.surfaces
+    }
+
+    /// What operations ask.
+    pub fn operations(&self) -> &Operations {
+        &self.operations
+    }
+
+    /// What ids are called.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// What an id is called, or its digits.
+    pub fn name(&self, id: Id) -> String {
+        self.names.text(id)
+    }
+
+    /// What an id is called, if that is known.
+    pub fn known_name(&self, id: Id) -> Option<String> {
+        self.names.knows(id).then(|| self.names.text(id))
+    }
+
+    /// The living clusters with their standing.
+    pub fn clusters(&self) -> impl Iterator<Item = (&Cluster, Option<&Standing>)> {
+        self.clusters.clusters().map(|cluster| (cluster, self.standings.get(&cluster.id)))
+    }
+
+    /// Ids of clusters that became part of a living one, and where each leads.
+    pub fn aliases(&self) -> impl Iterator<Item = (ClusterId, Alias)> {
+        self.clusters.aliases()
+    }
+
+    /// Events of a living cluster, as its portrait counts them, without drawing it.
+    pub fn n_events(&self, cluster: &Cluster) -> u64 {
+        self.cells_of(cluster).map(|(row, cell)| self.rows_events(row, cell)).sum()
+    }
+
+    /// When the events of a living cluster happened: by minute over the last hour before the newest, by hour over the
+    /// last 48 hours.
+    pub fn timeline(&self, cluster: &Cluster) -> Minutes {
+        self.sitting(cluster).summary.minutes
+    }
+
     /// Where an event with this cell key and sender stands now.
     pub fn whereabouts(&self, cell: &CellKey, actor: Actor) -> Whereabouts {
         let cell = self.cells.resolve(cell);
@@ -481,23 +516,6 @@ impl Tenant {
     /// Whether an event with this cell key and sender is in a cluster that is held for hostile now.
     fn is_held_for_hostile(&self, cell: &CellKey, actor: Actor) -> bool {
         self.whereabouts(cell, actor).verdict == Verdict::Hostile
-    }
-
-    /// Forgets what has faded, and the names that nobody needs any more; `id` is the tenant's own.
-    pub fn forget(&mut self, id: Id, now: Millis) {
-        self.touched.extend(self.cells.forget(now));
-        self.surfaces.forget(now);
-        self.causes.forget(now, |cell| self.cells.get(cell).is_some());
-        self.operations.forget(now);
-        let mut used: BTreeSet<Id> = self.surfaces.names().chain(self.causes.sites()).chain([id]).collect();
-        used.extend(self.operations.names());
-        for (key, cell) in self.cells.iter() {
-            used.extend([key.tenant, key.service, key.site, key.route]);
-            used.extend(cell.releases.iter().chain(cell.scopes.iter()).chain(cell.agents.iter()).map(|(id, _)| Id(id)));
-            used.extend(cell.classes.iter().map(|(id, _)| Id(id)));
-            used.extend(cell.asns.iter().map(|(asn, _)| asn_name_id(asn)));
-        }
-        self.names.keep(&used);
     }
 
     /// After a start. Rows are made at the next closing, all of them as changed ones: what had changed in the epoch that

@@ -194,7 +194,7 @@ impl Set {
             let path = folder.join(name);
             let place = || path.display().to_string();
             let file: NamedTempFile =
-                packed.finish()?.into_inner().map_err(|error| error.into_error()).with_context(place)?;
+                packed.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(place)?;
             let file: File = file.persist_noclobber(&path).with_context(place)?;
             file.sync_all().with_context(place)?;
         }

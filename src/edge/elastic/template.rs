@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::fields;
 
 /// Counted up with every change of what is written here, so that `setup` knows what is older and what is newer.
-pub const TEMPLATE_VERSION: u64 = 2;
+pub const TEMPLATE_VERSION: u64 = 3;
 
 /// Who wrote a template: the mark in its `_meta`.
 pub(super) const MANAGED_BY: &str = "panicsift";

@@ -90,9 +90,9 @@ impl LabelDesk {
             }
             write(&transaction, &Label { at_ms: now_ms(), ..label.clone() })?;
             if dry_run {
-                transaction.rollback()?
+                transaction.rollback()?;
             } else {
-                transaction.commit()?
+                transaction.commit()?;
             }
             Ok(Ok(stood))
         };

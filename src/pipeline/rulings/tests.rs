@@ -22,10 +22,10 @@ fn row(n: u64) -> RowKey {
 }
 
 impl World {
-    /// The rows of each component, from now on. What is not named is gone.
+    /// The rows of each component, from now on. What is not named is gone. A row is as old as its last digit is small.
     fn cut(&mut self, components: &[&[u64]]) {
         self.now += 1;
-        let member = |n: &u64| Member { key: row(*n), weight: 1.0, first: Millis(i64::try_from(*n).unwrap()) };
+        let member = |n: &u64| Member { key: row(*n), weight: 1.0, first: Millis(i64::try_from(*n % 10).unwrap()) };
         let components: Vec<Vec<Member>> = components.iter().map(|rows| rows.iter().map(member).collect()).collect();
         let all = (0..12).map(row).collect();
         let model = ClusteringModel::builtin().unwrap();

@@ -18,7 +18,7 @@ fn one(name: &str, pattern: &str, priority: i64, rest: &str) -> String {
     )
 }
 
-const OURS: &str = r#""version":2,"composed_of":["logs-panicsift.alert@mappings"],"_meta":{"managed_by":"panicsift"},
+const OURS: &str = r#""version":3,"composed_of":["logs-panicsift.alert@mappings"],"_meta":{"managed_by":"panicsift"},
     "data_stream":{"timestamp_field":{"name":"@timestamp"}}"#;
 const STREAM: &str = r#""data_stream":{"hidden":false,"allow_custom_routing":false}"#;
 
@@ -60,7 +60,7 @@ fn a_template_of_the_operator_s_that_is_composed_of_our_mappings_will_do() {
 
 #[test]
 fn an_earlier_version_is_told_and_a_later_one_will_do() {
-    let of_version = |n: u64| OURS.replace("\"version\":2", &format!("\"version\":{n}"));
+    let of_version = |n: u64| OURS.replace("\"version\":3", &format!("\"version\":{n}"));
     check(&[one("logs-panicsift.alert", "logs-panicsift.alert-*", 250, &of_version(1))], "older 1");
     check(&[one("logs-panicsift.alert", "logs-panicsift.alert-*", 250, &of_version(99))], "ready");
 }
