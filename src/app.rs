@@ -24,6 +24,7 @@ mod demo;
 mod inspect;
 
 pub mod dead_letters;
+pub mod label;
 pub mod outbox;
 mod setup;
 mod train;

@@ -7,6 +7,7 @@ mod budget;
 mod dead_letters;
 mod html;
 mod inspect;
+mod label;
 mod outbox;
 mod postmortem;
 mod report;
@@ -27,6 +28,7 @@ pub use self::dead_letters::{
 };
 pub use self::html::HtmlArgs;
 pub use self::inspect::{FeedArgs, InspectArgs};
+pub use self::label::{CallArg, LabelArgs, LabelDeed, LabelExportArgs, LabelWordArgs};
 pub use self::outbox::{OutboxArgs, OutboxDeed, OutboxDropArgs, OutboxListArgs, OutboxRetryArgs};
 pub use self::postmortem::{KpiArgs, PeriodArgs, PostmortemArgs};
 pub use self::report::{ClusterQuestion, Question, ReportArgs, ReportForm, Selection, SurfacesArgs, VerdictArg};
@@ -173,6 +175,21 @@ A store that takes long to read is read less often, so that reading takes at mos
 Times are event times. The store may be read while the service writes it; --watch goes on when it is busy or replaced.
 JSON is one object a look, schema `triage.v1`: at, since, open, recent, hostile_clusters, last_hour.")]
     Triage(TriageArgs),
+    /// Say what a cluster is: an analyst's word goes before the judge's
+    ///
+    /// The word opens or closes the alert of the cluster and of those that come from it, within an epoch, and stays until
+    /// it is taken back. Saying it again replaces it; who said what stays known. Nobody's points change: what the judge
+    /// thinks is told beside it. A word opens no alert for a cluster that has been silent for `alerts.quiet_secs`. Without
+    /// a cluster all words are told.
+    #[command(after_long_help = "Examples:
+  panicsift label c-0123456789abcdef benign --why ticket-4711:our-own-load-test
+  panicsift label c-0123456789abcdef hostile --why same-tool-as-yesterday --by alice --dry-run
+  panicsift label c-0123456789abcdef --withdraw --why mistaken
+  panicsift label --list --format json
+  panicsift label export --events monday.jsonl.gz tuesday.jsonl.gz --asn asn.mmdb --out sets/ours
+
+All of it may be done while the service runs.")]
+    Label(LabelArgs),
     /// Look at alerts that wait or were refused; send them again, or give them up
     #[command(after_long_help = "Examples:
   panicsift outbox list
@@ -298,6 +315,9 @@ pub struct ReplayArgs {
     /// Print the clusters as JSON in place of a table
     #[arg(long)]
     pub json: bool,
+    /// Store whose analysts' words (`panicsift label`) hold, from the first event on
+    #[arg(long, value_name = "PATH")]
+    pub labels: Option<PathBuf>,
     /// Configuration whose tables, models, clustering and alerts are used
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -314,6 +334,7 @@ impl ReplayArgs {
             assignments: self.assignments,
             alerts_out: self.alerts,
             store: self.store,
+            labels: self.labels,
             feed: self.feed.feed(),
             traffic: self.traffic,
             samples: self.samples,

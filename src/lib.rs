@@ -53,7 +53,8 @@
 //! # What operators do beside it
 //!
 //! `outbox` and `dead-letters` work on the store and on what was refused while the service runs, each deed one
-//! transaction of its own; `setup elastic` prepares a destination; `top` watches the store and the admin port. None of
+//! transaction of its own; `label` keeps analysts' words in the store, which the service takes up before its next batch
+//! and applies when an epoch ends; `setup elastic` prepares a destination; `top` watches the store and the admin port. None of
 //! them is on a record's way.
 
 pub mod cli;

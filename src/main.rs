@@ -11,8 +11,8 @@ use clap::Parser;
 
 use panicsift::cli::{
     Cli, Command, CompletionsArgs, DeadLettersArgs, DeadLettersDeed, DemoArgs, EXIT_DONE, EXIT_FAILED, EXIT_USAGE,
-    InspectArgs, ManArgs, OutboxArgs, OutboxDeed, OutputArgs, Question, ReplayArgs, ReportArgs, RunArgs, SchemaArgs,
-    SetupArgs, SetupTarget, TopArgs, TrainArgs, TriageArgs, ValidateArgs,
+    InspectArgs, LabelArgs, LabelDeed, ManArgs, OutboxArgs, OutboxDeed, OutputArgs, Question, ReplayArgs, ReportArgs,
+    RunArgs, SchemaArgs, SetupArgs, SetupTarget, TopArgs, TrainArgs, TriageArgs, ValidateArgs,
 };
 use panicsift::config::{self, ConfigFaults, LogLevel, LogSettings, Settings};
 use panicsift::{app, cli, logging, report, schemas};
@@ -56,6 +56,7 @@ fn dispatch(command: Command, output: OutputArgs, out: &mut Out) -> Result<()> {
         Command::Report(args) => ask(args, output, out),
         Command::Top(args) => top(args, output, out),
         Command::Triage(args) => triage(args, output, out),
+        Command::Label(args) => label(args, output, out),
         Command::Outbox(args) => outbox(args, output, out),
         Command::DeadLetters(args) => dead_letters(args, output, out),
         Command::Setup(args) => setup(args, output, out),
@@ -175,6 +176,24 @@ fn triage(args: TriageArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
     match look.every {
         Some(_) => report::triage::watch(&store, &look, out),
         None => report::triage::answer(&store, &look, out),
+    }
+}
+
+fn label(args: LabelArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
+    if let Some(LabelDeed::Export(export)) = args.deed {
+        let settings = export.config.as_deref().map(Settings::load).transpose()?;
+        start_log(output, settings.as_ref().map(|settings| settings.log).unwrap_or_default());
+        let key = export.key_file.as_deref().map(config::read_key_file).transpose()?;
+        return runtime()?.block_on(app::label::export(export.order(args.store, settings, key), out));
+    }
+    start_log(output, LogSettings::default());
+    let (store, format) = (args.store.clone(), args.word.format);
+    match args.word.order(args.store) {
+        Some((cluster, order)) => {
+            let subject = report::label::subject(&store, &cluster, order.call.is_none())?;
+            app::label::say(&order, &subject, out)
+        }
+        None => report::label::list(&store, format, out),
     }
 }
 

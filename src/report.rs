@@ -15,6 +15,7 @@ mod export;
 mod find;
 pub mod html;
 pub mod kpi;
+pub mod label;
 mod list;
 mod lives;
 pub mod outbox;

@@ -42,6 +42,9 @@ mod hec_server;
 /// The page of `report html`, read by a real parser: well formed, inert, bounded, and its sums add up.
 #[cfg(test)]
 mod html;
+/// Analysts' words: applied in a replay and by a running service, shown, taken back, exported for training.
+#[cfg(test)]
+mod label;
 /// Canaries in everything that a sender chooses: on no disk and in no output, but for dead letters that keep bytes.
 #[cfg(test)]
 mod leaks;

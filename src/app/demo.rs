@@ -42,7 +42,7 @@ const COUNTRY: &[u8] = include_bytes!("../../tests/data/demo/country.mmdb");
 const BAD_RECORD: &[u8] = br#"{"event_id": "demo-bad-record", "ts": "yesterday", "service": "storefront-api"}"#;
 
 /// The demo's events are public: its names need no secret, and are the same in every demo.
-const DEMO_SECRET: &str = "the events of the demo are public";
+pub(super) const DEMO_SECRET: &str = "the events of the demo are public";
 
 const TOPIC: &str = "panic-events";
 /// Records that are sent at once. They are in the order of their time, and partitions are read in any order.

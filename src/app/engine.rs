@@ -25,6 +25,9 @@ use crate::pipeline::sift::{Sift, Sifted, Whole};
 use crate::pipeline::state::State;
 use crate::pipeline::{Context, Step, fold};
 
+/// How often is looked for words of analysts: they are applied at the end of an epoch, which is longer.
+const LISTEN_EVERY_MILLIS: i64 = Millis::SECOND;
+
 /// What one turn of the loop came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
@@ -102,6 +105,8 @@ pub struct Engine<S, D> {
     gone: Option<String>,
     /// The five minutes for which error budgets were last shown.
     budgets_shown: Option<Millis>,
+    /// The newest word of an analyst that was taken up, and when was last looked for another one.
+    heard: Option<(i64, Millis)>,
 }
 
 impl<S: Source, D: DeadLetters> Engine<S, D> {
@@ -133,6 +138,7 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
             telemetry: Telemetry::default(),
             gone: None,
             budgets_shown: None,
+            heard: None,
         })
     }
 
@@ -183,6 +189,7 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
     /// Whatever keeps a batch from its fate: the source's end without a way on, dead letters or a store that refuse, too
     /// many bad records. The engine is then of no more use: its memory may be ahead of the store.
     pub async fn turn(&mut self, now: Millis, idle_until: impl FnOnce() -> Option<Millis>) -> anyhow::Result<Turn> {
+        self.hear(now)?;
         match self.source.next().await? {
             Pull::Batch(batch) => {
                 let began = super::steady_clock();
@@ -194,6 +201,25 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
             Pull::Idle => self.decide(&Batch::default(), idle_until, now).await.map(|()| Turn::Idle),
             Pull::Closed => Ok(Turn::AtEnd),
         }
+    }
+
+    /// Takes up what analysts said since the last look, a second ago.
+    fn hear(&mut self, now: Millis) -> anyhow::Result<()> {
+        let heard = match self.heard {
+            // A clock that was set back must not make us deaf until it has caught up.
+            Some((_, looked)) if (0..LISTEN_EVERY_MILLIS).contains(&now.since(looked)) => return Ok(()),
+            heard => heard.map(|(newest, _)| newest),
+        };
+        let newest = self.store.newest_label()?;
+        if heard != Some(newest) {
+            let rulings = self.store.rulings()?;
+            if heard.is_some() || rulings.iter().len() > 0 {
+                tracing::info!(standing = rulings.iter().len(), "words of analysts are taken up");
+            }
+            self.state.take_up(rulings);
+        }
+        self.heard = Some((newest, now));
+        Ok(())
     }
 
     /// Writes a jump over records that are gone into the store, before anything that comes after it.

@@ -25,8 +25,7 @@ pub(super) fn keys(configured: Option<&Secret>, path: &Path, store: &mut Store) 
         Some(secret) => secret.expose().as_bytes().to_vec(),
         None => kept_beside(path)?,
     };
-    let id = blake3::derive_key("panicsift 2026-11 id of the secret v1", &secret);
-    let id = blake3::hash(&id).to_hex().to_string();
+    let id = id_of(&secret);
     match store.meta(NOTE)? {
         Some(known) if known != id => bail!(
             "{}: the store was written under another privacy key, and its names mean nothing under this one; give the \
@@ -38,6 +37,36 @@ pub(super) fn keys(configured: Option<&Secret>, path: &Path, store: &mut Store) 
         None => store.set_meta(NOTE, &id)?,
     }
     Ok(Keys::derive(&secret))
+}
+
+/// The keys that a store was written under, to read it: the given secret, else the one beside it, else that of a replay
+/// or of the demo.
+///
+/// # Errors
+/// None of these is the one that the store has noted. A replay notes none: what is given, or its own secret, is believed.
+pub(super) fn of_store(given: Option<&Secret>, path: &Path, store: &Store) -> Result<Keys> {
+    let noted = store.meta(NOTE)?;
+    let given = given.map(|secret| secret.expose().as_bytes().to_vec());
+    let public = [super::replay::REPLAY_SECRET, super::demo::DEMO_SECRET.as_bytes()].map(<[u8]>::to_vec);
+    let candidates = match given {
+        Some(given) => vec![given],
+        None => std::fs::read(key_file(path)).into_iter().chain(public).collect(),
+    };
+    let fits = |secret: &&Vec<u8>| noted.as_ref().is_none_or(|noted| *noted == id_of(secret));
+    match candidates.iter().find(fits) {
+        Some(secret) => Ok(Keys::derive(secret)),
+        None => bail!(
+            "{}: the store was written under another privacy key, and its names mean nothing under this one; give that \
+             key (--key-file, or privacy.key in --config)",
+            path.display()
+        ),
+    }
+}
+
+/// What is noted of a secret.
+fn id_of(secret: &[u8]) -> String {
+    let id = blake3::derive_key("panicsift 2026-11 id of the secret v1", secret);
+    blake3::hash(&id).to_hex().to_string()
 }
 
 fn key_file(store: &Path) -> PathBuf {

@@ -59,6 +59,8 @@ pub struct ReplayOptions {
     pub alerts_out: Option<PathBuf>,
     /// Where to make a store of what is remembered, for reports; nothing is there yet.
     pub store: Option<PathBuf>,
+    /// Store whose analysts' words hold, from the first event on.
+    pub labels: Option<PathBuf>,
     /// Key of the names; `None`: a fixed key, since files have no service.
     pub privacy_key: Option<Secret>,
     /// Address tables.
@@ -93,6 +95,9 @@ pub async fn replay(options: ReplayOptions) -> Result<State> {
     let mut source = TimeOrder::new(files, &options.feed).and(sampled, &samples::of_samples(&options.feed));
     let traffic = TrafficFeed::read(&options.traffic, &options.feed.tenant)?;
     let mut run = Run::begin(&context, &options, traffic)?;
+    if let Some(labels) = &options.labels {
+        run.hear(&Store::open_read_only(labels)?)?;
+    }
     while let Pull::Batch(batch) = source.next().await? {
         run.take(&batch)?;
         bar.show();
@@ -139,6 +144,12 @@ impl<'c> Run<'c> {
             n_silent: 0,
             n_alerts: 0,
         })
+    }
+
+    /// Takes up the words of another store, and keeps them in the new one.
+    fn hear(&mut self, labels: &Store) -> Result<()> {
+        self.state.take_up(labels.rulings()?);
+        Ok(self.store.as_mut().map_or(Ok(()), |store| store.copy_labels(&labels.labels()?))?)
     }
 
     fn take(&mut self, batch: &Batch) -> Result<()> {

@@ -4,7 +4,7 @@
 //! is the batch's fate. The store keeps rows and does not know what they mean.
 //!
 //! **Connections.** These write: the engine's (this type; it also holds the owner's lock), one per delivery lane
-//! ([`Outbox`]), and those of an operator's commands ([`OutboxDesk`], [`ReplayAccount`]). Each has its own connection: a
+//! ([`Outbox`]), and those of an operator's commands ([`OutboxDesk`], [`ReplayAccount`], [`LabelDesk`]). Each has its own connection: a
 //! lane never waits for the engine's thread and neither knows the other.
 //! SQLite lets one write at a time; each writes for milliseconds and waits for the others up to [`BUSY_WAIT`]. In WAL
 //! mode readers ([`Store::open_read_only`], the report) wait for nobody and hold up nobody.
@@ -22,6 +22,7 @@
 //! Blocking, and called by the engine's thread; the clock is read for the column `created_ms` alone, which nothing
 //! decides by except [`Store::prune`].
 
+mod labels;
 mod operator;
 mod outbox;
 mod replays;
@@ -36,6 +37,7 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+pub use self::labels::{Label, LabelDesk, LabelSubject};
 pub use self::operator::{
     Intervened, Intervention, OutboxChoice, OutboxCount, OutboxDesk, OutboxLine, Retried, WAITING,
 };
@@ -47,6 +49,7 @@ pub use self::watch::{Stamp, Watch};
 
 use crate::pipeline::alert::Alert;
 use crate::pipeline::event::Checkpoint;
+use crate::pipeline::rulings::Rulings;
 use crate::pipeline::state::StateRow;
 
 /// How long a writer waits for another one before it gives up: far more than a transaction takes.
@@ -120,6 +123,14 @@ pub enum StoreError {
         /// Path of the file.
         path: PathBuf,
         /// What the system said.
+        detail: String,
+    },
+    /// A word that cannot be said.
+    #[error("{path}: {detail}")]
+    Label {
+        /// Path of the file.
+        path: PathBuf,
+        /// Why not.
         detail: String,
     },
     /// No room.
@@ -268,6 +279,26 @@ impl Store {
     pub fn outbox_lines(&self, choice: &OutboxChoice, n_max: usize) -> Result<Vec<OutboxLine>, StoreError> {
         let n_max = i64::try_from(n_max).unwrap_or(i64::MAX);
         operator::chosen(&self.connection, choice, n_max).map_err(|e| schema::explain(&self.path, &e))
+    }
+
+    /// The words of analysts that stand.
+    pub fn rulings(&self) -> Result<Rulings, StoreError> {
+        labels::rulings(&self.connection).map_err(|e| schema::explain(&self.path, &e))
+    }
+
+    /// The number of the newest line that an analyst wrote; 0 where there is none. One look-up.
+    pub fn newest_label(&self) -> Result<i64, StoreError> {
+        labels::newest(&self.connection).map_err(|e| schema::explain(&self.path, &e))
+    }
+
+    /// All that analysts said, and took back, in order; of a cluster the newest hundred lines.
+    pub fn labels(&self) -> Result<Vec<Label>, StoreError> {
+        labels::history(&self.connection).map_err(|e| schema::explain(&self.path, &e))
+    }
+
+    /// Writes down what analysts said according to another store.
+    pub fn copy_labels(&mut self, said: &[Label]) -> Result<(), StoreError> {
+        labels::copy(&mut self.connection, said).map_err(|e| schema::explain(&self.path, &e))
     }
 
     /// Ids of the dead letters that were replayed for good.

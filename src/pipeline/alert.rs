@@ -94,6 +94,33 @@ pub enum Verdict {
     Undecided,
 }
 
+/// An analyst's word that holds for a cluster, and the judge's own beside it. Where both agree, nobody is overruled, and
+/// the word still holds if the judge thinks otherwise later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Overruled {
+    /// The analyst's word: `hostile` or `benign`. It is the verdict.
+    pub word: Verdict,
+    /// The judge's own verdict; the points are the judge's, too.
+    pub judge: Verdict,
+    /// The analyst's reason.
+    pub why: String,
+    /// Who said it.
+    pub by: String,
+    /// When it was said (wall clock, RFC 3339).
+    pub at: String,
+    /// Id of the cluster that it was said of: this one, or one that this one comes from.
+    pub cluster: String,
+}
+
+impl Overruled {
+    /// `analyst: benign (by X: why), the judge says hostile at 4.20 points`, for the cluster `id` with the judge's points.
+    pub fn sentence(&self, id: &str, points: f64) -> String {
+        let Self { word, judge, why, by, cluster, .. } = self;
+        let of = if cluster == id { String::new() } else { format!(" of {cluster}, from which this one comes") };
+        format!("analyst: {} (by {by}{of}: {why}), the judge says {} at {points:.2} points", word.name(), judge.name())
+    }
+}
+
 /// How much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -212,12 +239,15 @@ pub struct Queries {
 pub struct Portrait {
     /// What it is, in a line.
     pub title: String,
-    /// The judge's word.
+    /// The judge's word, or the analyst's where one holds (`overruled`).
     pub verdict: Verdict,
     /// Sum of all evidence (log odds, natural).
     pub points: f64,
     /// The points that a cluster needs to be called hostile, under this model.
     pub threshold: f64,
+    /// The analyst's word that holds, and the judge's own beside it; `null` where none does.
+    #[serde(default)]
+    pub overruled: Option<Overruled>,
     /// How much it matters: of a hostile cluster impact times confidence, else impact alone.
     pub severity: Severity,
     /// The model's probability that it is hostile (the logistic function of the points), from 0.001 to 0.999; `null`

@@ -65,12 +65,25 @@ pub struct Life {
     /// It is open, and told by the tenant's digest ([`super::digest`]) instead of an alert of its own.
     pub in_digest: bool,
     calm: u8,
+    /// What is told next is told without patience.
+    #[serde(skip)]
+    hurried: bool,
 }
 
 impl Life {
+    /// A person has spoken, or taken a word back: at the next turn nobody waits for a second judgement before an alert is
+    /// closed, nor for a cooldown before one is opened.
+    pub fn hurry(&mut self) {
+        self.hurried = true;
+    }
+
     /// What to tell now, if anything, and remembers that it was told.
     pub fn turn(&mut self, policy: &AlertPolicy, word: Word, now: Millis) -> Option<Change> {
+        let hurried = std::mem::take(&mut self.hurried);
+        let cooldown_millis = if hurried { 0 } else { policy.cooldown_millis };
+        let policy = &AlertPolicy { cooldown_millis, ..*policy };
         let change = if self.open_since.is_some() {
+            self.calm = if hurried { CALM_NEEDED } else { self.calm };
             self.while_open(policy, word, now)
         } else {
             self.while_closed(policy, word, now)
@@ -204,6 +217,25 @@ mod tests {
             &[(0, Hostile, Low), (1, Benign, Low), (2, Benign, Low), (30, Hostile, Low), (70, Hostile, Low)],
             &[(0, Change::Opened), (2, Change::Closed), (70, Change::Opened)],
         );
+    }
+
+    #[test]
+    fn a_person_s_word_closes_and_opens_at_once_but_opens_nothing_that_is_silent() {
+        let policy = AlertPolicy::default();
+        let mut life = Life::default();
+        let at_once = |life: &mut Life, policy: &AlertPolicy, word, now| {
+            life.hurry();
+            life.turn(policy, word, now)
+        };
+        assert_eq!(at_once(&mut life, &policy, word(Hostile, Low, 0), Millis(0)), Some(Change::Opened));
+        assert_eq!(at_once(&mut life, &policy, word(Hostile, Low, 0), Millis(1)), None);
+        assert_eq!(life.turn(&policy, word(Benign, Low, 0), Millis(2)), None, "the judge waits for a second look");
+        assert_eq!(life.turn(&policy, word(Hostile, Low, 0), Millis(3)), None);
+        assert_eq!(at_once(&mut life, &policy, word(Benign, Low, 0), Millis(4)), Some(Change::Closed));
+        assert_eq!(life.turn(&policy, word(Hostile, Low, 0), Millis(5)), None, "the judge cools down");
+        assert_eq!(at_once(&mut life, &policy, word(Hostile, Low, 0), Millis(6)), Some(Change::Opened));
+        assert_eq!(at_once(&mut life, &policy, word(Benign, Low, 0), Millis(7)), Some(Change::Closed));
+        assert_eq!(at_once(&mut life, &policy, word(Hostile, Low, 0), Millis(6 * Millis::HOUR)), None);
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub mod brief;
 pub mod digest;
 pub mod life;
 pub mod portrait;
+pub mod rulings;
 
 pub mod causes;
 pub mod census;

@@ -6,6 +6,7 @@
 //! Bounds: [`TENANTS_MAX`] tenants (names of tenants are the producers', not the senders'); a tenant's own bounds.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -15,7 +16,8 @@ use super::event::{Id, Millis};
 use super::judge::HostilityModel;
 use super::observation::{Actor, CellKey, Observation, OrdinaryRequest};
 use super::recent::Recent;
-use super::tenant::{Tenant, Whereabouts};
+use super::rulings::Rulings;
+use super::tenant::{Standing, Tenant, Whereabouts};
 use super::{Context, Step};
 
 /// Tenants of one deployment; the events of further ones are counted with the last.
@@ -63,6 +65,8 @@ pub struct State {
     /// The clock as it was last put into a row.
     pub(super) clock_stored: Clock,
     cell_limits: super::cells::CellLimits,
+    /// What analysts say: an input, kept by whoever gives it.
+    rulings: Arc<Rulings>,
 }
 
 /// How much is remembered, over all tenants.
@@ -97,6 +101,19 @@ impl State {
         Self { cell_limits: clustering.cell_limits(), ..Self::default() }
     }
 
+    /// Takes up what analysts say now, all of it; it is applied to every cluster when the next epoch is closed.
+    pub fn take_up(&mut self, rulings: Rulings) {
+        self.rulings = Arc::new(rulings);
+        for tenant in self.tenants.values_mut() {
+            tenant.take_up(&self.rulings);
+        }
+    }
+
+    /// What analysts say.
+    pub fn rulings(&self) -> &Rulings {
+        &self.rulings
+    }
+
     /// Whether the event is there for the first time.
     pub(super) fn is_new(&mut self, o: &Observation<'_>) -> bool {
         self.recent.insert(o.event)
@@ -128,8 +145,12 @@ impl State {
         } else {
             self.tenants.last_key_value().map_or(id, |(last, _)| *last)
         };
-        let limits = self.cell_limits;
-        self.tenants.entry(id).or_insert_with(|| Tenant::new(limits))
+        let (limits, rulings) = (self.cell_limits, &self.rulings);
+        self.tenants.entry(id).or_insert_with(|| {
+            let mut tenant = Tenant::new(limits);
+            tenant.take_up(rulings);
+            tenant
+        })
     }
 
     /// Closes the epochs that end at or before `time`, if that is a time at all. However long nothing happened, two closings say all: one at the
@@ -215,7 +236,7 @@ impl State {
             size.cells += tenant.cells.len();
             size.clusters += tenant.clusters.clusters().len();
             for (_, standing) in tenant.clusters() {
-                match standing.map(|standing| standing.judgement.verdict) {
+                match standing.map(Standing::verdict) {
                     Some(Verdict::Hostile) => size.hostile += 1,
                     Some(Verdict::Benign) => size.benign += 1,
                     Some(Verdict::Undecided) | None => {}

@@ -19,12 +19,13 @@ use super::judge::{self, Record};
 use super::observation::{Actor, CellKey};
 use super::operations::Operations;
 use super::recent::Recent;
+use super::rulings::{Descent, Descents};
 use super::state::{Clock, State, StateRow};
 use super::surfaces::Surfaces;
 use super::tenant::{Standing, Tenant};
 
 /// Kinds of rows.
-pub const KINDS: [&str; 28] = [
+pub const KINDS: [&str; 29] = [
     "clock",
     "recent",
     "name",
@@ -41,6 +42,7 @@ pub const KINDS: [&str; 28] = [
     "alias",
     "standing",
     "digest",
+    "descent",
     "surface",
     "surface_level",
     "isolate",
@@ -127,6 +129,7 @@ impl Tenant {
             own.push(StateRow::of("cluster", &cluster, self.clusters.get(cluster).filter(|c| c.id == cluster)));
             own.push(StateRow::of("alias", &cluster, self.clusters.alias(cluster).as_ref()));
             own.push(StateRow::of("standing", &cluster, self.standings.get(&cluster)));
+            own.push(StateRow::of("descent", &cluster, self.descents.get(cluster)));
         }
         if self.digest != self.digest_stored {
             own.push(StateRow::of("digest", &(), Some(&self.digest)));
@@ -155,6 +158,7 @@ impl Tenant {
         tenant.suspect_since = reader.read::<Actor, Millis>("suspect").into_iter().collect();
         let clusters = reader.read::<ClusterId, Cluster>("cluster").into_iter().map(|(_, cluster)| cluster);
         tenant.clusters = Assignments::restore(clusters, reader.read::<ClusterId, Alias>("alias"));
+        tenant.descents = Descents::restore(reader.read::<ClusterId, Descent>("descent"));
         tenant.standings = reader.read::<ClusterId, Standing>("standing").into_iter().collect();
         tenant.digest =
             reader.read::<(), Digest>("digest").into_iter().map(|((), digest)| digest).next().unwrap_or_default();

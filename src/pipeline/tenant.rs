@@ -4,15 +4,18 @@
 //! turns what changed since the last epoch into rows, rows into clusters, clusters into judgements, and judgements into
 //! alerts. Only what changed is worked through; the result is the same as from working through everything.
 //!
+//! What analysts said is applied here, at the verdict ([`rulings`](super::rulings)), and nowhere else.
+//!
 //! Holds the second panic fence: a fault in clustering falls back to exact keys for the rows at hand, and is counted.
 //! Bounds: those of cells, actors and names; everything else here is keyed by them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::alert::{Alert, Change, Portrait, Severity, Verdict};
+use super::alert::{Alert, Change, Overruled, Portrait, Severity, Verdict};
 use super::causes::Causes;
 use super::cell::{Cell, text_id};
 use super::cells::{CellLimits, Cells};
@@ -28,19 +31,24 @@ use super::observation::{Actor, CellKey, Observation, OrdinaryRequest};
 use super::operations::Operations;
 use super::portrait::asn_name_id;
 use super::rows::Rows;
+use super::rulings::{Descents, Rulings};
 use super::sample::{KeyedSet, count_f64};
 use super::shares::Shares;
 use super::surfaces::Surfaces;
 use super::{Context, Step};
 
 mod digest;
+mod forgetting;
 mod telling;
+mod words;
 
 /// How a cluster stands: the judge's last word and the alerts told so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
     /// The judge's last word.
     pub judgement: Judgement,
+    /// The analyst's word that held when it was judged.
+    pub overruled: Option<Overruled>,
     /// The points that it needed to be called hostile.
     pub threshold: f64,
     /// Version of the models that judged.
@@ -56,7 +64,7 @@ pub struct Standing {
 pub struct Whereabouts {
     /// The cluster that holds its sender's share of its cell; `None` when the cell is forgotten.
     pub cluster: Option<ClusterId>,
-    /// The judge's last word on it.
+    /// The last word on it: an analyst's where one holds, else the judge's.
     pub verdict: Verdict,
     /// Event time from which on an alert covered it.
     pub alerted_at: Option<Millis>,
@@ -77,6 +85,12 @@ pub struct Tenant {
     pub(super) digest: Digest,
     /// The same as it was last put into a row.
     pub(super) digest_stored: Digest,
+    /// Where clusters come from, as far as analysts' words go.
+    pub(super) descents: Descents,
+    /// What analysts said.
+    rulings: Arc<Rulings>,
+    /// Clusters for which another word holds since that was taken up.
+    reruled: BTreeSet<ClusterId>,
     /// Since when each suspect is one without a break.
     pub(super) suspect_since: BTreeMap<Actor, Millis>,
     shares: Shares,
@@ -154,6 +168,7 @@ impl Tenant {
             .iter()
             .filter(|(id, standing)| standing.life.open_since.is_some() && !self.stays(context, **id, standing, now));
         concerned.extend(waiting.map(|(id, _)| *id));
+        concerned.extend(std::mem::take(&mut self.reruled));
         for id in concerned {
             self.judge(context, id, now, step);
         }
@@ -286,6 +301,8 @@ impl Tenant {
         let placed: Vec<Member> =
             region.iter().map(|row| Member { key: row.key, weight: row.weight, first: first(&row.key) }).collect();
         let concerned = self.clusters.update(model, changed, &group(&labels, &placed), now);
+        let before = |id| self.standings.get(&id).map(Standing::verdict);
+        self.descents.follow(&self.clusters, &concerned, &self.rulings, before);
         self.restated.extend(&concerned);
         concerned
     }
@@ -307,18 +324,25 @@ impl Tenant {
             return;
         };
         let judgement = self.judgement(context, cluster);
+        let overruled = self.descents.overruled(id, &self.rulings, judgement.verdict);
         let standing = self.standings.remove(&id);
+        let overruled_before = standing.as_ref().and_then(|standing| standing.overruled.as_ref());
+        let at_once = overruled.is_some() || overruled_before.is_some();
+        let holds = overruled.as_ref().map_or(judgement.verdict, |overruled| overruled.word) == Verdict::Hostile;
         let mut life = standing.as_ref().map(|standing| standing.life.clone()).unwrap_or_default();
         let (mut told, mut severity) = (None, None);
-        if judgement.verdict == Verdict::Hostile || life.open_since.is_some() {
-            let word = self.word(context, cluster, &judgement);
+        if holds || life.open_since.is_some() {
+            let word = self.word(context, cluster, &judgement, holds);
             let ordinal = life.next_ordinal;
+            if at_once {
+                life.hurry();
+            }
             told = self.digest.turn(&context.alerts, &mut life, word, now).map(|change| (change, ordinal));
             severity = Some(word.severity);
             self.words.insert(id, word);
         }
         let (threshold, model) = (threshold(context), context.version.clone());
-        let standing_now = Standing { judgement, threshold, model, severity, life };
+        let standing_now = Standing { judgement, overruled, threshold, model, severity, life };
         if let Some((change, ordinal)) = told {
             let portrait = self.portrait_for_alert(context, change, cluster, &standing_now);
             step.alerts.push(Alert::of(change, &id.to_string(), ordinal, now, portrait));
@@ -459,29 +483,12 @@ impl Tenant {
             return Whereabouts { cluster: Some(id), ..Whereabouts::default() };
         };
         let alerted_at = standing.life.first_opened.map(|at| suspect.map_or(at, |since| at.max(since)));
-        Whereabouts { cluster: Some(id), verdict: standing.judgement.verdict, alerted_at }
+        Whereabouts { cluster: Some(id), verdict: standing.verdict(), alerted_at }
     }
 
     /// Whether an event with this cell key and sender is in a cluster that is held for hostile now.
     fn is_held_for_hostile(&self, cell: &CellKey, actor: Actor) -> bool {
         self.whereabouts(cell, actor).verdict == Verdict::Hostile
-    }
-
-    /// Forgets what has faded, and the names that nobody needs any more; `id` is the tenant's own.
-    pub fn forget(&mut self, id: Id, now: Millis) {
-        self.touched.extend(self.cells.forget(now));
-        self.surfaces.forget(now);
-        self.causes.forget(now, |cell| self.cells.get(cell).is_some());
-        self.operations.forget(now);
-        let mut used: BTreeSet<Id> = self.surfaces.names().chain(self.causes.sites()).chain([id]).collect();
-        used.extend(self.operations.names());
-        for (key, cell) in self.cells.iter() {
-            used.extend([key.tenant, key.service, key.site, key.route]);
-            used.extend(cell.releases.iter().chain(cell.scopes.iter()).chain(cell.agents.iter()).map(|(id, _)| Id(id)));
-            used.extend(cell.classes.iter().map(|(id, _)| Id(id)));
-            used.extend(cell.asns.iter().map(|(asn, _)| asn_name_id(asn)));
-        }
-        self.names.keep(&used);
     }
 
     /// After a start. Rows are made at the next closing, all of them as changed ones: what had changed in the epoch that

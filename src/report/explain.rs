@@ -1,5 +1,7 @@
 //! `explain`: why a cluster got its verdict, added up so that a person can add it up again.
 //!
+//! Where an analyst's word holds it stands beside the judge's sum, which it does not change.
+//!
 //! Points are whole hundredths when the judge speaks; they are summed here as whole hundredths, not as floats. Where a
 //! stored number is none (a foreign or damaged store), the answer says that lines are rounded.
 
@@ -96,8 +98,9 @@ pub(super) fn explain(memory: Memory<'_>, found: &Found<'_>, page: &mut Page<'_>
                 .collect();
             page.object(&json!({
                 "cluster": found.cluster.id.to_string(), "alias": found.alias.map(|id| id.to_string()),
-                "title": portrait.title, "verdict": portrait.verdict, "threshold": account.threshold.points(),
-                "points": account.points.points(), "confidence": portrait.confidence, "technique": portrait.technique,
+                "title": portrait.title, "verdict": portrait.verdict, "overruled": portrait.overruled,
+                "threshold": account.threshold.points(), "points": account.points.points(),
+                "confidence": portrait.confidence, "technique": portrait.technique,
                 "sum": account.sum.points(), "rounded": account.rounded,
                 "model": portrait.model, "ordinary_traffic": portrait.ordinary_traffic,
                 "why": why(found.standing.is_some(), &portrait), "lines": lines,
@@ -139,6 +142,9 @@ fn for_people(found: &Found<'_>, portrait: &Portrait, account: &Account<'_>, pag
     }
     page.line(&format!("{} is {}", found.cluster.id, portrait.verdict.name()))?;
     page.words(&super::sheet::printable(&portrait.title))?;
+    if let Some(words) = analyst(&found.cluster.id.to_string(), portrait) {
+        page.words(&words)?;
+    }
     page.line("")?;
     if !account.lines.is_empty() {
         page.sheet(&sheet(account))?;
@@ -162,14 +168,20 @@ fn for_people(found: &Found<'_>, portrait: &Portrait, account: &Account<'_>, pag
     page.line(&account.last_line())
 }
 
-/// The verdict in a sentence.
+/// The analyst's word that holds, and the judge's own beside it: one printable line.
+pub(super) fn analyst(id: &str, portrait: &Portrait) -> Option<String> {
+    let overruled = portrait.overruled.as_ref()?;
+    Some(super::sheet::printable(&overruled.sentence(id, portrait.points)))
+}
+
+/// The judge's verdict in a sentence.
 pub(super) fn why(is_judged: bool, portrait: &Portrait) -> String {
     if !is_judged {
         return "it has not been judged yet: it is judged when the epoch of its newest events ends".to_owned();
     }
     let suspects = !portrait.evidence.is_empty() || !portrait.counter_evidence.is_empty();
     let (points, threshold) = (Hundredths::of(portrait.points).0, Hundredths::of(portrait.threshold).0);
-    match portrait.verdict {
+    match portrait.overruled.as_ref().map_or(portrait.verdict, |overruled| overruled.judge) {
         Verdict::Hostile => format!("{points} points: hostile from {threshold} on"),
         Verdict::Undecided if suspects => {
             format!("{points} points are not enough to call it hostile, which takes {threshold}; its sender is suspect")

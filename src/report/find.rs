@@ -33,10 +33,15 @@ impl Found<'_> {
     }
 }
 
+/// What an id begins with that was typed so.
+pub(super) fn wanted(asked: &str) -> String {
+    let typed = asked.trim().to_ascii_lowercase();
+    if typed.starts_with("c-") { typed } else { format!("c-{typed}") }
+}
+
 /// The one cluster whose id, or an alias of it, is or begins with `asked`; `c-` may be left out.
 pub(super) fn find<'s>(state: &'s State, asked: &str) -> Result<Found<'s>> {
-    let typed = asked.trim().to_ascii_lowercase();
-    let wanted = if typed.starts_with("c-") { typed } else { format!("c-{typed}") };
+    let wanted = wanted(asked);
     let mut matches: BTreeMap<String, (ClusterId, ClusterId)> = BTreeMap::new();
     for (_, tenant) in state.tenants() {
         let living = tenant.clusters().map(|(cluster, _)| (cluster.id, cluster.id));

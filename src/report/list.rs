@@ -6,7 +6,7 @@
 use anyhow::Result;
 
 use super::sheet::{Cell, Sheet};
-use super::{Format, Memory, Page, Selection};
+use super::{Format, Memory, Page, Selection, explain};
 use crate::pipeline::alert::{Portrait, Verdict};
 use crate::pipeline::cluster::identity::Cluster;
 use crate::pipeline::state::State;
@@ -18,7 +18,7 @@ const LISTED_USUALLY: usize = 20;
 /// Columns for people: they fit 120 columns with a title of some 50.
 const FOR_PEOPLE: [&str; 7] = ["cluster", "verdict", "points", "severity", "events", "last_event", "title"];
 /// Columns for machines.
-const FOR_MACHINES: [&str; 12] = [
+const FOR_MACHINES: [&str; 13] = [
     "cluster",
     "tenant",
     "verdict",
@@ -30,6 +30,7 @@ const FOR_MACHINES: [&str; 12] = [
     "addresses",
     "first_event",
     "last_event",
+    "analyst",
     "title",
 ];
 
@@ -52,7 +53,7 @@ pub(super) fn ranked(state: &State, selection: Selection) -> (Vec<Ranked<'_>>, u
         for (cluster, standing) in tenant.clusters() {
             n_all += 1;
             let (verdict, points) =
-                standing.map(|standing| (standing.judgement.verdict, standing.judgement.points)).unwrap_or_default();
+                standing.map(|standing| (standing.verdict(), standing.judgement.points)).unwrap_or_default();
             if selection.verdict.is_none_or(|wanted| verdict == wanted) {
                 ranked.push(Ranked { tenant, cluster, standing, verdict, points, n_events: tenant.n_events(cluster) });
             }
@@ -80,9 +81,11 @@ pub(super) fn list(memory: Memory<'_>, selection: Selection, page: &mut Page<'_>
     let usual = if people { LISTED_USUALLY } else { usize::MAX };
     let limit = selection.limit.unwrap_or(usual);
     let mut sheet = Sheet::new(if people { &FOR_PEOPLE[..] } else { &FOR_MACHINES[..] });
+    let mut analysts = Vec::new();
     for Ranked { tenant, cluster, .. } in ranked.iter().take(limit) {
         let portrait = tenant.portrait(cluster);
         let id = cluster.id.to_string();
+        analysts.extend(explain::analyst(&id, &portrait).map(|words| format!("{id}: {words}")));
         sheet.push(if people { for_people(id, portrait) } else { for_machines(id, portrait) });
     }
     if !people {
@@ -90,6 +93,9 @@ pub(super) fn list(memory: Memory<'_>, selection: Selection, page: &mut Page<'_>
     }
     if !sheet.is_empty() {
         page.sheet(&sheet)?;
+    }
+    for words in analysts {
+        page.words(&words)?;
     }
     page.line(&last_line(memory, selection, &ranked, n_all, limit))
 }
@@ -107,6 +113,7 @@ fn for_people(id: String, portrait: Portrait) -> Vec<Cell> {
 }
 
 fn for_machines(id: String, portrait: Portrait) -> Vec<Cell> {
+    let analyst = explain::analyst(&id, &portrait);
     vec![
         id.into(),
         portrait.tenant.into(),
@@ -119,6 +126,7 @@ fn for_machines(id: String, portrait: Portrait) -> Vec<Cell> {
         portrait.counts.addresses.into(),
         portrait.first_event.into(),
         portrait.last_event.into(),
+        analyst.into(),
         portrait.title.into(),
     ]
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::find::Found;
 use super::sheet::{Cell, Sheet, printable};
 use super::timeline::Timeline;
-use super::{Format, Memory, Page};
+use super::{Format, Memory, Page, explain};
 use crate::pipeline::alert::{Change, Counted, Portrait, Queries, Severity};
 use crate::pipeline::causes::Causation;
 use crate::pipeline::cluster::identity::Cluster;
@@ -173,6 +173,9 @@ fn for_people(memory: Memory<'_>, full: &Full, page: &mut Page<'_>) -> Result<()
         portrait.severity.name()
     ))?;
     page.words(&printable(&portrait.title))?;
+    if let Some(words) = explain::analyst(&full.cluster, portrait) {
+        page.words(&words)?;
+    }
     brief(portrait, page)?;
     page.line(&format!(
         "{} events from {} to {}, {} actors, {} addresses, {} members",
@@ -290,6 +293,9 @@ fn scalars(full: &Full, sheet: &mut Sheet) {
     put("verdict", portrait.verdict.name());
     put("points", &portrait.points.to_string());
     put("threshold", &portrait.threshold.to_string());
+    if let Some(words) = explain::analyst(&full.cluster, portrait) {
+        put("analyst", &words);
+    }
     put("severity", portrait.severity.name());
     if let Some(confidence) = portrait.confidence {
         put("confidence", &confidence.to_string());

@@ -60,6 +60,8 @@ pub(super) fn of_cluster(state: &State, id: ClusterId) -> Vec<Said> {
         Said::new(Tone::Dim, &counts(&portrait)),
     ];
     said.retain(|line| !line.text.is_empty());
+    let analyst = portrait.overruled.as_ref().map(|word| word.sentence(&id.to_string(), portrait.points));
+    said.extend(analyst.map(|words| Said::new(Tone::Plain, &words)));
     evidence(&portrait, &mut said);
     for (name, counted) in lists(&portrait) {
         list(name, &counted, &mut said);

@@ -83,6 +83,9 @@ const OWN: &[(&str, &[&str], Type)] = &[
     ("queries.esql", &["alerts", "events"], Keyword),
     ("", &["addresses"], Ip),
     ("counts", &["events", "actors", "addresses", "shapes", "sites", "routes"], Long),
+    ("overruled", &["word", "judge", "by", "cluster"], Keyword),
+    ("overruled", &["why"], Text),
+    ("overruled", &["at"], Date),
     ("networks", &["asn", "events"], Long),
     ("networks", &["organisation"], Keyword),
     ("findings", &["name"], Keyword),
@@ -177,7 +180,7 @@ mod tests {
 
     use super::*;
     use crate::edge::elastic::Document;
-    use crate::pipeline::alert::Alert;
+    use crate::pipeline::alert::{Alert, Overruled, Verdict};
 
     /// Paths of all fields of a document; lists count as what they hold.
     fn paths(value: &Value, at: &str, found: &mut BTreeSet<String>) {
@@ -203,7 +206,15 @@ mod tests {
 
     #[test]
     fn every_field_of_a_document_is_mapped_by_name() {
-        let alert: Alert = serde_json::from_str(include_str!("../../../tests/data/alert.json")).unwrap();
+        let mut alert: Alert = serde_json::from_str(include_str!("../../../tests/data/alert.json")).unwrap();
+        alert.portrait.overruled = Some(Overruled {
+            word: Verdict::Benign,
+            judge: Verdict::Hostile,
+            why: "our own test".to_owned(),
+            by: "alice".to_owned(),
+            at: alert.at.clone(),
+            cluster: alert.cluster.clone(),
+        });
         let document = serde_json::to_value(Document::of(&alert, "logs-panicsift.alert-default")).unwrap();
         let mut found = BTreeSet::new();
         paths(&document, "", &mut found);
@@ -238,6 +249,7 @@ mod tests {
             ("threat.technique.subtechnique.id", "keyword"),
             ("panicsift.points", "double"),
             ("panicsift.evidence.words", "text"),
+            ("panicsift.overruled.word", "keyword"),
             ("panicsift.recovery.events", "long"),
         ] {
             assert_eq!(mapped(&mappings, path).unwrap()["type"], kind, "{path}");

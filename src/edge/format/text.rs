@@ -92,12 +92,18 @@ pub(super) fn addresses(alert: &Alert) -> String {
     texts.join(", ")
 }
 
-/// What the alert rests on in words: the weightiest evidence, or the findings whose limit is passed.
+/// What the alert rests on in words: what an analyst said of it, the weightiest evidence, the findings whose limit is
+/// passed.
 pub(super) fn reason(alert: &Alert) -> String {
     let met = alert.findings.iter().filter(|finding| finding.met && finding.limit.is_some());
     let evidence = alert.portrait.evidence.iter().map(|one| one.words.as_str());
-    let words: Vec<&str> =
-        evidence.take(REASONS_MAX).chain(met.take(FINDINGS_MAX).map(|one| one.words.as_str())).collect();
+    let analyst = alert.portrait.overruled.as_ref().map(|word| word.sentence(&alert.cluster, alert.portrait.points));
+    let words: Vec<&str> = analyst
+        .iter()
+        .map(String::as_str)
+        .chain(evidence.take(REASONS_MAX))
+        .chain(met.take(FINDINGS_MAX).map(|one| one.words.as_str()))
+        .collect();
     words.join("; ")
 }
 

@@ -14,7 +14,7 @@ use super::{BUSY_WAIT, StoreError};
 const APPLICATION_ID: i64 = 0x5053_4654;
 
 /// Each brings a store from the version that is its index to the next one. Only ever append.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
     CREATE TABLE state (
@@ -72,14 +72,22 @@ const MIGRATIONS: [&str; 4] = [
     ) WITHOUT ROWID, STRICT;
 ",
     // Actors and places of the normal have another form (a sum for numbers in a row, and the numbers): those of version 2
-    // cannot be read, and cells and clusters name them. Standings say their severity and whether a digest tells them. All
-    // of it begins anew; outbox and checkpoint stay.
+    // cannot be read, and cells and clusters name them. Standings say their severity and whether a digest tells them, places
+    // of the normal who was there without a panic. All of it begins anew; outbox and checkpoint stay. What analysts say of
+    // clusters, line by line; no word: the one before is taken back.
     "
     DELETE FROM state;
-",
-    // The same again: places of the normal know who was there without a panic.
-    "
-    DELETE FROM state;
+    CREATE TABLE label (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        cluster TEXT NOT NULL,
+        word TEXT,
+        why TEXT NOT NULL,
+        who TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        judge TEXT NOT NULL,
+        points REAL NOT NULL
+    ) STRICT;
+    CREATE INDEX label_cluster ON label (cluster, id);
 ",
 ];
 

@@ -28,6 +28,14 @@ impl fmt::Display for ClusterId {
     }
 }
 
+impl ClusterId {
+    /// The id that is shown so.
+    pub fn named(shown: &str) -> Option<Self> {
+        let digits = shown.strip_prefix("c-").filter(|digits| digits.len() == 16)?;
+        u64::from_str_radix(digits, 16).ok().map(|id| Self(Id(id))).filter(|id| id.to_string() == shown)
+    }
+}
+
 /// One row of a component.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Member {

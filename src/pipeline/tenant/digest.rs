@@ -114,7 +114,7 @@ fn findings(policy: &AlertPolicy, n_ever: u32, members: &[(&Cluster, &Standing)]
         name: cluster.id.to_string(),
         value: Some(standing.judgement.points),
         limit: Some(standing.threshold),
-        met: standing.judgement.verdict == Verdict::Hostile,
+        met: standing.verdict() == Verdict::Hostile,
         words: format!("{}: {}", cluster.id, tenant.portrait(cluster).title),
     });
     std::iter::once(many).chain(named).collect()

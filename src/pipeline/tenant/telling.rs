@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::{Standing, Tenant};
-use crate::pipeline::alert::{Change, Portrait, Verdict};
+use crate::pipeline::alert::{Change, Portrait};
 use crate::pipeline::brief::severity::{Impact, Sureness, severity};
 use crate::pipeline::brief::{self, Case, searches};
 use crate::pipeline::cluster::identity::Cluster;
@@ -19,11 +19,11 @@ use crate::pipeline::{Context, event::Id, event::Millis};
 
 impl Tenant {
     /// What is said of a cluster that is hostile or has an open alert.
-    pub(super) fn word(&self, context: &Context, cluster: &Cluster, judgement: &Judgement) -> Word {
+    pub(super) fn word(&self, context: &Context, cluster: &Cluster, judgement: &Judgement, holds: bool) -> Word {
         let impact = self.impact(cluster);
         let sureness = Sureness::of(judgement.points - super::threshold(context));
         Word {
-            holds: judgement.verdict == Verdict::Hostile,
+            holds,
             severity: severity(impact.reach(&self.names, &context.scopes), sureness),
             last_event: impact.last.unwrap_or(Millis(i64::MIN)),
         }
@@ -108,7 +108,8 @@ impl Tenant {
 
 /// The portrait with the judge's word on it.
 fn complete(cluster: &Cluster, standing: &Standing, portrait: Portrait) -> Portrait {
-    let Judgement { verdict, points, evidence, counter_evidence } = standing.judgement.clone();
+    let Judgement { points, evidence, counter_evidence, .. } = standing.judgement.clone();
+    let (verdict, overruled) = (standing.verdict(), standing.overruled.clone());
     let lineage = cluster.split_from.iter().chain(&cluster.merged).map(ToString::to_string).collect();
     let (threshold, model) = (standing.threshold, standing.model.clone());
     let is_weighed = !evidence.is_empty() || !counter_evidence.is_empty();
@@ -118,6 +119,7 @@ fn complete(cluster: &Cluster, standing: &Standing, portrait: Portrait) -> Portr
         verdict,
         points,
         threshold,
+        overruled,
         severity,
         confidence,
         evidence,

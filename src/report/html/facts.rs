@@ -12,7 +12,7 @@ use crate::pipeline::census::Census;
 use crate::pipeline::cluster::identity::Cluster;
 use crate::pipeline::event::{Millis, RecoveryOutcome};
 use crate::pipeline::sample::Minutes;
-use crate::pipeline::tenant::Tenant;
+use crate::pipeline::tenant::{Standing, Tenant};
 use crate::report::list::{Ranked, ranked};
 use crate::report::{Memory, Selection};
 
@@ -86,7 +86,7 @@ impl<'s> Facts<'s> {
         let (mut n_clusters, mut n_hostile) = (0, 0);
         for (_, standing) in tenant.clusters() {
             n_clusters += 1;
-            match standing.map(|standing| standing.judgement.verdict).unwrap_or_default() {
+            match standing.map(Standing::verdict).unwrap_or_default() {
                 Verdict::Hostile => n_hostile += 1,
                 Verdict::Undecided => self.n_undecided += 1,
                 Verdict::Benign => self.n_benign += 1,

@@ -16,7 +16,7 @@ use super::{alerts, evidence, shapes};
 use crate::pipeline::alert::Counted;
 use crate::pipeline::event::Millis;
 use crate::pipeline::sample::{HOURS_KEPT, MINUTES_KEPT};
-use crate::report::show;
+use crate::report::{explain, show};
 
 /// Names of one list.
 const LISTED_MAX: usize = 6;
@@ -65,6 +65,9 @@ fn cluster(facts: &Facts<'_>, card: &Card<'_>, place: &Anchor, is_open: bool, m:
     Ok(m.within(tag::DETAILS, &attributes, |m| {
         m.within(tag::SUMMARY, &[], |m| summary(card, m))?;
         m.within(tag::DIV, &[attr::class("body")], |m| {
+            if let Some(words) = explain::analyst(&card.id, &card.portrait) {
+                m.leaf(tag::P, &[], words)?;
+            }
             times(card, m)?;
             evidence::fill(card, m)?;
             brief(card, m)?;

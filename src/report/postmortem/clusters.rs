@@ -135,7 +135,7 @@ fn one(
     let ever = sightings.ever(&rows);
     Some(Seen {
         id: cluster.id.to_string(),
-        verdict: standing.map(|standing| standing.judgement.verdict).unwrap_or_default(),
+        verdict: standing.map(Standing::verdict).unwrap_or_default(),
         place: place(part, &rows, sightings),
         now,
         before,
