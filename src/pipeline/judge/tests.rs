@@ -354,11 +354,12 @@ fn a_model_with_faults_is_refused_with_every_fault() {
         let error = HostilityModel::parse(&changed).unwrap_err().0;
         assert!(error.contains(expected), "{error}");
     };
-    check("suspect_at = 3.35", "suspect_at = nan", "suspect_at");
+    let suspect_at = text.lines().find(|line| line.starts_with("suspect_at")).unwrap();
+    check(suspect_at, "suspect_at = nan", "suspect_at");
     check("name = \"marks\"", "name = \"mask\"", "no such fact");
     check("name = \"marks\"", "name = \"mask\"", "evidence marks: it must be there");
     check("name = \"marks\"", "name = \"values\"", "stands twice");
-    check("cuts = [0.4, 1.0, 2.0, 4.0]", "cuts = [4.0, 1.0, 2.0, 0.4]", "rising");
+    check("\ncuts = [", "\ncuts = [19.0, ", "rising");
     check("group = \"novelty\"", "group = \"novel\"", "no cap");
     check("bias =", "bais =", "bais");
 }

@@ -9,7 +9,7 @@ use crate::pipeline::alert::Severity;
 use crate::pipeline::cell::testing::{event, id, key};
 use crate::pipeline::cell::text_id;
 use crate::pipeline::event::{RecoveryOutcome, RetryOutcome};
-use crate::pipeline::observation::{Actor, Observation};
+use crate::pipeline::observation::Observation;
 use crate::pipeline::operations::chains::Link;
 use crate::pipeline::operations::gate::Gate;
 use crate::pipeline::operations::tally::{Circumstances, Poisoning};
@@ -25,7 +25,7 @@ const CALM: Circumstances = Circumstances {
 fn calm(n: u64) -> Observation<'static> {
     let mut o = event(n, key(1_001, 1, 1, 1));
     o.expected = None;
-    o.actor = Actor::Token(id(n));
+    (o.token, o.source.prefix_id) = (None, Some(id(n)));
     o.release = Some(Cow::Borrowed("1.0"));
     o.recovery = RecoveryOutcome::Degraded;
     o.status = Some(500);
@@ -148,7 +148,7 @@ fn a_release_that_was_always_there_is_not_to_blame() {
 fn one_customer_is_named() {
     let alone = |n| {
         let mut o = calm(n);
-        o.actor = Actor::Token(id(7));
+        (o.token, o.source.prefix_id) = (None, Some(id(7)));
         (o, CALM)
     };
     let stream = check(alone, Cause::OneCustomer);
@@ -177,7 +177,7 @@ fn what_many_routes_depend_on_is_named() {
 fn who_is_held_for_hostile_is_named_before_anything_else() {
     let attack = |n| {
         let mut o = calm(n);
-        (o.actor, o.release) = (Actor::Prefix(id(9)), Some(Cow::Borrowed("2.0")));
+        (o.token, o.source.prefix_id, o.release) = (None, Some(id(9)), Some(Cow::Borrowed("2.0")));
         (o, Circumstances { hostile: n.is_multiple_of(2) || n.is_multiple_of(3), ..CALM })
     };
     let stream = check(attack, Cause::Hostile);
