@@ -42,7 +42,7 @@ pub(crate) const LARGE_CELLS: u64 = 8_192;
 const SHAPES_A_CLUSTER: u64 = 16;
 
 /// Newest event of the large store.
-const LARGE_END: Millis = Millis(1_789_000_000_000);
+pub(crate) const LARGE_END: Millis = Millis(1_789_000_000_000);
 
 /// The demo's events.
 fn lines() -> Vec<Vec<u8>> {

@@ -54,7 +54,7 @@ pub const WARM_UP_MILLIS: i64 = 30 * Millis::MINUTE;
 /// How much of the hour before must be left for it to have a say.
 const RECENT_MIN_MILLIS: i64 = 15 * Millis::MINUTE;
 
-/// Bursts that are weighed against their day at one time: 288 pages each, so that a time stays below a millisecond.
+/// Bursts that are weighed against their day at one time: 288 pages each, which bounds what an epoch costs.
 const WEIGHED_MAX: usize = 16;
 
 /// Days in which a service that was healthy all day is looked for.
