@@ -12,7 +12,7 @@ use clap::Parser;
 use panicsift::cli::{
     Cli, Command, CompletionsArgs, DeadLettersArgs, DeadLettersDeed, DemoArgs, EXIT_DONE, EXIT_FAILED, EXIT_USAGE,
     InspectArgs, LabelArgs, LabelDeed, ManArgs, OutboxArgs, OutboxDeed, OutputArgs, Question, ReplayArgs, ReportArgs,
-    RunArgs, SchemaArgs, SetupArgs, SetupTarget, TopArgs, TrainArgs, TriageArgs, ValidateArgs,
+    ReportForm, RunArgs, SchemaArgs, SetupArgs, SetupTarget, TopArgs, TrainArgs, TriageArgs, ValidateArgs,
 };
 use panicsift::config::{self, ConfigFaults, LogLevel, LogSettings, Settings};
 use panicsift::{app, cli, logging, report, schemas};
@@ -145,9 +145,11 @@ fn ask(args: ReportArgs, output: OutputArgs, out: &mut Out) -> Result<()> {
             report::postmortem::answer(store, &question, form, file.as_ref(), out)
         }
         Question::Kpi(asked) => report::kpi::answer(store, &asked.into(), rows()?, out),
-        Question::Html(asked) => match asked.file() {
-            Some(path) => report::html::save(store, asked.n_max(), path),
-            None => report::html::answer(store, asked.n_max(), out),
+        // `table` is what the form is when none was typed.
+        Question::Html(asked) => match (form, asked.file()) {
+            (ReportForm::Table | ReportForm::Html, Some(path)) => report::html::save(store, asked.n_max(), path),
+            (ReportForm::Table | ReportForm::Html, None) => report::html::answer(store, asked.n_max(), out),
+            _ => Err(not_a_form()),
         },
     }
 }

@@ -58,7 +58,9 @@ fn decided(replayed: &Replayed) -> (&str, &str) {
 
 /// Whether ordinary traffic was there, of each alert for the SOC.
 fn ordinary_traffic(replayed: &Replayed) -> Vec<bool> {
-    let alerts = json_lines(&replayed.alerts).into_iter().filter(|alert| alert["category"] == "hostile_input");
+    // An alert that ends because its cluster became part of another is about nothing any more.
+    let told = |alert: &Value| alert["category"] == "hostile_input" && alert["change"] != "closed";
+    let alerts = json_lines(&replayed.alerts).into_iter().filter(told);
     alerts.map(|alert| alert["ordinary_traffic"].as_bool().unwrap()).collect()
 }
 

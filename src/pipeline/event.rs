@@ -360,6 +360,29 @@ pub enum RecoveryOutcome {
     Unknown,
 }
 
+impl RecoveryOutcome {
+    /// Every outcome, in the order in which summaries count them.
+    pub const ALL: [Self; 6] =
+        [Self::Recovered, Self::Degraded, Self::Escaped, Self::Aborted, Self::SuspectedAbort, Self::Unknown];
+
+    /// The name used in events, alerts, metrics and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Recovered => "recovered",
+            Self::Degraded => "degraded",
+            Self::Escaped => "escaped",
+            Self::Aborted => "aborted",
+            Self::SuspectedAbort => "suspected_abort",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The outcome of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
+    }
+}
+
 /// The form in which a panic was told of.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, schemars::JsonSchema,

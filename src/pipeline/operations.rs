@@ -91,7 +91,7 @@ impl Operations {
         lookout.look(&mut self.lines, &mut self.alarms, step);
         let (ledger, policy, model) = (&self.ledger, &context.alerts, context.version.as_str());
         self.storms.close(Scene { ledger, names, policy, model, now }, &mut self.alarms, &mut step.alerts);
-        self.alarms.forget(&context.alerts, now);
+        self.alarms.forget(now);
     }
 
     /// Looks at the error budgets of the tenant with this id, when it is time to, and tells which burn too fast.

@@ -148,15 +148,8 @@ impl Sitting {
     }
 
     fn recovery(&self) -> Vec<Counted> {
-        const OUTCOMES: [(RecoveryOutcome, &str); 6] = [
-            (RecoveryOutcome::Recovered, "recovered"),
-            (RecoveryOutcome::Degraded, "degraded"),
-            (RecoveryOutcome::Escaped, "escaped"),
-            (RecoveryOutcome::Aborted, "aborted"),
-            (RecoveryOutcome::SuspectedAbort, "suspected_abort"),
-            (RecoveryOutcome::Unknown, "unknown"),
-        ];
-        listed(OUTCOMES.iter().map(|(outcome, name)| ((*name).to_owned(), self.summary.recovered(*outcome))))
+        let outcomes = RecoveryOutcome::ALL.into_iter();
+        listed(outcomes.map(|outcome| (outcome.name().to_owned(), self.summary.recovered(outcome))))
     }
 
     fn examples(&self) -> Vec<Example> {

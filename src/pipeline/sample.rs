@@ -249,7 +249,7 @@ fn count_in_window(buckets: &mut Vec<(i64, u32)>, bucket: i64, count: u32, kept:
 }
 
 /// Milliseconds as a float. Durations up to 2^53 ms (285,000 years) are exact; longer ones stop there.
-fn millis_f64(ms: i64) -> f64 {
+pub fn millis_f64(ms: i64) -> f64 {
     const EXACT_MAX: i64 = 1 << 53;
     let clamped = ms.clamp(0, EXACT_MAX);
     let high = u32::try_from(clamped >> 32).unwrap_or(u32::MAX);

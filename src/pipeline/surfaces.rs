@@ -52,16 +52,6 @@ const RELEASES_TOGETHER: u8 = 16;
 /// The highest level: next to no site has a row of its own.
 const LEVEL_MAX: u8 = RELEASES_TOGETHER + 64;
 
-/// Recovery outcomes, in the order in which a row counts them.
-pub const OUTCOMES: [RecoveryOutcome; 6] = [
-    RecoveryOutcome::Recovered,
-    RecoveryOutcome::Degraded,
-    RecoveryOutcome::Escaped,
-    RecoveryOutcome::Aborted,
-    RecoveryOutcome::SuspectedAbort,
-    RecoveryOutcome::Unknown,
-];
-
 /// Which release a row is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ReleaseKey {
@@ -107,7 +97,7 @@ pub struct SurfaceCounts {
     pub first: Millis,
     /// Latest event time.
     pub last: Millis,
-    /// By recovery outcome, in the order of [`OUTCOMES`].
+    /// By recovery outcome, in the order of [`RecoveryOutcome::ALL`].
     pub recoveries: [u64; 6],
     /// By HTTP status that the client got.
     pub statuses: KeyedCounts<STATUSES_KEPT>,
@@ -139,7 +129,7 @@ impl SurfaceCounts {
         self.n = self.n.saturating_add(1);
         self.first = self.first.min(o.time);
         self.last = self.last.max(o.time);
-        for (count, outcome) in self.recoveries.iter_mut().zip(OUTCOMES) {
+        for (count, outcome) in self.recoveries.iter_mut().zip(RecoveryOutcome::ALL) {
             *count = count.saturating_add(u64::from(outcome == o.recovery));
         }
         if let Some(status) = o.status {
@@ -169,7 +159,11 @@ impl SurfaceCounts {
 
     /// Events with an outcome.
     pub fn recovered(&self, outcome: RecoveryOutcome) -> u64 {
-        self.recoveries.iter().zip(OUTCOMES).find(|(_, known)| *known == outcome).map_or(0, |(count, _)| *count)
+        self.recoveries
+            .iter()
+            .zip(RecoveryOutcome::ALL)
+            .find(|(_, known)| *known == outcome)
+            .map_or(0, |(count, _)| *count)
     }
 }
 

@@ -19,6 +19,7 @@ mod frame;
 mod full;
 mod markup;
 mod networks;
+mod operations;
 mod overview;
 mod picture;
 mod shapes;
@@ -54,13 +55,14 @@ struct Section {
 
 /// The page from top to bottom. The rooms were set by what 500 clusters of a real store need (see each section for what
 /// it leaves out when it has too little).
-const SECTIONS: [Section; 6] = [
+const SECTIONS: [Section; 7] = [
     Section { name: "overview", title: "Overview", room_bytes: 60_000, fill: overview::fill },
+    Section { name: "operations", title: "Operations", room_bytes: 40_000, fill: operations::fill },
     Section { name: "clusters", title: "Clusters", room_bytes: 440_000, fill: clusters::fill },
     Section { name: "networks", title: "Networks", room_bytes: 30_000, fill: networks::fill },
     Section { name: "shapes", title: "Shapes", room_bytes: 45_000, fill: shapes::fill },
     Section { name: "alerts", title: "Alerts", room_bytes: 70_000, fill: alerts::fill },
-    Section { name: "full", title: "Clusters in full", room_bytes: 660_000, fill: full::fill },
+    Section { name: "full", title: "Clusters in full", room_bytes: 650_000, fill: full::fill },
 ];
 
 /// Writes the page of the store at `store` to `out`; of the clusters by rank the first `n_max`.

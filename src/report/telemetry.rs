@@ -29,7 +29,6 @@ use crate::edge::store::Store;
 use crate::pipeline::classify::PanicModel;
 use crate::pipeline::event::Id;
 use crate::pipeline::operations::ledger::Span;
-use crate::pipeline::operations::tally::outcome_name;
 use crate::pipeline::state::State;
 use crate::pipeline::surfaces::replacements::surface_name;
 use crate::pipeline::tenant::Tenant;
@@ -199,7 +198,7 @@ impl Section {
             let what = match key.what {
                 What::All => key.service.map_or_else(|| "other".to_owned(), name),
                 What::Named(id) => name(id),
-                What::Outcome(outcome) => outcome_name(outcome).to_owned(),
+                What::Outcome(outcome) => outcome.name().to_owned(),
                 What::Surface(surface) => surface_name(surface).to_owned(),
                 What::Untold => "untold".to_owned(),
                 What::Other => "other".to_owned(),

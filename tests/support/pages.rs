@@ -12,7 +12,7 @@ use panicsift::edge::store::{Fate, Outbox, Settlement, Store};
 use panicsift::pipeline::enrich::Network;
 use panicsift::pipeline::event::{Checkpoint, Id, Millis, Position, RawRecord, ShapeId};
 use panicsift::pipeline::fingerprint::Sketch;
-use panicsift::pipeline::observation::{Actor, CellKey, Observation};
+use panicsift::pipeline::observation::{Actor, CellKey, Observation, Source};
 use panicsift::pipeline::sample::mix;
 use panicsift::pipeline::state::State;
 use panicsift::pipeline::{Context, Memos, examine, fold};
@@ -42,7 +42,7 @@ pub(crate) const LARGE_CELLS: u64 = 8_192;
 const SHAPES_A_CLUSTER: u64 = 16;
 
 /// Newest event of the large store.
-const LARGE_END: Millis = Millis(1_789_000_000_000);
+pub(crate) const LARGE_END: Millis = Millis(1_789_000_000_000);
 
 /// The demo's events.
 fn lines() -> Vec<Vec<u8>> {
@@ -163,6 +163,7 @@ pub(crate) fn large_store(context: &Context, path: &Path, name: impl Fn(&str, u6
                 time: Millis(time),
                 cell,
                 actor: Actor::Prefix(Id(unique ^ 0x5a5a)),
+                source: Source { prefix_id: Some(Id(unique ^ 0x5a5a)), ..model.source.clone() },
                 service: Cow::Owned(name("service", cell.service.0 % 32)),
                 route: Cow::Owned(name("route", cluster)),
                 site: Arc::from(name("site", cluster)),

@@ -56,6 +56,15 @@ pub(crate) fn recent_events(n: usize) -> Vec<(Millis, String)> {
         .collect()
 }
 
+/// Waits until an epoch of the service has just begun, for events of now that shall be judged together.
+#[expect(clippy::disallowed_methods, reason = "the service closes epochs by the clock")]
+pub(crate) async fn epoch_begins() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let epoch = u128::try_from(EPOCH_MILLIS).unwrap();
+    let left = u64::try_from(epoch - now % epoch).unwrap();
+    tokio::time::sleep(Duration::from_millis(left)).await;
+}
+
 fn with_canaries(event: &mut Value) {
     if event["request"]["payload_encoding"] == "utf8"
         && let Some(Value::String(payload)) = event.pointer_mut("/request/payload")
@@ -208,11 +217,12 @@ path = "alerts.jsonl"
         cells.iter().map(|(_, cell)| postcard::from_bytes::<Cell>(cell).unwrap().n).sum()
     }
 
-    /// The alerts that the file destination holds.
+    /// The alerts that the file destination holds; a line that is being written is none yet.
     pub(crate) fn alerts(&self) -> Vec<Value> {
         std::fs::read_to_string(self.path("alerts.jsonl"))
             .unwrap_or_default()
-            .lines()
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
     }

@@ -19,7 +19,6 @@ use crate::pipeline::alert::{Alert, Category, Change};
 use crate::pipeline::event::{Id, Millis};
 use crate::pipeline::facts::PanicFact;
 use crate::pipeline::neutral;
-use crate::pipeline::operations::tally::outcome_name;
 use crate::pipeline::requests::RequestFact;
 use crate::pipeline::surfaces::ReleaseKey;
 use crate::pipeline::surfaces::replacements::surface_name;
@@ -159,7 +158,7 @@ fn count_panics(place: &Place, facts: &[&PanicFact]) {
         counter!(PANICS, "service" => service, "release" => release, "route" => route, "handled" => handled)
             .increment(n);
     }
-    for (outcome, n) in super::count::tally(facts.iter().map(|fact| outcome_name(fact.recovery))) {
+    for (outcome, n) in super::count::tally(facts.iter().map(|fact| fact.recovery.name())) {
         let (service, release) = labels();
         counter!(RECOVERIES, "service" => service, "release" => release, "outcome" => outcome).increment(n);
     }

@@ -63,18 +63,10 @@ pub(super) fn outcome(name: &str, value: &Value<'_>) -> Option<RecoveryOutcome> 
     if !matches!(name, "recovery" | "recovery.outcome" | "recovery_outcome") {
         return None;
     }
-    Some(match value {
-        Value::Text(word) => match word.as_ref() {
-            "recovered" => RecoveryOutcome::Recovered,
-            "degraded" => RecoveryOutcome::Degraded,
-            "escaped" => RecoveryOutcome::Escaped,
-            "aborted" => RecoveryOutcome::Aborted,
-            "suspected_abort" => RecoveryOutcome::SuspectedAbort,
-            "unknown" => RecoveryOutcome::Unknown,
-            _ => return None,
-        },
-        _ => return None,
-    })
+    match value {
+        Value::Text(word) => RecoveryOutcome::named(word),
+        _ => None,
+    }
 }
 
 fn token<'a>(facts: &mut TokenFacts<'a>, name: &str, value: &Value<'a>) {

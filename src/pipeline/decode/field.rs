@@ -142,19 +142,8 @@ impl<'de> Leaf<'de> for Outcome {
     const NEEDS: &'static str = "a text";
 
     fn text(self, text: Cow<'de, str>, _trace: &Trace) -> Result<RecoveryOutcome, Fault> {
-        Ok(match text.as_ref() {
-            "recovered" => RecoveryOutcome::Recovered,
-            "degraded" => RecoveryOutcome::Degraded,
-            "escaped" => RecoveryOutcome::Escaped,
-            "aborted" => RecoveryOutcome::Aborted,
-            "suspected_abort" => RecoveryOutcome::SuspectedAbort,
-            "unknown" => RecoveryOutcome::Unknown,
-            _ => {
-                return Err(Fault::Value(
-                    "recovered, degraded, escaped, aborted, suspected_abort or unknown is needed",
-                ));
-            }
-        })
+        RecoveryOutcome::named(&text)
+            .ok_or(Fault::Value("recovered, degraded, escaped, aborted, suspected_abort or unknown is needed"))
     }
 }
 

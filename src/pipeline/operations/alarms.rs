@@ -4,7 +4,8 @@
 //! ([`Life`]): opened once, raised seldom, closed with hysteresis. A situation is a [`Category`] and a subject; its name
 //! in alerts (`storm-…`) follows from both and from when it was first opened, and stays until it is closed for good.
 //!
-//! Bounds: [`ALARMS_MAX`] situations a tenant; what is closed and cooled down is forgotten.
+//! Bounds: [`ALARMS_MAX`] situations a tenant. What is closed is remembered for [`REMEMBERED_MILLIS`], for those who ask in
+//! the morning, and gives way to what begins. A situation that holds again after it has cooled down is a new one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,9 @@ use crate::pipeline::state::StateRow;
 
 /// Situations that are followed for one tenant: one or two a route at the very worst of times.
 pub const ALARMS_MAX: usize = 256;
+
+/// How long a situation is remembered after it was closed: as long as five-minute pages reach back.
+pub const REMEMBERED_MILLIS: i64 = 50 * Millis::HOUR;
 
 /// What a situation is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,7 +64,10 @@ impl Alarms {
     /// Takes in how a situation stands now; gives the change to tell. A situation that does not hold and is not followed
     /// costs one look-up.
     pub fn turn(&mut self, policy: &AlertPolicy, key: AlarmKey, word: Word, now: Millis) -> Option<Told> {
-        if !self.alarms.contains_key(&key) && (!word.holds || self.alarms.len() >= ALARMS_MAX) {
+        if word.holds && self.is_over(policy, key, now) {
+            self.alarms.remove(&key);
+        }
+        if !self.alarms.contains_key(&key) && (!word.holds || !self.make_room()) {
             return None;
         }
         let alarm = self.alarms.entry(key).or_insert_with(|| Alarm { since: now, ..Alarm::default() });
@@ -99,17 +106,37 @@ impl Alarms {
         closed.map(|(key, alarm)| (*key, alarm, name(*key, &alarm.life)))
     }
 
-    /// All that are followed, open or cooling down.
+    /// Whether the situation was closed and has cooled down.
+    fn is_over(&self, policy: &AlertPolicy, key: AlarmKey, now: Millis) -> bool {
+        let is_closed = self.alarms.get(&key).is_some_and(|alarm| alarm.life.open_since.is_none());
+        is_closed && !self.is_cooling(policy, key, now)
+    }
+
+    /// Whether there is room for one more: what was closed first gives way, ties by key.
+    fn make_room(&mut self) -> bool {
+        if self.alarms.len() < ALARMS_MAX {
+            return true;
+        }
+        let closed = self.alarms.iter().filter(|(_, alarm)| alarm.life.open_since.is_none());
+        let Some(first) = closed.min_by_key(|(key, alarm)| (alarm.life.last_change, **key)).map(|(key, _)| *key) else {
+            return false;
+        };
+        self.alarms.remove(&first);
+        self.changed.insert(first);
+        true
+    }
+
+    /// All that are remembered, open or closed.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&AlarmKey, &Alarm)> {
         self.alarms.iter()
     }
 
-    /// Forgets what is closed and has cooled down.
-    pub fn forget(&mut self, policy: &AlertPolicy, now: Millis) {
+    /// Forgets what was closed long ago.
+    pub fn forget(&mut self, now: Millis) {
         let changed = &mut self.changed;
         self.alarms.retain(|key, alarm| {
-            let cooling = alarm.life.last_change.is_some_and(|last| now.since(last) < policy.cooldown_millis);
-            let stays = alarm.life.open_since.is_some() || cooling;
+            let recent = alarm.life.last_change.is_some_and(|last| now.since(last) < REMEMBERED_MILLIS);
+            let stays = alarm.life.open_since.is_some() || recent;
             if !stays {
                 changed.insert(*key);
             }

@@ -21,13 +21,13 @@ pub mod slo;
 
 use std::collections::BTreeMap;
 
-use self::slo::{Place, Scope, Slo, millis_f64};
+use self::slo::{Place, Scope, Slo};
 use super::ledger::{Ledger, Page, Span, Tier};
 use super::owners::Owners;
 use super::tally::{Burn, Tally};
 use crate::pipeline::Context;
 use crate::pipeline::event::{Id, Millis};
-use crate::pipeline::sample::count_f64;
+use crate::pipeline::sample::{count_f64, millis_f64};
 use crate::pipeline::state::State;
 
 /// How late a traffic feed may be: its totals come after their five minutes are over, and then through a queue.

@@ -12,8 +12,9 @@
 //! time.
 //!
 //! Bounds: [`ACCOUNTS_MAX`] accounts and [`DEMANDS_MAX`] request totals a page, [`Tier::pages_kept`] pages. A service
-//! with forty routes takes some 10 MB, a tenant whose every page is full some 60 MB. `observe` costs a look-up and a
-//! [`Tally::add`]; each batch is then booked at once.
+//! with forty routes takes some 10 MB, a tenant whose every page is full some 60 MB (reckoned from the sizes of an
+//! account and of a page, not measured). `observe` costs a look-up and a [`Tally::add`]; each batch is then booked at
+//! once.
 
 use std::collections::{BTreeMap, BTreeSet};
 

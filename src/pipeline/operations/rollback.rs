@@ -68,8 +68,8 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// What holds when nothing is configured. They were chosen on the
-    /// labelled sets and are proved on no other; the last two are strict, since a share also changes with what is panicking.
+    /// What holds when nothing is configured. The limits were chosen on the labelled sets and are proved on no other; the
+    /// last two are strict, since a share also changes with what is panicking.
     pub fn usual() -> Vec<Self> {
         let rule = |measure, limit| Self { measure, limit, window_pages: 6, events_min: 30, services: Vec::new() };
         vec![

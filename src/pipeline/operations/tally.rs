@@ -399,14 +399,6 @@ pub fn handled(o: &Observation<'_>) -> Option<bool> {
     })
 }
 
-/// A recovery outcome as reports and metrics name it.
-pub fn outcome_name(outcome: RecoveryOutcome) -> &'static str {
-    match outcome {
-        RecoveryOutcome::Unknown => "unknown",
-        known => recovery_counter(known).name(),
-    }
-}
-
 fn recovery_counter(outcome: RecoveryOutcome) -> Counter {
     match outcome {
         RecoveryOutcome::Recovered => Counter::Recovered,

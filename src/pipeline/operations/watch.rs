@@ -301,14 +301,6 @@ fn counts(lines: &[(Account, Tally)], whole: &Tally) -> Counts {
 }
 
 fn recovery(whole: &Tally) -> Vec<Counted> {
-    use RecoveryOutcome::{Aborted, Degraded, Escaped, Recovered, SuspectedAbort, Unknown};
-    let named = [
-        (Recovered, "recovered"),
-        (Degraded, "degraded"),
-        (Escaped, "escaped"),
-        (Aborted, "aborted"),
-        (SuspectedAbort, "suspected_abort"),
-        (Unknown, "unknown"),
-    ];
-    listed(named.into_iter().map(|(outcome, name)| (name.to_owned(), whole.recovered(outcome))))
+    let outcomes = RecoveryOutcome::ALL.into_iter();
+    listed(outcomes.map(|outcome| (outcome.name().to_owned(), whole.recovered(outcome))))
 }

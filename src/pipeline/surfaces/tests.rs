@@ -36,7 +36,7 @@ fn a_row_counts_what_became_of_its_events() {
     for n in 0..60_u64 {
         let mut o = at(n, 1, Some(3));
         o.panic = Arc::new(Classified { class: "index_oob".to_owned(), ..(*o.panic).clone() });
-        o.recovery = OUTCOMES[usize::try_from(n % 6).unwrap()];
+        o.recovery = RecoveryOutcome::ALL[usize::try_from(n % 6).unwrap()];
         o.status = (n % 3 != 0).then_some(if n % 2 == 0 { 500 } else { 999 });
         o.time = Millis(1_000 + i64::try_from(n).unwrap());
         events.push(o);
@@ -90,7 +90,7 @@ fn a_full_table_stays_small_in_the_store() {
         let mut o = at(n * 10, n % 4_000, Some(0));
         o.cell.route = Id(mix(n));
         o.status = Some(100 + u16::try_from(n / 4_000 * 9 % 900).unwrap());
-        o.recovery = OUTCOMES[usize::try_from(n / 4_000 % 6).unwrap()];
+        o.recovery = RecoveryOutcome::ALL[usize::try_from(n / 4_000 % 6).unwrap()];
         o.time = Millis(1_790_000_000_000 + i64::try_from(n).unwrap());
         surfaces.observe(&o);
     }

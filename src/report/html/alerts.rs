@@ -12,7 +12,7 @@ use super::facts::Facts;
 use super::figures::{counted, grouped, number, scrolling, severity_mark, table_head, td_number, words};
 use super::markup::{Anchor, Markup, attr, tag};
 use crate::edge::store::{Delivery, Fate, Store, WAITING};
-use crate::pipeline::alert::Alert;
+use crate::pipeline::alert::{Alert, Category};
 use crate::report::list::to_the_minute;
 
 /// Alerts that get a row.
@@ -48,7 +48,7 @@ pub(super) fn fill(facts: &Facts<'_>, m: &mut Markup<'_>) -> Result<()> {
                 words("decided at"),
                 words("change"),
                 words("severity"),
-                words("cluster"),
+                words("about"),
                 number("points"),
                 words("delivery"),
             ];
@@ -101,11 +101,16 @@ fn row(alert: &Alert, place: Option<&Anchor>, answers: &[Answer], m: &mut Markup
     m.leaf(tag::TD, &[], alert.change.name())?;
     let severity = alert.portrait.severity;
     m.within(tag::TD, &[attr::sort_value(severity as u8)], |m| severity_mark(severity, m))?;
-    m.within(tag::TD, &[], |m| match place {
-        Some(place) => m.leaf(tag::A, &[attr::class("id"), attr::to(place)], &alert.cluster),
-        None => m.leaf(tag::SPAN, &[attr::class("id")], &alert.cluster),
+    let is_hostile = alert.category == Category::HostileInput;
+    m.within(tag::TD, &[], |m| {
+        match place {
+            Some(place) => m.leaf(tag::A, &[attr::class("id"), attr::to(place)], &alert.cluster)?,
+            None => m.leaf(tag::SPAN, &[attr::class("id")], &alert.cluster)?,
+        }
+        // A cluster is told below; a situation of operations has no other place.
+        if is_hostile { Ok(()) } else { m.leaf(tag::DIV, &[attr::class("quiet")], &alert.portrait.title) }
     })?;
-    td_number(format!("{:.2}", alert.portrait.points), m)?;
+    td_number(if is_hostile { format!("{:.2}", alert.portrait.points) } else { "–".to_owned() }, m)?;
     m.within(tag::TD, &[attr::class("what")], |m| {
         if answers.is_empty() {
             return m.leaf(tag::SPAN, &[attr::class("quiet")], "no destination reads it yet");

@@ -10,7 +10,7 @@ use crate::edge::store::{Fate, OutboxCount, Store};
 use crate::pipeline::alert::{Portrait, Verdict};
 use crate::pipeline::census::Census;
 use crate::pipeline::cluster::identity::Cluster;
-use crate::pipeline::event::{Millis, RecoveryOutcome};
+use crate::pipeline::event::Millis;
 use crate::pipeline::sample::Minutes;
 use crate::pipeline::tenant::{Standing, Tenant};
 use crate::report::list::{Ranked, ranked};
@@ -136,17 +136,5 @@ impl<'s> Card<'s> {
     /// Events with this outcome.
     pub(super) fn recovered(&self, outcome: &str) -> u64 {
         self.portrait.recovery.iter().find(|counted| counted.name == outcome).map_or(0, |counted| counted.events)
-    }
-}
-
-/// The name of an outcome, as portraits have it.
-pub(super) fn outcome_name(outcome: RecoveryOutcome) -> &'static str {
-    match outcome {
-        RecoveryOutcome::Recovered => "recovered",
-        RecoveryOutcome::Degraded => "degraded",
-        RecoveryOutcome::Escaped => "escaped",
-        RecoveryOutcome::Aborted => "aborted",
-        RecoveryOutcome::SuspectedAbort => "suspected_abort",
-        RecoveryOutcome::Unknown => "unknown",
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 
 use anyhow::Result;
 
-use super::facts::{Card, Facts, outcome_name};
+use super::facts::{Card, Facts};
 use super::figures::{
     bar, cluster_link, counted, grouped, grouped_len, number, percent, scrolling, severity_mark, table_head, td_number,
     verdict_chip, words,
@@ -225,7 +225,7 @@ fn recoveries(facts: &Facts<'_>, m: &mut Markup<'_>) -> io::Result<()> {
                     _ => "part",
                 };
                 m.within(tag::TR, &[], |m| {
-                    m.leaf(tag::TD, &[], outcome_name(outcome).replace('_', " "))?;
+                    m.leaf(tag::TD, &[], outcome.name().replace('_', " "))?;
                     td_number(grouped(events), m)?;
                     td_number(percent(events, census.n_events), m)?;
                     m.within(tag::TD, &[attr::class("wide")], |m| bar(&[(class, events)], census.n_events, m))

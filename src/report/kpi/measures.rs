@@ -117,7 +117,6 @@ pub(super) fn measure(scope: &Scope<'_>, store: &Store, span: Span, service: Opt
 /// What is read of a file; the rest of it is what was said of these numbers then.
 #[derive(Deserialize)]
 struct Earlier {
-    schema: String,
     service: Option<String>,
     period: Measures,
 }
@@ -141,7 +140,6 @@ pub(super) fn read(path: &Path, service: Option<&str>) -> Result<Measures> {
         bail!("{}: this is {schema}, not {SCHEMA}; write it with `panicsift report kpi --format json`", shown());
     }
     let earlier: Earlier = serde_json::from_str(&text).with_context(shown)?;
-    debug_assert_eq!(earlier.schema, SCHEMA);
     if earlier.service.as_deref() != service {
         let told = |service: Option<&str>| service.map_or("all services".to_owned(), printable);
         let (theirs, ours) = (told(earlier.service.as_deref()), told(service));

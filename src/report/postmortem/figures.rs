@@ -12,7 +12,7 @@ use crate::pipeline::operations::interval::{Interval, share};
 use crate::pipeline::operations::ledger::{Account, Span, Tier};
 use crate::pipeline::operations::tally::{Counter, Tally};
 use crate::pipeline::sample::count_f64;
-use crate::pipeline::surfaces::{OUTCOMES, ReleaseKey};
+use crate::pipeline::surfaces::ReleaseKey;
 
 /// Rows of a table that are told.
 const TOLD_MAX: usize = 20;
@@ -72,7 +72,7 @@ pub(super) fn recovery(scope: &Scope<'_>, span: Span, total: &Tally) -> Section 
             Value::Share(handled(tally)),
             Value::Share(success(tally)),
         ];
-        row.extend(OUTCOMES.map(|outcome| Value::Count(tally.recovered(outcome))));
+        row.extend(RecoveryOutcome::ALL.map(|outcome| Value::Count(tally.recovered(outcome))));
         row.push(Value::Count(tally.get(Counter::UserVisible)));
         row.push(Value::Duration(tally.recovery_latency.quantile_ms(500).map(i64::from)));
         table.push(row);

@@ -15,7 +15,7 @@ use crate::pipeline::event::{Id, RecoveryOutcome};
 use crate::pipeline::operations::ledger::{Account, Demand, Page, RouteKey, Span, Tier};
 use crate::pipeline::operations::owners::Owners;
 use crate::pipeline::operations::tally::{Counter, Tally};
-use crate::pipeline::surfaces::{OUTCOMES, ReleaseKey};
+use crate::pipeline::surfaces::ReleaseKey;
 use crate::pipeline::tenant::Tenant;
 
 /// What a row is about.
@@ -206,7 +206,8 @@ impl Question<'_> {
                 },
             ),
             By::Outcome => {
-                let outcomes = OUTCOMES.map(|outcome| (of_all(What::Outcome(outcome)), tally.recovered(outcome)));
+                let outcomes =
+                    RecoveryOutcome::ALL.map(|outcome| (of_all(What::Outcome(outcome)), tally.recovered(outcome)));
                 outcomes.into_iter().filter(|(_, n)| *n > 0).collect()
             }
             By::Class | By::Surface => {

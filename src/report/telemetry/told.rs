@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use super::super::sheet::{Cell, Sheet};
 use super::rows::{Row, windows_of};
 use super::{By, Page, Section};
+use crate::pipeline::event::RecoveryOutcome;
 use crate::pipeline::event::RetryOutcome;
 use crate::pipeline::operations::interval::{Interval, share};
 use crate::pipeline::operations::ledger::Tier;
 use crate::pipeline::operations::tally::{Counter, Tally};
-use crate::pipeline::surfaces::OUTCOMES;
 
 /// Requests that a rate is told of.
 const PER: f64 = 10_000.0;
@@ -132,7 +132,7 @@ impl Section {
             }),
         ];
         cells.extend(of_interval(tally.and_then(caught)));
-        cells.extend(OUTCOMES.map(|outcome| count(&|tally| tally.recovered(outcome))));
+        cells.extend(RecoveryOutcome::ALL.map(|outcome| count(&|tally| tally.recovered(outcome))));
         cells.extend(RetryOutcome::ALL.map(|outcome| count(&|tally| tally.retried(outcome))));
         cells.extend(ATTEMPTS.map(counter));
         cells.push(count(&|tally| tally.latency.total()));

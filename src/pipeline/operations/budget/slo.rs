@@ -12,7 +12,7 @@ use crate::pipeline::event::{Id, Millis};
 use crate::pipeline::operations::ledger::{Account, Demand, RouteKey};
 use crate::pipeline::operations::owners::Owners;
 use crate::pipeline::operations::tally::Burn;
-use crate::pipeline::sample::count_f64;
+use crate::pipeline::sample::{count_f64, millis_f64};
 
 /// Most objectives of a deployment: each is worked out anew every five minutes.
 pub const SLOS_MAX: usize = 64;
@@ -137,11 +137,6 @@ impl Slo {
         let all = count_f64(bad.checked_mul(u64::from(MILLION))?);
         (even > 0.0).then(|| all / even)
     }
-}
-
-/// Milliseconds, or hours, as a float; negative ones are 0.
-pub(super) fn millis_f64(millis: i64) -> f64 {
-    count_f64(u64::try_from(millis).unwrap_or(0))
 }
 
 /// Where an account belongs.

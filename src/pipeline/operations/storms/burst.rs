@@ -4,9 +4,9 @@
 //! it, five to ten minutes of event time; what is usual is what the day before these pages had, and the hour before
 //! them, both without what belonged to a storm. A burst is told when all of this holds:
 //!
-//! 1. at least [`REQUESTS_MIN`] requests that panicked: what continues an earlier request does not count, nor do announced
-//!    tests, here and in all that is usual (see `requests` below for clients that do nothing but try again), and [`SERVICE_REQUESTS_MIN`] of a service none of
-//!    whose routes bursts;
+//! 1. at least [`REQUESTS_MIN`] requests that panicked, and [`SERVICE_REQUESTS_MIN`] of a service none of whose routes
+//!    bursts. What continues an earlier request does not count, nor do announced tests, here and in all that is usual
+//!    (see `requests` below for clients that do nothing but try again);
 //! 2. at least [`TIMES_USUAL`] times as many as the hour before had in the same time. This keeps a morning, on which
 //!    traffic grows over hours, from being a storm; it is not asked where less than [`RECENT_MIN_MILLIS`] are left of
 //!    the hour;
@@ -34,7 +34,7 @@ use crate::pipeline::event::{Id, Millis};
 use crate::pipeline::operations::interval::burst_probability;
 use crate::pipeline::operations::ledger::{Ledger, Page, RouteKey, Span, Tier};
 use crate::pipeline::operations::tally::{Counter, Tally};
-use crate::pipeline::sample::count_f64;
+use crate::pipeline::sample::{count_f64, millis_f64};
 
 /// Requests from which on a burst is worth anybody's night.
 pub const REQUESTS_MIN: u64 = 20;
@@ -54,7 +54,7 @@ pub const WARM_UP_MILLIS: i64 = 30 * Millis::MINUTE;
 /// How much of the hour before must be left for it to have a say.
 const RECENT_MIN_MILLIS: i64 = 15 * Millis::MINUTE;
 
-/// Bursts that are weighed against their day at one time: 288 pages each, so that a time stays below a millisecond.
+/// Bursts that are weighed against their day at one time: 288 pages each, which bounds what an epoch costs.
 const WEIGHED_MAX: usize = 16;
 
 /// Days in which a service that was healthy all day is looked for.
@@ -175,11 +175,6 @@ fn rounded(n: f64) -> u64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rounded count below 2^53")]
     let whole = n.round().max(0.0) as u64;
     whole
-}
-
-/// Milliseconds as a measure; none below 0.
-pub(super) fn millis_f64(millis: i64) -> f64 {
-    count_f64(u64::try_from(millis).unwrap_or(0))
 }
 
 /// What counts now.

@@ -16,7 +16,7 @@ use crate::pipeline::alert::Severity;
 use crate::pipeline::event::{Id, Millis};
 use crate::pipeline::names::Names;
 use crate::pipeline::operations::interval::{Interval, rate_ratio};
-use crate::pipeline::operations::ledger::{Account, Ledger, RouteKey, Span, Tier};
+use crate::pipeline::operations::ledger::{Account, Ledger, Page, RouteKey, Span, Tier, release_id};
 use crate::pipeline::operations::tally::{Counter, Tally};
 use crate::pipeline::sample::count_f64;
 use crate::pipeline::surfaces::ReleaseKey;
@@ -200,13 +200,6 @@ fn most<K: Ord>(counts: impl Iterator<Item = (K, u64)>) -> Vec<(K, u64)> {
     list
 }
 
-fn release_id(release: ReleaseKey) -> Option<Id> {
-    match release {
-        ReleaseKey::One(id) => Some(id),
-        ReleaseKey::Untold | ReleaseKey::Others => None,
-    }
-}
-
 /// The storm's events, added up.
 #[derive(Default)]
 pub(super) struct Parts {
@@ -237,7 +230,7 @@ pub(super) fn members<'l>(
     ledger: &'l Ledger,
     span: Span,
 ) -> impl Iterator<Item = (Millis, &'l Account, &'l Tally)> {
-    let of_service = move |(start, page): (Millis, &'l crate::pipeline::operations::ledger::Page)| {
+    let of_service = move |(start, page): (Millis, &'l Page)| {
         page.of_service(storm.service).map(move |(account, tally)| (start, account, tally))
     };
     ledger.pages(span).flat_map(of_service).filter(|(_, account, _)| storm.covers(account))

@@ -395,43 +395,6 @@ fn classes_of_the_environment_are_those_of_the_model() {
     assert_eq!(named, picture::ENVIRONMENT);
 }
 
-/// Slow on purpose: run by hand in a release build for the figure in the module's head.
-#[test]
-#[ignore = "measures"]
-#[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
-fn what_an_epoch_costs_with_full_pages() {
-    let mut stream = Stream::default();
-    for page in 0..300 {
-        for n in 0..96 * 30 {
-            let mut o = calm(n);
-            o.cell = key(1_001 + n % 2, 1, n % 96, 1);
-            o.time = Millis(page * PAGE + i64::try_from(n % 300).unwrap() * Millis::SECOND);
-            stream.ledger.observe(&o, CALM);
-        }
-        stream.ledger.settle();
-    }
-    let started = std::time::Instant::now();
-    for epoch in 0..60 {
-        stream.look(Millis(299 * PAGE + 5 * Millis::SECOND * (epoch + 1)));
-    }
-    eprintln!("a quiet epoch: {:?}", started.elapsed() / 60);
-    for n in 0..40_000_u64 {
-        let mut o = calm(n);
-        o.cell = key(1_001 + n % 2, 1, n % 96, 1);
-        o.time = Millis(300 * PAGE);
-        stream.ledger.observe(&o, CALM);
-    }
-    stream.ledger.settle();
-    let started = std::time::Instant::now();
-    stream.look(Millis(300 * PAGE + 5 * Millis::SECOND));
-    eprintln!("the epoch in which 96 routes burst: {:?}, {} alerts", started.elapsed(), stream.told.len());
-    let started = std::time::Instant::now();
-    for epoch in 0..60 {
-        stream.look(Millis(300 * PAGE + 5 * Millis::SECOND * (epoch + 2)));
-    }
-    eprintln!("an epoch with open storms: {:?}", started.elapsed() / 60);
-}
-
 proptest! {
     /// Alerts follow from which events came in which epoch, in whatever order.
     #[test]

@@ -95,15 +95,7 @@ impl Picture {
             counts.into_iter().take(LISTED_MAX).map(|(name, events)| Counted { name, events }).collect()
         };
         let n = self.tally.get(Counter::Events);
-        let outcomes = [
-            ("recovered", RecoveryOutcome::Recovered),
-            ("degraded", RecoveryOutcome::Degraded),
-            ("escaped", RecoveryOutcome::Escaped),
-            ("aborted", RecoveryOutcome::Aborted),
-            ("suspected_abort", RecoveryOutcome::SuspectedAbort),
-            ("unknown", RecoveryOutcome::Unknown),
-        ];
-        let outcomes = outcomes.map(|(name, outcome)| (name.to_owned(), self.tally.recovered(outcome)));
+        let outcomes = RecoveryOutcome::ALL.map(|outcome| (outcome.name().to_owned(), self.tally.recovered(outcome)));
         let release = |release: ReleaseKey| match release {
             ReleaseKey::One(id) => Some(names.text(id)),
             ReleaseKey::Untold | ReleaseKey::Others => None,
