@@ -1,17 +1,19 @@
 //! Requests that did not panic: who is served, and who is turned away.
 //!
 //! Reads samples ([`OrdinaryRequest`]) in the order of time. What was served teaches the normal
-//! ([`observe::learn`](super::observe::learn)): shapes, kinds, sizes, classes, patterns, content types, clients and tokens
-//! at each route and field, with the sender as a witness as for panics. A suspect teaches nothing. Nobody gets points for
-//! an ordinary request, and what was rejected makes nothing normal: whoever probes is mostly rejected.
+//! ([`super::observe::learn`]): shapes, kinds, sizes, classes, patterns, content types, clients and tokens at each route
+//! and field, with the sender as a witness as for panics. A suspect teaches nothing. Nobody gets points for an ordinary
+//! request, and what was rejected makes nothing normal: whoever probes is mostly rejected.
 //!
 //! For each sender and service it counts how many requests were served and how many rejected, by what a sample stands for:
-//! evidence for the defence, and evidence, of a sender in the services where it panics. (How often somebody panics says nothing by itself: an honest client with a fault panics
-//! always, one that probes seldom.) A sender that panicked is weighed anew when its counts change.
+//! evidence for the defence, and evidence, of a sender in the services where it panics. (How often somebody panics says
+//! nothing by itself: an honest client with a fault panics always, one that probes seldom.) A sender that panicked is
+//! weighed anew when its counts change.
 //!
-//! Bounds: [`SENDERS_MAX`] senders (each with a service), apart from those who panicked, so that many customers do not crowd out a suspect;
-//! those that were silent longest go first. [`SERVICES_MAX`] services. Counters are halved after [`HALVE_AT`] samples of a
-//! sender, so that what it does now outweighs what it did. Cost: that of learning a panic, without its clusters.
+//! Bounds: [`SENDERS_MAX`] senders (each with a service), apart from those who panicked, so that many customers do not
+//! crowd out a suspect; those that were silent longest go first. [`SERVICES_MAX`] services. Counters are halved after
+//! [`HALVE_AT`] samples of a sender, so that what it does now outweighs what it did. Cost: that of learning a panic,
+//! without its clusters.
 
 use std::collections::BTreeMap;
 
