@@ -6,6 +6,9 @@
 #[cfg(test)]
 mod support;
 
+/// Attackers who know the source: what each trick costs, and what still gets through.
+#[cfg(test)]
+mod adversary;
 /// Every kind of bad input beside good records: named with its place, and the good ones are processed.
 #[cfg(test)]
 mod bad_input;

@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
@@ -98,8 +99,18 @@ pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 /// The write-ahead log is cut back to this size when it was folded in.
 const WAL_BYTES_MAX: i64 = 64 << 20;
 
+/// Times that the owner's lock is tried, 20 ms apart: a program that is just being started by a thread of the former owner
+/// holds the lock along with its other files until it is loaded.
+const LOCK_TRIES: u32 = 25;
+
 /// Locks the file beside the store that says who owns it.
 pub(super) fn lock_owner(path: &Path) -> Result<File, StoreError> {
+    for _ in 1..LOCK_TRIES {
+        if let Some(lock) = lock_beside(path, ".lock")? {
+            return Ok(lock);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
     lock_beside(path, ".lock")?.ok_or_else(|| StoreError::InUse(path.to_owned()))
 }
 
