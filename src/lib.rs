@@ -17,8 +17,10 @@
 //! 2. [`pipeline::sift`]: each record, in whatever form a [carrier](pipeline::decode) brings it, becomes
 //!    [observations](pipeline::observation::Observation), or a part of one that waits for the rest
 //!    ([`pipeline::gather`]), or totals of requests, which turn counts of panics into rates ([`pipeline::requests`]), or
-//!    nothing, since it tells of no panic, or a refusal with its reason. A fault of ours costs the record that met it.
-//! 3. `seen + gathered + counted + silent + refused + covered == batch`, asserted: every record has one named fate.
+//!    an ordinary request, which teaches what is normal ([`pipeline::judge::ordinary`]), or nothing, since it tells of no
+//!    panic, or a refusal with its reason. A fault of ours costs the record that met it.
+//! 3. `seen + gathered + counted + sampled + silent + refused + covered == batch`, asserted: every record has one named
+//!    fate.
 //! 4. [`pipeline::fold`]: observations go into cells, actors, the learned normal and the
 //!    [ledger of operations](pipeline::operations); when an epoch of event time is over, cells become clusters, clusters
 //!    are judged, and changes in their lives, and in those of storms, cascades, releases and budgets, become alerts.
@@ -54,8 +56,8 @@
 //!
 //! `outbox` and `dead-letters` work on the store and on what was refused while the service runs, each deed one
 //! transaction of its own; `label` keeps analysts' words in the store, which the service takes up before its next batch
-//! and applies when an epoch ends; `setup elastic` prepares a destination; `top` watches the store and the admin port. None of
-//! them is on a record's way.
+//! and applies when an epoch ends; `setup elastic` prepares a destination; `top` watches the store and the admin port.
+//! None of them is on a record's way. `train` makes a hostility model of labelled sets, with the very judge that it is for.
 
 pub mod cli;
 pub mod logging;

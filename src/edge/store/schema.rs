@@ -72,10 +72,9 @@ const MIGRATIONS: [&str; 3] = [
         done_ms INTEGER
     ) WITHOUT ROWID, STRICT;
 ",
-    // Actors and places of the normal have another form (a sum for numbers in a row, and the numbers): those of version 2
-    // cannot be read, and cells and clusters name them. Standings say their severity and whether a digest tells them, places
-    // of the normal who was there without a panic. All of it begins anew; outbox and checkpoint stay. What analysts say of
-    // clusters, line by line; no word: the one before is taken back.
+    // Actors have other ids (a token apart by client and network), and they, neighbourhoods, places of the normal and
+    // standings another form: those of version 2 cannot be read, and cells and clusters name them. All of it begins anew;
+    // outbox and checkpoint stay. What analysts say of clusters, line by line; no word: the one before is taken back.
     "
     DELETE FROM state;
     CREATE TABLE label (

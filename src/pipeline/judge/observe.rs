@@ -123,8 +123,7 @@ pub fn weigh(normal: &mut Normal, trust: &Trust, o: &Observation<'_>, who: Sende
     found
 }
 
-/// Learns from a request that did not panic; gives the loans that it calls back. A number in a row of ids is not learned:
-/// a walk is told by those that panic. Cost: that of [`weigh`].
+/// Learns from a request that did not panic; gives the loans that it calls back. Cost: that of [`weigh`].
 pub fn learn(normal: &mut Normal, trust: &Trust, o: &OrdinaryRequest, who: Sender) -> Vec<Refund> {
     let request = Request {
         route: mix(o.service, o.route),
