@@ -164,6 +164,13 @@ fn forged_attempts_and_keys_buy_no_defence() {
     check((0..60).map(forged), 3, 0.9);
 }
 
+/// An account of his own: a valid token that nobody used before speaks for its bearer, and is not enough.
+#[test]
+fn an_account_of_his_own_does_not_make_a_fuzzer_a_customer() {
+    let registered = |n| Sent { token: Some("mallory".to_owned()), ..fuzz(n) };
+    check((0..60).map(registered), 3, 0.9);
+}
+
 /// Sixty customers and a fuzzer behind one address: only the fuzzer is told.
 #[test]
 fn many_people_behind_one_address_are_not_one() {
