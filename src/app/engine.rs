@@ -183,7 +183,8 @@ impl<S: Source, D: DeadLetters> Engine<S, D> {
     }
 
     /// Waits for the next batch and decides it. When there is none, or none but samples of ordinary requests, epochs are
-    /// closed up to `idle_until()`, the time up to which no further event is expected, if that can be said. `now` is real time, for the dead letters' share.
+    /// closed up to `idle_until()`, the time up to which no further event is expected, if that can be said. `now` is real
+    /// time, for the dead letters' share and for how often analysts' words are looked for.
     ///
     /// # Errors
     /// Whatever keeps a batch from its fate: the source's end without a way on, dead letters or a store that refuse, too

@@ -387,7 +387,8 @@ fn tell_source(health: &Health, status: &SourceStatus, still_for: Option<Duratio
     });
 }
 
-/// Whether nothing waits, as far as the brokers tell: then no further event is expected for now. Samples of ordinary requests come all the time, and no panic is among them.
+/// Whether nothing waits, as far as the brokers tell: then no further event is expected for now. Samples of ordinary
+/// requests come all the time, and no panic is among them.
 fn is_caught_up(status: &SourceStatus, feeds: &Feeds) -> bool {
     let awaited = |topic: &str| feeds.of(topic).carrier != Some(Carrier::RequestSample);
     let mut lags = status.partitions.iter().filter(|p| awaited(&p.topic)).map(PartitionStatus::lag).peekable();
