@@ -349,11 +349,12 @@ fn heed(advice: Advice, source: &impl Overseen) -> Result<()> {
 
 /// What the watchdog is to think of a status.
 fn sight(status: &SourceStatus) -> Sight {
+    let readable = || status.partitions.iter().filter(|partition| !partition.leader_lost);
     if status.brokers == Brokers::Down || status.hold.is_some() {
         Sight::AtRest
     } else if status.partitions.is_empty() {
         Sight::Away
-    } else if lag(status) == Some(0) {
+    } else if readable().all(|partition| partition.lag() == Some(0)) {
         Sight::AtRest
     } else {
         Sight::Waiting
@@ -367,10 +368,14 @@ fn lag(status: &SourceStatus) -> Option<u64> {
 
 fn tell_source(health: &Health, status: &SourceStatus, still_for: Option<Duration>) {
     health.lag(lag(status));
+    let leaderless = status.partitions.iter().filter(|partition| partition.leader_lost).count();
     health.source(match (status.brokers, status.partitions.len()) {
         (Brokers::Down, _) => SourceState::Waiting("no broker answers".to_owned()),
         _ if status.hold.is_some() => SourceState::Waiting(status.hold.clone().unwrap_or_default()),
         (_, 0) => SourceState::Waiting("no partition is assigned".to_owned()),
+        (_, n) if 0 < leaderless => {
+            SourceState::Waiting(format!("the leaders of {leaderless} of {n} partitions do not answer"))
+        }
         (_, partitions) => match still_for {
             Some(silence) => SourceState::Waiting(format!("it stands still for {} s", silence.as_secs())),
             None => SourceState::Reading(partitions),

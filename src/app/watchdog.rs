@@ -2,7 +2,7 @@
 //!
 //! Takes what is seen at a time; advises to join the group anew after a period without progress, and to end the process
 //! after a second one: the orchestrator's restart is the last cure, and a silent standstill is no state to stay in. Pure:
-//! time is passed in. What explains the silence (a broker that is away, another member in the group, nothing to read) is
+//! time is passed in. What explains the silence (a broker or a leader that is away, another member in the group, nothing to read) is
 //! no standstill and said elsewhere.
 
 use std::time::Duration;

@@ -64,6 +64,7 @@ impl Said {
             next_read: Some(0),
             next_decided: Some(0),
             high_watermark: lag,
+            leader_lost: false,
         };
         let status = SourceStatus { partitions: vec![partition], brokers: Brokers::Up, ..SourceStatus::default() };
         Self { status: RefCell::new(status), n_reassigned: Cell::new(0) }
@@ -121,12 +122,14 @@ async fn a_source_that_stands_still_is_joined_anew_and_then_ends_the_service() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_source_that_is_caught_up_or_on_hold_or_without_brokers_may_be_silent() {
+async fn a_source_that_is_caught_up_or_on_hold_or_without_brokers_or_leaders_may_be_silent() {
     let on_hold = Said::new(Some(5));
     on_hold.status.borrow_mut().hold = Some("1 of 2 partitions are ours".to_owned());
     let without_brokers = Said::new(Some(5));
     without_brokers.status.borrow_mut().brokers = Brokers::Down;
-    for said in [Said::new(Some(0)), on_hold, without_brokers] {
+    let without_leader = Said::new(Some(5));
+    without_leader.status.borrow_mut().partitions[0].leader_lost = true;
+    for said in [Said::new(Some(0)), on_hold, without_brokers, without_leader] {
         // At a millisecond each and more these are at least three periods.
         let (ended, n_reassigned, _) = run(&said, 180).await;
         ended.unwrap();
@@ -135,12 +138,23 @@ async fn a_source_that_is_caught_up_or_on_hold_or_without_brokers_may_be_silent(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_stands_against_readiness_in_its_own_words() {
-    let said = Said::new(Some(5));
-    said.status.borrow_mut().hold = Some("1 of 2 partitions are ours".to_owned());
-    let health = Health::new(HealthLimits::default());
-    tell_source(&health, &said.status(), None);
-    assert!(health.report().reasons.contains(&"the source waits: 1 of 2 partitions are ours".to_owned()));
+async fn what_the_source_lacks_stands_against_readiness_in_its_own_words() {
+    let check = |lacking: fn(&mut SourceStatus), expected: &str| {
+        let said = Said::new(Some(5));
+        lacking(&mut said.status.borrow_mut());
+        let health = Health::new(HealthLimits::default());
+        tell_source(&health, &said.status(), None);
+        let reasons = health.report().reasons;
+        assert!(reasons.contains(&format!("the source waits: {expected}")), "{reasons:?}");
+    };
+    check(|it| it.hold = Some("1 of 2 partitions are ours".to_owned()), "1 of 2 partitions are ours");
+    check(|it| it.brokers = Brokers::Down, "no broker answers");
+    let leaderless = |it: &mut SourceStatus| {
+        let other = PartitionStatus { partition: 1, leader_lost: true, ..it.partitions[0].clone() };
+        it.partitions.push(other);
+    };
+    check(leaderless, "the leaders of 1 of 2 partitions do not answer");
+    check(|it| it.partitions.clear(), "no partition is assigned");
 }
 
 fn gap(from: i64, to: i64, end: Option<i64>) -> Pull {

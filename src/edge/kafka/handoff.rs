@@ -61,6 +61,7 @@ pub(super) struct Owned {
     /// The offset to be read next, if known.
     pub(super) next: Option<i64>,
     pub(super) high: Option<i64>,
+    leader_lost: bool,
     at_end: bool,
 }
 
@@ -195,6 +196,7 @@ impl Handoff {
                 next_read: owned.next,
                 next_decided: state.checkpoint.next_offset(topic, *partition),
                 high_watermark: owned.high,
+                leader_lost: owned.leader_lost,
             })
             .collect();
         status
@@ -328,9 +330,11 @@ impl Handoff {
         !state.owned.is_empty() && state.owned.values().all(|owned| owned.at_end)
     }
 
-    pub(super) fn set_high_watermark(&self, key: &Key, high: i64) {
+    /// What statistics say of a partition; a high watermark that is not known leaves the last one.
+    pub(super) fn measured(&self, key: &Key, high: Option<i64>, leader_lost: bool) {
         if let Some(owned) = self.lock().owned.get_mut(key) {
-            owned.high = Some(high);
+            owned.high = high.or(owned.high);
+            owned.leader_lost = leader_lost;
         }
     }
 

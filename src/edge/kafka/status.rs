@@ -2,7 +2,7 @@
 //!
 //! High watermarks and broker states come from librdkafka's statistics, every 2 s; the rest is our own bookkeeping.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -35,6 +35,8 @@ pub struct PartitionStatus {
     pub next_decided: Option<i64>,
     /// Offset of the next record to be written, as of the last statistics (up to 2 s old).
     pub high_watermark: Option<i64>,
+    /// As of the last statistics nobody leads it, or its leader cannot be reached: nothing can be read from it.
+    pub leader_lost: bool,
 }
 
 impl PartitionStatus {
@@ -83,24 +85,33 @@ pub struct SourceStatus {
 #[derive(Deserialize)]
 struct Statistics {
     #[serde(default)]
-    brokers: std::collections::HashMap<String, BrokerStatistics>,
+    brokers: HashMap<String, BrokerStatistics>,
     #[serde(default)]
-    topics: std::collections::HashMap<String, TopicStatistics>,
+    topics: HashMap<String, TopicStatistics>,
 }
 
 #[derive(Deserialize)]
 struct BrokerStatistics {
+    nodeid: i32,
     state: String,
+}
+
+impl BrokerStatistics {
+    /// A connection is sought and not had. One that nobody needed for a while is closed without being sought (`INIT`).
+    fn is_lost(&self) -> bool {
+        matches!(self.state.as_str(), "DOWN" | "TRY_CONNECT" | "CONNECT")
+    }
 }
 
 #[derive(Deserialize)]
 struct TopicStatistics {
-    partitions: std::collections::HashMap<String, PartitionStatistics>,
+    partitions: HashMap<String, PartitionStatistics>,
 }
 
 #[derive(Deserialize)]
 struct PartitionStatistics {
     partition: i32,
+    leader: i32,
     hi_offset: i64,
 }
 
@@ -111,20 +122,57 @@ pub(super) fn read_statistics(document: &[u8], handoff: &Handoff) {
     };
     let is_up = statistics.brokers.values().any(|broker| broker.state == "UP");
     handoff.set_brokers(if is_up { Brokers::Up } else { Brokers::Down });
+    let lost: HashSet<i32> = statistics.brokers.values().filter(|it| it.is_lost()).map(|it| it.nodeid).collect();
     for (topic, TopicStatistics { partitions }) in statistics.topics {
-        for partition in partitions.into_values().filter(|partition| 0 <= partition.hi_offset) {
-            handoff.set_high_watermark(&(topic.clone(), partition.partition), partition.hi_offset);
+        for PartitionStatistics { partition, leader, hi_offset } in partitions.into_values() {
+            let leader_lost = leader < 0 || lost.contains(&leader);
+            handoff.measured(&(topic.clone(), partition), (0 <= hi_offset).then_some(hi_offset), leader_lost);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::handoff::Key;
     use super::*;
+    use crate::pipeline::event::Checkpoint;
 
     fn check(next_read: Option<i64>, next_decided: Option<i64>, high_watermark: Option<i64>, lag: Option<u64>) {
-        let partition = PartitionStatus { topic: "t".into(), partition: 0, next_read, next_decided, high_watermark };
+        let partition = PartitionStatus {
+            topic: "t".into(),
+            partition: 0,
+            next_read,
+            next_decided,
+            high_watermark,
+            leader_lost: false,
+        };
         assert_eq!(partition.lag(), lag);
+    }
+
+    /// Statistics of three brokers, one of which is lost and one unused, and of partitions led by each and by nobody.
+    #[test]
+    fn a_partition_whose_leader_is_lost_is_told_apart() {
+        let handoff = Handoff::new(Checkpoint::default());
+        let keys: Vec<Key> = (0..4).map(|partition| ("t".to_owned(), partition)).collect();
+        handoff.assigned(keys);
+        let document = r#"{"brokers": {
+            "a:1/1": {"nodeid": 1, "state": "UP"},
+            "b:1/2": {"nodeid": 2, "state": "TRY_CONNECT"},
+            "c:1/3": {"nodeid": 3, "state": "INIT"}
+        }, "topics": {"t": {"partitions": {
+            "0": {"partition": 0, "leader": 1, "hi_offset": 7},
+            "1": {"partition": 1, "leader": 2, "hi_offset": 7},
+            "2": {"partition": 2, "leader": 3, "hi_offset": 7},
+            "3": {"partition": 3, "leader": -1, "hi_offset": -1001},
+            "-1": {"partition": -1, "leader": -1, "hi_offset": -1001}
+        }}}}"#;
+        read_statistics(document.as_bytes(), &handoff);
+        let status = handoff.status();
+        assert_eq!(status.brokers, Brokers::Up);
+        let lost: Vec<bool> = status.partitions.iter().map(|partition| partition.leader_lost).collect();
+        assert_eq!(lost, [false, true, false, true]);
+        let high: Vec<Option<i64>> = status.partitions.iter().map(|partition| partition.high_watermark).collect();
+        assert_eq!(high, [Some(7), Some(7), Some(7), None]);
     }
 
     #[test]
