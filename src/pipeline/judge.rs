@@ -51,7 +51,7 @@ pub use model::{HostilityModel, ModelError, Weighed};
 pub use verdict::{ClusterView, Judgement, judge_cluster};
 
 use actors::{Conduct, Touch};
-use evidence::{Facts, Near};
+use evidence::{Facts, Near, TokenCompany};
 use neighbours::{Neighbours, Strangers, Word, cell_place, site_place, token_place};
 use normal::{Normal, Refund, Sender, Trust};
 use observe::mix;
@@ -141,7 +141,6 @@ pub struct Record {
     parties: BTreeMap<Id, BTreeSet<Actor>>,
     normal: Normal,
     neighbours: Neighbours,
-    contents: Firsts,
     keys: Firsts,
     trust: Trust,
     ordinary: Ordinary,
@@ -186,7 +185,7 @@ impl Record {
         let new_cell = conduct.touch(o.cell, o.time, centibits, family);
         note_places(conduct, o, family);
         conduct.new_cells += u32::from(new_cell);
-        self.note_reuse(o, who, family);
+        self.note_reuse(o, who);
         surprises.lend(&mut self.normal, o.actor);
         self.refund(&surprises.refunds);
     }
@@ -201,28 +200,17 @@ impl Record {
         }
     }
 
-    /// Repeats, genuine retries, keys used again, contents of strangers.
-    fn note_reuse(&mut self, o: &Observation<'_>, who: Sender, family: Id) {
-        let first = First { sender: who, family, what: o.content };
+    /// Repeats, genuine retries, keys used again.
+    fn note_reuse(&mut self, o: &Observation<'_>, who: Sender) {
+        let first = First { sender: who, content: o.content };
         let known_key = o.idempotency.and_then(|key| self.keys.meet(mix(o.cell.service, key), first));
-        let known_content = self.contents.meet(mix(o.cell.service, o.content), First { what: o.cell.route, ..first });
-        let stranger = known_content.is_some_and(|known| {
-            known.sender.actor != who.actor && known.sender.prefix != who.prefix && known.family != family
-        });
-        let borrowed = if stranger && !o.traits.fields.is_empty() {
-            self.normal.at(observe::route_place(o)).map_or(0, |route| route.borrow_content(who))
-        } else {
-            0
-        };
         let Some(dossier) = self.actors.get_mut(&o.actor) else { return };
         let conduct = &mut dossier.conduct;
         let fresh = conduct.note_content(o.content);
         conduct.fresh += u32::from(fresh);
         conduct.retries += u32::from(!fresh && (o.attempt > 1 || o.idempotency.is_some()));
-        conduct.borrowed = conduct.borrowed.saturating_add(u32::from(borrowed));
-        let reused = known_key.is_some_and(|known| known.what != o.content || known.sender.prefix != who.prefix);
+        let reused = known_key.is_some_and(|known| known.content != o.content || known.sender.prefix != who.prefix);
         conduct.reused_keys += u32::from(reused);
-        conduct.mended += u32::from(o.retry_succeeded == Some(true));
     }
 
     /// Closes an epoch at event time `now`; gives the actors that became, stayed and did something as, or ceased to be
@@ -330,10 +318,12 @@ impl Record {
         let parties = dossier.conduct.token.and_then(|token| self.parties.get(&token)).into_iter().flatten();
         let others =
             parties.take(PARTIES_MAX).filter(|party| *party != actor).filter_map(|party| self.actors.get(party));
+        let conducts = others.clone().map(|other| &other.conduct).chain([&dossier.conduct]);
+        let token = dossier.conduct.token.map(|_| TokenCompany::of(&dossier.conduct, conducts)).unwrap_or_default();
         let parties = others.map(|other| (&other.joined, other.word)).collect();
         let strangers = Strangers { neighbours: &self.neighbours, own: dossier.word, parties };
         let services = dossier.conduct.ledger.keys().map(|cell| cell.service);
-        Near { ordinary: self.ordinary.of(*actor, services), ..Near::of(&dossier.conduct, &strangers) }
+        Near { token, ordinary: self.ordinary.of(*actor, services), ..Near::of(&dossier.conduct, &strangers) }
     }
 
     /// The actors that are remembered.
@@ -452,6 +442,9 @@ fn note_places(conduct: &mut Conduct, o: &Observation<'_>, family: Id) {
     if let Some(asn) = o.source.network.asn {
         conduct.networks.add(asn);
         conduct.asns.add(mix(Id(u64::from(asn)), o.cell.service));
+    }
+    if conduct.events_ever == 1 {
+        conduct.client = o.agent_family.unwrap_or_default();
     }
     if let Some(agent) = o.agent_family {
         conduct.agents.add(fold(agent));

@@ -59,16 +59,11 @@ const DEEDS: &[Deed] = &[
     deed("variety", Sender, "send ever new kinds of request to", "sends ever new kinds of request to"),
     deed("breadth", Sender, "try route after route, most of all", "tries route after route, most of all"),
     deed("site_spread", Sender, "feel for panic sites of", "feels for panic sites of"),
-    deed(
-        "token_parties",
-        Token,
-        "are used by several clients or networks on",
-        "is used by several clients or networks on",
-    ),
+    deed("token_clients", Token, "are used by several client programs on", "is used by several client programs on"),
     deed("token_first", Sender, "use tokens of their own oddly on", "uses a token of its own oddly on"),
     deed("refused_tokens", Sender, "try tokens that are refused on", "tries tokens that are refused on"),
     deed("reused_keys", Sender, "use idempotency keys again on", "uses idempotency keys again on"),
-    deed("borrowed", Sender, "repeat a stranger's requests to", "repeats a stranger's requests to"),
+    deed("family_age", Company, "use a client that has long been met on", "uses a client that has long been met on"),
     deed("site_others", Company, "meet suspects at panic sites of", "meets suspects at panic sites of"),
     deed("cell_others", Company, "do what suspects do on", "does what suspects do on"),
     deed(
@@ -83,7 +78,7 @@ const DEEDS: &[Deed] = &[
     deed("age", Company, "do what has long been done on", "does what has long been done on"),
     deed("repeats", Sender, "send the same again and again to", "sends the same again and again to"),
     deed("retries", Sender, "retry requests to", "retries requests to"),
-    deed("mended", Sender, "retry with success on", "retries with success on"),
+    deed("token_networks", Token, "are used from several networks on", "is used from several networks on"),
     deed("marked", Sender, "put odd characters into", "puts odd characters into"),
     deed("markings", Sender, "put odd characters into", "puts odd characters into"),
     deed("token_others", Company, "share a token with those who feel for", "shares a token with those who feel for"),
@@ -198,10 +193,10 @@ mod tests {
         };
         check(&["structure"], 38, 4, 0, "38 addresses of 4 networks send shapes that nobody else sends to");
         check(&["structure"], 1, 1, 0, "1 address sends shapes that nobody else sends to");
-        check(&["token_parties"], 8, 6, 1, "1 token from 6 networks is used by several clients or networks on");
-        check(&["token_parties"], 8, 1, 3, "3 tokens from 8 addresses are used by several clients or networks on");
-        check(&["token_parties"], 1, 0, 0, "1 token from 1 address is used by several clients or networks on");
-        check(&["borrowed"], 2, 0, 1, "2 addresses repeat a stranger's requests to");
+        check(&["token_clients"], 8, 6, 1, "1 token from 6 networks is used by several client programs on");
+        check(&["token_clients"], 8, 1, 3, "3 tokens from 8 addresses are used by several client programs on");
+        check(&["token_clients"], 1, 0, 0, "1 token from 1 address is used by several client programs on");
+        check(&["reused_keys"], 2, 0, 1, "2 addresses use idempotency keys again on");
         check(&["marks"], 0, 0, 0, "unknown senders put odd characters into");
         check(
             &["crowd", "company", "cell_points", "values"],

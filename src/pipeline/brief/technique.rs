@@ -64,10 +64,10 @@ fn exhausts(case: &Case<'_>) -> Option<Technique> {
 }
 
 fn borrows_tokens(case: &Case<'_>) -> Option<Technique> {
-    let parties = from_doublings(case.against(Fact::TokenParties)?);
+    let parties = from_doublings(case.against(Fact::TokenClients)?);
     let reason = format!("one token in the hands of {parties} clients or networks, and another one had used it first");
     let name = "Use Alternate Authentication Material: Application Access Token";
-    (parties >= 2 && leads(case.portrait, "token_parties"))
+    (parties >= 2 && leads(case.portrait, "token_clients"))
         .then(|| technique("T1550.001", name, LATERAL_MOVEMENT, reason))
 }
 
@@ -163,7 +163,7 @@ mod tests {
     fn each_technique_follows_from_its_numbers() {
         check(&[(Fact::Values, 2.0)], FEW, 10, Some(("T1499.004", "10 of 40 events took the instance with them")));
         let words = "one token in the hands of 6 clients or networks, and another one had used it first";
-        check(&[(Fact::TokenParties, 6_f64.log2())], FEW, 0, Some(("T1550.001", words)));
+        check(&[(Fact::TokenClients, 6_f64.log2())], FEW, 0, Some(("T1550.001", words)));
         check(&[(Fact::RefusedTokens, 13_f64.log2())], FEW, 0, Some(("T1110", "12 tokens refused to one sender")));
         let listed = Counts { routes: 12, ..FEW };
         check(&[(Fact::Breadth, 3.5)], listed, 0, Some(("T1595.003", "12 routes, 40 events in 11 minutes")));
@@ -187,8 +187,8 @@ mod tests {
         check(&[(Fact::Marks, 1.0)], Counts { routes: 3, ..FEW }, 0, None);
         check(&[(Fact::Breadth, 2.0)], Counts { routes: 7, ..FEW }, 0, None);
         check(&[(Fact::RefusedTokens, 5_f64.log2())], FEW, 0, None);
-        check(&[(Fact::TokenParties, 0.0)], FEW, 0, None);
-        check(&[(Fact::Relative, 2.0), (Fact::TokenParties, 1.0)], FEW, 0, None);
+        check(&[(Fact::TokenClients, 0.0)], FEW, 0, None);
+        check(&[(Fact::Relative, 2.0), (Fact::TokenClients, 1.0)], FEW, 0, None);
         check(&[(Fact::Relative, 2.0)], FEW, 9, None);
         check(&[], Counts::default(), 0, None);
     }

@@ -112,11 +112,6 @@ pub struct Conduct {
     pub retries: u32,
     /// Events whose idempotency key came with other content before, or from another prefix.
     pub reused_keys: u32,
-    /// Events whose content a stranger with another client had sent, where contents are rarely shared; hundredths
-    /// of a bit.
-    pub borrowed: u32,
-    /// Events whose retry is known to have succeeded.
-    pub mended: u32,
     /// Events with a token that the service refused.
     pub refused: u32,
     contents: [u64; 8],
@@ -136,6 +131,8 @@ pub struct Conduct {
     pub tokens: Crowd,
     /// The place of the token that it uses, where the service accepted it.
     pub token: Option<Id>,
+    /// The client family of its first event; 0 where none is told.
+    pub client: Id,
     /// Client families with content type and route.
     pub families: FewIds,
     /// Networks, as ids.
@@ -147,6 +144,11 @@ pub struct Conduct {
 }
 
 impl Conduct {
+    /// The network of its first event; 0 where none is known.
+    pub fn network(&self) -> Id {
+        self.asns.iter().next().unwrap_or_default()
+    }
+
     /// Adds surprise to the sum of an [`Aspect`].
     pub fn add_surprise_at(&mut self, sum: u8, centibits: u16) {
         if let Some(sum) = self.surprise.get_mut(usize::from(sum)) {
@@ -241,8 +243,6 @@ impl Conduct {
             &mut self.new_cells,
             &mut self.retries,
             &mut self.reused_keys,
-            &mut self.borrowed,
-            &mut self.mended,
             &mut self.refused,
         ];
         for counter in counters.into_iter().chain(self.surprise.iter_mut()) {

@@ -3,11 +3,14 @@
 //! A [`Fact`] is a number that a person can recompute from counters; the model gives each fact a few bins with points,
 //! each group of facts a cap. The sum is exact (whole hundredths), and what a cap took away is a line of its own.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::actors::{Aspect, Conduct, FewIds};
 use super::neighbours::{Neighbourhood, Strangers, cell_place, site_place};
 use super::ordinary::Ended;
+use crate::pipeline::event::Id;
 
 /// What is looked at. The discriminant is the index in [`FACTS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,16 +38,16 @@ pub enum Fact {
     Breadth,
     /// log2 of sites per route.
     SiteSpread,
-    /// log2 of the parties (client and network) that use its token; 0 for the first of them.
-    TokenParties,
+    /// log2 of the client families that use its token; 0 for those of the family that used it first.
+    TokenClients,
     /// 1 for a party that uses a token, and was the first to.
     TokenFirst,
     /// log2 of refused tokens.
     RefusedTokens,
     /// Share of idempotency keys used again with other content.
     ReusedKeys,
-    /// Mean surprise of contents that a stranger sent before.
-    Borrowed,
+    /// log2 minutes that its client family has been met at its routes.
+    FamilyAge,
     /// Mean surprise of others at its sites.
     SiteOthers,
     /// Mean surprise of others in its cells.
@@ -63,8 +66,8 @@ pub enum Fact {
     Repeats,
     /// Share of genuine retries.
     Retries,
-    /// Share of requests whose retry succeeded.
-    Mended,
+    /// log2 of the networks that use its token; 0 for those of the network that used it first.
+    TokenNetworks,
     /// Share of events with lexical marks that are not usual at their route.
     Marked,
     /// log2 of events with lexical marks that are not usual at their route.
@@ -95,11 +98,11 @@ pub const FACTS: [(&str, &str); FACTS_LEN] = [
     ("variety", "of its events were the first of their kind from this sender"),
     ("breadth", "doublings of routes"),
     ("site_spread", "doublings of panic sites a route"),
-    ("token_parties", "doublings of clients and networks that use its token, which another one used first"),
+    ("token_clients", "doublings of client programs that use its token, which another one used first"),
     ("token_first", "of 1: it was the first of those who use its token"),
     ("refused_tokens", "doublings of tokens that the service refused"),
     ("reused_keys", "of its events use an idempotency key again for something else"),
-    ("borrowed", "bits an event by which it sends what a stranger had sent"),
+    ("family_age", "doublings of minutes that its client program has been met on the route"),
     ("site_others", "bits an event that others bring to the same panic sites"),
     ("cell_others", "bits an event that others bring with the same shape at the same site"),
     ("family_others", "bits an event that others bring with the same client program"),
@@ -109,7 +112,7 @@ pub const FACTS: [(&str, &str); FACTS_LEN] = [
     ("age", "doublings of minutes that the same has been going on"),
     ("repeats", "of its events are exact repeats"),
     ("retries", "of its events are genuine retries"),
-    ("mended", "of its events succeeded when retried"),
+    ("token_networks", "doublings of networks that use its token, which another one used first"),
     ("marked", "of its events bear lexical marks that are not usual here"),
     ("markings", "doublings of events with lexical marks that are not usual here"),
     ("token_others", "bits an event that others bring with the same token"),
@@ -145,13 +148,15 @@ impl Facts {
         facts.set(Fact::FamilyOthers, near.family);
         facts.set(Fact::NetworkOthers, near.network);
         facts.set(Fact::Relative, f64::from(conduct.centibits()) / 100.0 / (events + 1.0) - near.site);
-        facts.set(Fact::TokenParties, near.token_parties);
+        facts.set(Fact::TokenClients, near.token.clients);
+        facts.set(Fact::TokenNetworks, near.token.networks);
         facts.set(Fact::TokenOthers, near.token_others);
-        facts.set(Fact::TokenFirst, near.token_first);
+        facts.set(Fact::TokenFirst, near.token.first);
         let due = near.repeats * (events - 1.0) - f64::from(conduct.repeats());
         facts.set(Fact::Unrepeated, (due.max(0.0) + 1.0).log2());
         facts.set(Fact::Crowd, near.crowd);
         facts.set(Fact::Age, near.age);
+        facts.set(Fact::FamilyAge, near.family_age);
         facts.set(Fact::Served, near.ordinary.served_doublings());
         facts.set(Fact::Rejected, near.ordinary.rejected_share());
         facts
@@ -179,12 +184,39 @@ impl Facts {
         self.set(Fact::SiteSpread, doublings(conduct.sites.count()) - doublings(conduct.routes.count()));
         self.set(Fact::RefusedTokens, f64::from(conduct.refused_tokens.count() + 1).log2());
         self.set(Fact::ReusedKeys, share(conduct.reused_keys, 1.0));
-        self.set(Fact::Borrowed, share(conduct.borrowed, 2.0) / 100.0);
         self.set(Fact::Repeats, share(conduct.repeats(), 2.0));
         self.set(Fact::Retries, share(conduct.retries, 2.0));
-        self.set(Fact::Mended, share(conduct.mended, 1.0));
         self.set(Fact::Marked, share(conduct.marked, 2.0));
         self.set(Fact::Markings, doublings(conduct.marked + 1));
+    }
+}
+
+/// Who else uses an actor's token.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct TokenCompany {
+    /// 1 where it uses a token, and nobody used that before it.
+    pub first: f64,
+    /// log2 of the client families that use the token, 0 for those of the first one's family.
+    pub clients: f64,
+    /// log2 of the networks that use the token, 0 for those of the first one's network.
+    pub networks: f64,
+}
+
+impl TokenCompany {
+    /// Reads those who use one token, `own` among them. An owner's other programs, and a fleet of one program, are
+    /// common; another program in another network is what a thief is.
+    pub fn of<'c>(own: &Conduct, all: impl Iterator<Item = &'c Conduct> + Clone) -> Self {
+        let Some(first) = all.clone().min_by_key(|conduct| conduct.first) else { return Self::default() };
+        let count = |thing: fn(&Conduct) -> Id| {
+            let distinct: BTreeSet<Id> = all.clone().map(thing).collect();
+            let distinct = u32::try_from(distinct.len()).unwrap_or(u32::MAX);
+            if thing(own) == thing(first) { 0.0 } else { f64::from(distinct).log2() }
+        };
+        Self {
+            first: if own.first <= first.first { 1.0 } else { 0.0 },
+            clients: count(|conduct| conduct.client),
+            networks: count(Conduct::network),
+        }
     }
 }
 
@@ -203,10 +235,10 @@ pub struct Near {
     pub crowd: f64,
     /// log2 of one more than the minutes its cells have lived, mean.
     pub age: f64,
-    /// log2 of the parties that use its token, 0 for the first of them.
-    pub token_parties: f64,
-    /// 1 where it uses a token, and nobody used that before it.
-    pub token_first: f64,
+    /// log2 of one more than the minutes its client families have been met at its routes, the least.
+    pub family_age: f64,
+    /// Who else uses its token.
+    pub token: TokenCompany,
     /// Mean surprise of the others that use its token.
     pub token_others: f64,
     /// Mean share of exact repeats of others at its sites, weighed by its events there.
@@ -246,12 +278,10 @@ impl Near {
             all.reduce(|a, b| if b.abs() > a.abs() { b } else { a }).unwrap_or(0.0)
         };
         near.family = greatest(&conduct.families, &|here| here.bits());
+        let family_ages = conduct.families.iter().map(|family| (strangers.at(family).minutes() + 1.0).log2());
+        near.family_age = family_ages.reduce(f64::min).unwrap_or(0.0);
         near.network = greatest(&conduct.asns, &|here| here.bits());
         if let Some(token) = conduct.token.map(|token| strangers.with_parties_at(token)) {
-            match token.first {
-                Some(first) if first < conduct.first => near.token_parties = f64::from(token.actors + 1).log2(),
-                _ => near.token_first = 1.0,
-            }
             near.token_others = token.bits();
         }
         let [_, family, network, address] = &mut near.points;

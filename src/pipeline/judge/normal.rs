@@ -219,8 +219,6 @@ pub struct Profile {
     passers: Crowd,
     /// By category: who ever was the first to bring something.
     pioneers: [Crowd; CATEGORIES],
-    /// Who ever sent a content that a stranger had sent before.
-    borrowers: Crowd,
     /// Sorted by token.
     things: Vec<Thing>,
     /// The tokens of `things`, close together: a search reads these alone.
@@ -340,14 +338,6 @@ impl Profile {
     /// All who were here.
     fn visitors(&self) -> Crowd {
         self.crowd.with(self.passers)
-    }
-
-    /// `who` sent a content that a stranger had sent before: how rare that is here, in hundredths of a bit.
-    pub fn borrow_content(&mut self, who: Sender) -> u16 {
-        let others = self.crowd.others(who.actor);
-        let borrowers = self.borrowers.others(who.actor);
-        self.borrowers.add(who.actor);
-        if others < OTHERS_MIN { 0 } else { centibits(2 * borrowers.min(others) + 1, 2 * others + 2) }
     }
 
     /// Whether too few have been here for it to surprise anybody.

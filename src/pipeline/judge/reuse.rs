@@ -1,7 +1,7 @@
-//! Who sent the same content, or the same idempotency key, before: bounded memory of both.
+//! Who sent the same idempotency key before, and with what: bounded memory.
 //!
 //! Two generations of equal capacity: when the young one is full it becomes the old one and the old one is forgotten.
-//! A flood of new contents makes this memory shorter and nothing else. Keeps keyed hashes only.
+//! A flood of new keys makes this memory shorter and nothing else. Keeps keyed hashes only.
 //!
 //! A generation is stored in chunks of [`CHUNK_LEN`] firsts in the order of their coming. Firsts are only ever added,
 //! so that a batch writes what is new and the rest of one chunk: some 40 bytes a first and 3 kB.
@@ -14,7 +14,7 @@ use super::by_id::IdMap;
 use super::normal::Sender;
 use crate::pipeline::event::Id;
 
-/// Contents or keys in one generation.
+/// Keys in one generation.
 const GENERATION_MAX: usize = 8_192;
 /// Firsts in one stored row: some 2.5 kB, rewritten until it is full.
 const CHUNK_LEN: usize = 64;
@@ -24,10 +24,8 @@ const CHUNK_LEN: usize = 64;
 pub struct First {
     /// The sender.
     pub sender: Sender,
-    /// Its client family, mixed with the content type.
-    pub family: Id,
-    /// The content (for a key), or the route (for a content).
-    pub what: Id,
+    /// The content that came with it.
+    pub content: Id,
 }
 
 /// Which rows of a memory: generation, then chunk of it.

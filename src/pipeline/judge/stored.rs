@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::actors::{Conduct, Touch};
 use super::reuse::{Chunk, ChunkKey, Firsts};
@@ -16,20 +16,6 @@ use crate::pipeline::state::StateRow;
 
 /// Kinds of rows that [`Record::take_dirty`] gives and [`Record::restore`] takes.
 pub const KINDS: [&str; 7] = ["actor", "normal", "near", "reuse", "swept", "ordinary", "sampled"];
-
-/// Which memory a chunk belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Memory {
-    Contents,
-    Keys,
-}
-
-/// The chunks of both memories while they are read.
-#[derive(Debug, Default)]
-struct Chunks {
-    contents: BTreeMap<ChunkKey, Chunk>,
-    keys: BTreeMap<ChunkKey, Chunk>,
-}
 
 impl Record {
     /// The rows that changed since the last call.
@@ -46,10 +32,8 @@ impl Record {
         }
         rows.extend(self.normal.take_changed().iter().filter_map(|(place, profile)| row("normal", place, *profile)));
         rows.extend(self.neighbours.take_changed().iter().filter_map(|(place, here)| row("near", place, *here)));
-        for (memory, firsts) in [(Memory::Contents, &mut self.contents), (Memory::Keys, &mut self.keys)] {
-            let chunks = firsts.take_changed();
-            rows.extend(chunks.iter().filter_map(|(key, chunk)| row("reuse", &(memory, *key), chunk.as_ref())));
-        }
+        let chunks = self.keys.take_changed();
+        rows.extend(chunks.iter().filter_map(|(key, chunk)| row("reuse", key, chunk.as_ref())));
         let senders = self.ordinary.take_changed_senders();
         rows.extend(senders.iter().filter_map(|(actor, ended)| row("ordinary", actor, ended.as_ref())));
         let services = self.ordinary.take_changed_services();
@@ -64,15 +48,14 @@ impl Record {
     /// Rebuilds a record from rows that were kept; rows that cannot be read are counted and left out.
     pub fn restore<'a>(rows: impl Iterator<Item = (&'a str, &'a [u8], &'a [u8])>) -> (Self, usize) {
         let mut record = Self::default();
-        let mut chunks = Chunks::default();
+        let mut chunks = BTreeMap::new();
         let mut unreadable = 0;
         for (kind, key, value) in rows {
             if record.restore_row(&mut chunks, kind, key, value).is_none() {
                 unreadable += 1;
             }
         }
-        record.contents = Firsts::restore(chunks.contents);
-        record.keys = Firsts::restore(chunks.keys);
+        record.keys = Firsts::restore(chunks);
         let strongest = |(actor, dossier): (&Actor, &Dossier)| Some((*actor, dossier.strongest.clone()?));
         record.suspects = record.actors.iter().filter_map(strongest).collect();
         let waiting = record.actors.iter().filter(|(_, dossier)| dossier.waiting);
@@ -87,7 +70,13 @@ impl Record {
         (record, unreadable)
     }
 
-    fn restore_row(&mut self, chunks: &mut Chunks, kind: &str, key: &[u8], value: &[u8]) -> Option<()> {
+    fn restore_row(
+        &mut self,
+        chunks: &mut BTreeMap<ChunkKey, Chunk>,
+        kind: &str,
+        key: &[u8],
+        value: &[u8],
+    ) -> Option<()> {
         match kind {
             "actor" => {
                 self.actors.insert(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?);
@@ -95,12 +84,7 @@ impl Record {
             "normal" => self.normal.restore(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?),
             "near" => self.neighbours.restore(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?),
             "reuse" => {
-                let (memory, key) = postcard::from_bytes(key).ok()?;
-                let memory = match memory {
-                    Memory::Contents => &mut chunks.contents,
-                    Memory::Keys => &mut chunks.keys,
-                };
-                memory.insert(key, postcard::from_bytes(value).ok()?);
+                chunks.insert(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?);
             }
             "ordinary" => {
                 self.ordinary.restore_sender(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?);
