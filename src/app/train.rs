@@ -30,7 +30,7 @@ use crate::config::{AlertSettings, ModelSettings, TableSettings};
 use crate::edge::tables::Tables;
 use crate::pipeline::Context;
 use crate::pipeline::gather::GatherPolicy;
-use crate::pipeline::judge::HostilityModel;
+use crate::pipeline::judge::{HostilityModel, OperatingPoint};
 use crate::pipeline::judge::evidence::Facts;
 use crate::pipeline::judge::fit::{Example, Fitted, fit};
 use crate::pipeline::judge::lessons::{self, Past};
@@ -46,7 +46,7 @@ const NEVER: i32 = 2_000;
 /// By how many hundredths of points a suspect must fall to be none any more. Much: few hostile senders stay as odd as they
 /// were at first, and each that is let go and suspected again may be another alert.
 const HYSTERESIS: i32 = 385;
-/// Budgets of false alerts a day that are looked at.
+/// Budgets of false alerts a day that a model has operating points for, rising.
 const BUDGETS: [f64; 3] = [1.0, 3.0, 10.0];
 
 /// What a training reads and writes.
@@ -58,8 +58,6 @@ pub struct TrainOptions {
     pub reference: PathBuf,
     /// Samples of ordinary requests that lie in the folders are left out.
     pub without_samples: bool,
-    /// False alerts a day that may be.
-    pub budget: f64,
     /// Prints what models are worth on what they were not trained on.
     pub validate: bool,
     /// Where to write the model.
@@ -78,9 +76,6 @@ pub struct TrainOptions {
 /// A set that cannot be read or lacks labels, a reference with hostile events, sets without both kinds, a file that
 /// cannot be written.
 pub async fn train(options: TrainOptions, out: &mut impl Write) -> Result<()> {
-    if !(options.budget.is_finite() && options.budget >= 0.0) {
-        bail!("a budget of {} false alerts a day: it must be a number from 0 on", options.budget);
-    }
     let (tables, faults) = Tables::open(options.tables.asn.as_deref(), options.tables.country.as_deref());
     for fault in faults {
         tracing::warn!(error = %fault, "an address table is absent");
@@ -125,16 +120,16 @@ fn header(options: &TrainOptions) -> String {
     format!(
         "Weights of evidence: what the judge makes of what a sender does. Points are natural log odds, kept to hundredths.
 
-Made by `panicsift train {} --reference {reference} --budget {} --model-version {}{without} --out FILE`: prior, cuts and
-points from the sets and altered copies of them, suspect_at from the reference. Not learned: groups, caps, company,
-neighbours (of the model that it started from), and that evidence only speaks for hostile and the defence against it.
+Made by `panicsift train {} --reference {reference} --model-version {}{without} --out FILE`: prior, cuts and
+points from the sets and altered copies of them, operating points from the reference. Not learned: groups, caps,
+company, neighbours (of the model that it started from), and that evidence only speaks for hostile and the defence
+against it.
 `panicsift train --validate` tells what such a model is worth on sets that it was not trained on.
 
 A bin's points count from its cut on and add up: a value beyond the second cut has the points of both. The points of a
 group are cut at its cap, both ways; what is cut off is a line of its own (`cap_...`). Points 0: looked at, shown, not
 believed yet.",
         sets.join(" "),
-        options.budget,
         options.version
     )
 }
@@ -162,7 +157,7 @@ struct Lesson {
 impl<'s> Course<'s> {
     fn of(set: &'s Set, context: &Context) -> Result<Self> {
         let (seen, labels) = set.observations(context)?;
-        let trusting = context.hostility.at(NEVER, NEVER);
+        let trusting = context.hostility.at(NEVER, NEVER, NEVER);
         let ordinary = set.ordinary(context);
         let run = |seen: &[Observation<'_>], ordinary: &[OrdinaryRequest]| {
             lessons::run(seen, ByTime::of(ordinary), &trusting, context.clustering.epoch_secs)
@@ -235,7 +230,7 @@ fn fit_lessons<'l>(courses: impl Iterator<Item = &'l Course<'l>>, keep: impl Fn(
 
 /// A suspect of `model` from `suspect_at` on.
 fn at(model: &HostilityModel, suspect_at: i32) -> HostilityModel {
-    model.at(suspect_at, suspect_at - HYSTERESIS)
+    model.at(suspect_at, suspect_at - HYSTERESIS, suspect_at)
 }
 
 /// A model whose threshold is to be found.
@@ -261,7 +256,7 @@ impl School<'_> {
         let past = lessons::run(
             &self.reference.seen,
             ByTime::of(&self.reference.ordinary),
-            &model.at(NEVER, NEVER),
+            &model.at(NEVER, NEVER, NEVER),
             self.context.clustering.epoch_secs,
         );
         let mut highest: BTreeMap<Actor, i32> = BTreeMap::new();
@@ -274,12 +269,25 @@ impl School<'_> {
         Taught { model, candidates: candidates.into_iter().rev().collect(), n_alerts: BTreeMap::new() }
     }
 
-    /// The model that was taught, from as few points on as give at most `budget` alerts a day on the reference.
+    /// The model that was taught, at each of [`BUDGETS`]: from as few points on as give at most so many alerts a day on the
+    /// reference. What one budget bears the next one bears, so that none has a higher threshold than a smaller one.
+    fn at_budgets(&self, taught: &mut Taught) -> Vec<HostilityModel> {
+        let mut good = 0;
+        let mut point = |budget: f64| {
+            good = self.search(taught, budget, good);
+            let last = good.checked_sub(1).and_then(|last| taught.candidates.get(last));
+            at(&taught.model, last.copied().unwrap_or(NEVER))
+        };
+        BUDGETS.map(&mut point).into()
+    }
+
+    /// How many candidates, from the greatest down, give at most `budget` alerts a day on the reference; the first `good`
+    /// are known to.
     ///
-    /// The candidates are searched from the greatest down in steps that double, then by halves, as if fewer points could
-    /// only give more alerts; where that is not so, the threshold that is found bears the budget all the same. (Not by
-    /// halves from the start: a run in which half of all senders are suspects costs many times one with a few.)
-    fn at_budget(&self, taught: &mut Taught, budget: f64) -> HostilityModel {
+    /// They are searched in steps that double, then by halves, as if fewer points could only give more alerts; where that
+    /// is not so, the threshold that is found bears the budget all the same. (Not by halves from the start: a run in which
+    /// half of all senders are suspects costs many times one with a few.)
+    fn search(&self, taught: &mut Taught, budget: f64, mut good: usize) -> usize {
         // Half an alert more is a matter of how long the reference is.
         let n_allowed = budget * days(&self.reference.seen) + 0.5;
         let mut bears = |candidate: usize| {
@@ -291,7 +299,7 @@ impl School<'_> {
             f64::from(u32::try_from(n_alerts).unwrap_or(u32::MAX)) < n_allowed
         };
         // Candidates before `good` bear the budget, the one at `bad` does not, or there is none.
-        let (mut good, mut step) = (0, 1);
+        let mut step = 1;
         while bears(good + step - 1) {
             good += step;
             step *= 2;
@@ -305,19 +313,23 @@ impl School<'_> {
                 bad = middle;
             }
         }
-        at(&taught.model, good.checked_sub(1).and_then(|last| taught.candidates.get(last)).copied().unwrap_or(NEVER))
+        good
     }
 
     fn model(&self, options: &TrainOptions, out: &mut impl Write) -> Result<HostilityModel> {
         let everything = || self.courses.iter().chain([&self.reference]);
         let fitted = fit_lessons(everything(), |_| true)?;
         let mut taught = self.teach(&fitted, &options.version);
-        for budget in BUDGETS.into_iter().filter(|budget| budget.total_cmp(&options.budget).is_ne()) {
-            let model = self.at_budget(&mut taught, budget);
-            protocols::tell_in_sample(self, &model, budget, out)?;
+        let models = self.at_budgets(&mut taught);
+        for (budget, model) in BUDGETS.into_iter().zip(&models) {
+            protocols::tell_in_sample(self, model, budget, out)?;
         }
-        let model = self.at_budget(&mut taught, options.budget);
-        protocols::tell_in_sample(self, &model, options.budget, out)?;
-        Ok(model)
+        let point = |(false_alerts_a_day, model): (f64, &HostilityModel)| OperatingPoint {
+            false_alerts_a_day,
+            suspect_at: model.suspect_at,
+            clear_at: model.clear_at,
+            hostile_at: model.hostile_at,
+        };
+        Ok(taught.model.with_operating_points(BUDGETS.into_iter().zip(&models).map(point).collect()))
     }
 }

@@ -18,9 +18,6 @@ pub struct TrainArgs {
     /// Leave out the samples of ordinary requests (samples.jsonl) that lie in the folders
     #[arg(long)]
     pub without_samples: bool,
-    /// False alerts a day that may be
-    #[arg(long, value_name = "N", default_value_t = 1.0)]
-    pub budget: f64,
     /// Print what such a model is worth on what it was not trained on
     #[arg(long)]
     pub validate: bool,
@@ -45,7 +42,6 @@ impl TrainArgs {
             sets: self.sets,
             reference: self.reference,
             without_samples: self.without_samples,
-            budget: self.budget,
             validate: self.validate,
             out: self.out,
             version: self.model_version,

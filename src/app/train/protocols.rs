@@ -49,8 +49,7 @@ pub(super) fn validate(school: &School<'_>, out: &mut impl Write) -> Result<()> 
         let names: Vec<&str> = others().map(|course| course.name.as_str()).collect();
         writeln!(out, "trained on {}, tested on {}:", names.join(" and "), tested.name)?;
         let mut taught = school.teach(&fit_lessons(others(), |_| true)?, "validation");
-        for budget in BUDGETS {
-            let model = school.at_budget(&mut taught, budget);
+        for (budget, model) in BUDGETS.into_iter().zip(school.at_budgets(&mut taught)) {
             tell(&from(&model, budget), &score(school, tested, &model), out)?;
         }
     }
@@ -59,8 +58,7 @@ pub(super) fn validate(school: &School<'_>, out: &mut impl Write) -> Result<()> 
     for turn in 0..TURNS {
         let fitted = fit_lessons(everything(), |campaign| turn_of(campaign) != turn)?;
         let mut taught = school.teach(&fitted, "validation");
-        for (budget, scores) in BUDGETS.iter().zip(&mut scores) {
-            let model = school.at_budget(&mut taught, *budget);
+        for (model, scores) in school.at_budgets(&mut taught).into_iter().zip(&mut scores) {
             scores.resize_with(school.courses.len() + 1, Score::default);
             for (course, score) in everything().zip(scores) {
                 let came = rehearse(school.context, &model, course);
