@@ -5,6 +5,7 @@
 //! points are kept as whole hundredths, so that a person who adds an alert's lines gets its points to the last digit.
 //! A model with a fault is refused with every fault named; nothing here reads a file.
 
+mod calibration;
 mod operating;
 mod refit;
 
@@ -17,6 +18,7 @@ use crate::pipeline::alert::Evidence;
 use self::operating::PointText;
 use super::evidence::{FACTS, FACTS_LEN, Facts, Near};
 
+pub use self::calibration::Calibration;
 pub use self::operating::OperatingPoint;
 
 /// Bins of one fact at most.
@@ -50,6 +52,7 @@ struct Text {
     benign_crowd: u32,
     caps: BTreeMap<String, f64>,
     neighbours: NeighbourText,
+    calibration: Calibration,
     #[serde(default)]
     operating_point: Vec<PointText>,
     evidence: Vec<FactText>,
@@ -103,6 +106,8 @@ pub struct HostilityModel {
     pub company: i32,
     /// Actors from which an ordinary cluster is called benign.
     pub benign_crowd: u32,
+    /// From points to the probability that is told.
+    pub calibration: Calibration,
     bias: i32,
     groups: Vec<Group>,
     bins: Vec<Bins>,
@@ -168,6 +173,7 @@ impl HostilityModel {
     pub fn parse(text: &str) -> Result<Self, ModelError> {
         let text: Text = toml::from_str(text).map_err(|error| ModelError(error.to_string()))?;
         let mut faults = Vec::new();
+        text.calibration.check(&mut faults);
         let operating = OperatingPoint::table(&text.operating_point, &mut faults);
         let [suspect_at, clear_at, hostile_at] =
             operating.first().map_or([0; 3], |point| [point.suspect_at, point.clear_at, point.hostile_at]);
@@ -185,6 +191,7 @@ impl HostilityModel {
             hostile_at,
             company: points("company", text.company),
             benign_crowd: text.benign_crowd,
+            calibration: text.calibration,
             bias: points("bias", text.bias),
             groups,
             bins: vec![Bins::default(); FACTS_LEN],

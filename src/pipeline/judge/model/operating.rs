@@ -66,9 +66,8 @@ impl OperatingPoint {
         if !(budget.is_finite() && budget > 0.0) {
             faults.push(format!("operating_point.false_alerts_a_day: a number above 0 is needed, found {budget}"));
         }
-        let mut points = |key: &str, value: f64| {
-            super::points(&format!("operating_point for {budget} a day: {key}"), value, faults)
-        };
+        let mut points =
+            |key: &str, value: f64| super::points(&format!("operating_point for {budget} a day: {key}"), value, faults);
         let point = Self {
             false_alerts_a_day: budget,
             suspect_at: points("suspect_at", text.suspect_at),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Bins, CUTS_MAX, HostilityModel, OperatingPoint, POINTS_MAX, hundredths};
+use super::{Bins, CUTS_MAX, Calibration, HostilityModel, OperatingPoint, POINTS_MAX, hundredths};
 use crate::pipeline::judge::evidence::FACTS;
 use crate::pipeline::judge::fit::Fitted;
 
@@ -38,6 +38,12 @@ impl HostilityModel {
     #[must_use]
     pub fn at(&self, suspect_at: i32, clear_at: i32, hostile_at: i32) -> Self {
         Self { suspect_at, clear_at: clear_at.min(suspect_at), hostile_at, ..self.clone() }
+    }
+
+    /// The same with another map from points to probabilities.
+    #[must_use]
+    pub fn with_calibration(&self, calibration: Calibration) -> Self {
+        Self { calibration, ..self.clone() }
     }
 
     /// The same with other operating points, the smallest budget first; that one is in force.
@@ -83,6 +89,13 @@ network = {network}
 address = {address}
 clip = {:?}
 cap = {}
+
+# The probability that an alert shows has the log odds `offset` + `slope` * points: learned on campaigns that were left
+# out, at this share of hostile events.
+[calibration]
+base_rate = {:?}
+slope = {:?}
+offset = {:?}
 ",
             self.version,
             points(self.bias),
@@ -90,6 +103,9 @@ cap = {}
             self.benign_crowd,
             self.clip,
             points(self.neighbours_cap),
+            self.calibration.base_rate,
+            self.calibration.slope,
+            self.calibration.offset,
         );
         text.push_str(OPERATING_WORDS);
         for point in &self.operating {

@@ -20,7 +20,11 @@ fn the_point_with_the_greatest_budget_that_is_not_above_the_asked_one_is_in_forc
     let model = with(vec![point(1.0, 300), point(3.0, 250), point(10.0, 40)]);
     let check = |budget: f64, expected: i32| {
         let model = model.for_budget(budget).unwrap();
-        assert_eq!((model.suspect_at, model.clear_at, model.hostile_at), (expected, expected - 385, expected), "{budget}");
+        assert_eq!(
+            (model.suspect_at, model.clear_at, model.hostile_at),
+            (expected, expected - 385, expected),
+            "{budget}"
+        );
     };
     check(1.0, 300);
     check(2.99, 300);
