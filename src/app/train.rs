@@ -202,8 +202,8 @@ impl<'s> Course<'s> {
     }
 
     /// The same set to test on, its hostile campaigns altered.
-    fn altered(&self, how: Alteration, seed: u32) -> Self {
-        let (seen, labels) = copies::alter(&self.seen, &self.labels, how, seed);
+    fn altered(&self, how: Alteration, number: u32) -> Self {
+        let (seen, labels) = copies::alter(&self.seen, &self.labels, how, number);
         Self { name: self.name.clone(), seen, labels, ordinary: self.ordinary.clone(), ..Self::default() }
     }
 

@@ -123,18 +123,18 @@ pub(super) fn copy<'a, 'l>(
     copied.into_iter().unzip()
 }
 
-/// Makes an altered set to test on, in the order of time; another `seed` draws otherwise.
+/// Makes an altered set to test on, in the order of time; another `number` draws otherwise.
 pub(super) fn alter<'a, 'l>(
     seen: &[Observation<'a>],
     labels: &[&'l Label],
     how: Alteration,
-    seed: u32,
+    number: u32,
 ) -> (Vec<Observation<'a>>, Vec<&'l Label>) {
     let (campaigns, honest) = apart(seen, labels);
     let dealer = Dealer { honest: &honest, first: time(seen.first()), last: time(seen.last()) };
     let mut altered = Vec::with_capacity(seen.len());
     for ((hostile, _, name), mut events) in campaigns {
-        let mut draws = Draws::of(Copy { number: ALTERED_FROM + seed, dealt: false }, name);
+        let mut draws = Draws::of(Copy { number: ALTERED_FROM + number, dealt: false }, name);
         let mut sources = Vec::new();
         match how {
             _ if !hostile => {}

@@ -105,10 +105,10 @@ fn a_copy_is_always_the_same() {
     assert_ne!(copied(&seen, &labels, 5, true), copied(&seen, &labels, 6, true));
 }
 
-fn altered(how: Alteration, seed: u32) -> Vec<(Observation<'static>, bool)> {
+fn altered(how: Alteration, number: u32) -> Vec<(Observation<'static>, bool)> {
     let (seen, labels) = set(400);
     let labels: Vec<&Label> = labels.iter().collect();
-    let (seen, labels) = alter(&seen, &labels, how, seed);
+    let (seen, labels) = alter(&seen, &labels, how, number);
     seen.into_iter().zip(labels.into_iter().map(|label| label.hostile)).collect()
 }
 
@@ -117,8 +117,8 @@ fn an_altered_set_changes_nothing_honest_and_one_thing_of_what_is_hostile() {
     let (seen, _) = set(400);
     let of = |event: Id| seen.iter().find(|o| o.event == event).unwrap();
     for how in Alteration::ALL {
-        for seed in 0..6 {
-            let altered = altered(how, seed);
+        for number in 0..6 {
+            let altered = altered(how, number);
             let n_hostile = altered.iter().filter(|(_, hostile)| *hostile).count();
             assert_eq!(altered.len() - n_hostile, 300, "{how:?}");
             match how {
@@ -137,7 +137,7 @@ fn an_altered_set_changes_nothing_honest_and_one_thing_of_what_is_hostile() {
 }
 
 #[test]
-fn an_altered_set_is_always_the_same_and_another_with_another_seed() {
+fn an_altered_set_is_always_the_same_and_another_with_another_number() {
     for how in [Alteration::Thinned, Alteration::Moved] {
         assert_eq!(altered(how, 1), altered(how, 1));
         assert_ne!(altered(how, 1), altered(how, 2));
