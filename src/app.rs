@@ -40,7 +40,7 @@ pub use replay::{ReplayOptions, replay};
 pub use service::run;
 pub use setup::{print_elastic, setup_elastic};
 pub use top::{AdminPort, TopOptions, top};
-pub use train::{TrainOptions, train};
+pub use train::{Protocol, TrainOptions, train};
 
 pub use crate::edge::elastic::Product;
 

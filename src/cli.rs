@@ -119,10 +119,12 @@ pub enum Command {
     /// Learn weights of evidence from labelled sets
     #[command(after_long_help = "Examples:
   panicsift train sets/shop sets/clinic --reference sets/quiet-day --asn asn.mmdb --out hostility.toml
-  panicsift train sets/shop sets/clinic --reference sets/quiet-day --asn asn.mmdb --validate
+  panicsift train sets/shop sets/clinic --reference sets/quiet-day --asn asn.mmdb --validate --figures figures.jsonl
+  panicsift train sets/shop sets/clinic --reference sets/quiet-day --asn asn.mmdb --validate=across,kinds
 
 A set is a folder with events.jsonl and labels.jsonl (plain, or packed with gzip or zstd); a label has event_id, hostile
-and campaign. Samples of ordinary requests of the same time (samples.jsonl) are heard where they lie in it.")]
+and campaign, and may have kind. Samples of ordinary requests of the same time (samples.jsonl) are heard where they lie
+in it.")]
     Train(TrainArgs),
     /// See what the decoders make of records: run it on a dump of a topic first
     ///

@@ -137,8 +137,8 @@ impl Default for TableSettings {
     }
 }
 
-/// Model files in place of the built-in ones. They exist when the settings are made.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Model files in place of the built-in ones, which exist when the settings are made, and the operating point.
+#[derive(Debug, Clone, PartialEq)]
 pub struct ModelSettings {
     /// Panic messages.
     pub panics: Option<PathBuf>,
@@ -148,8 +148,23 @@ pub struct ModelSettings {
     pub clustering: Option<PathBuf>,
     /// Hostility.
     pub hostility: Option<PathBuf>,
+    /// False alerts a day that the SOC can bear, a tenant.
+    pub false_alerts_a_day: f64,
     /// Replacements of code that panics.
     pub replacements: Option<PathBuf>,
+}
+
+impl Default for ModelSettings {
+    fn default() -> Self {
+        Self {
+            panics: None,
+            scopes: None,
+            clustering: None,
+            hostility: None,
+            false_alerts_a_day: file::ModelsFile::default().false_alerts_a_day,
+            replacements: None,
+        }
+    }
 }
 
 /// Rhythm of clustering.

@@ -78,6 +78,7 @@ pub(super) fn context(
         Some(text) => HostilityModel::parse(&text),
         None => HostilityModel::builtin(),
     }
+    .and_then(|model| model.for_budget(models.false_alerts_a_day))
     .context("the hostility model (models.hostility)")?;
     clusters.epoch_secs = u32::try_from(rhythm.clustering.epoch.as_secs()).unwrap_or(u32::MAX);
     if let Some(retention) = rhythm.retention {
@@ -144,3 +145,6 @@ fn policy(settings: &AlertSettings) -> AlertPolicy {
         digest_above: settings.digest_above.unwrap_or(usual.digest_above),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,16 +3,21 @@
 //!
 //! Reads folders with labelled events; gives a model file. Every lesson is what the judge knew at that moment
 //! ([`lessons`]): the sets and altered copies of them ([`copies`]) are run through the same record that the service has.
-//! The threshold is set on a set without hostile events, by how many alerts a day the whole pipeline may open there
-//! ([`rehearsal`]), never on a set that is tested. Groups, caps and the weights of neighbours are those of the model
+//! Thresholds are set on a set without hostile events, by how many alerts a day the whole pipeline may open there
+//! ([`rehearsal`]), never on a set that is tested; probabilities on campaigns that were left out of the fit
+//! ([`calibrate`]). Groups, caps and the weights of neighbours are those of the model
 //! that it starts from. Nothing is drawn by chance: the same sets give the same model, byte for byte. Cost: some two
-//! seconds a copy, and as much for each threshold that is tried.
+//! seconds a copy, as much for each threshold that is tried, and a fit and a run over all sets for each turn in which
+//! campaigns are left out.
 
+mod calibrate;
 mod copies;
 mod protocols;
 mod rehearsal;
+mod reliability;
 mod score;
 mod sets;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,21 +26,26 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
-use self::copies::Copy;
+use self::calibrate::Held;
+use self::copies::{Alteration, Copy};
+use self::protocols::Report;
 use self::rehearsal::rehearse;
 use self::score::days;
 use self::sets::{Label, Set};
+use self::turns::Turns;
 use super::judgement::{self, Rhythm};
 use crate::config::{AlertSettings, ModelSettings, TableSettings};
 use crate::edge::tables::Tables;
 use crate::pipeline::Context;
 use crate::pipeline::gather::GatherPolicy;
-use crate::pipeline::judge::HostilityModel;
 use crate::pipeline::judge::evidence::Facts;
 use crate::pipeline::judge::fit::{Example, Fitted, fit};
 use crate::pipeline::judge::lessons::{self, Past};
+use crate::pipeline::judge::{Calibration, HostilityModel, OperatingPoint};
 use crate::pipeline::keys::Keys;
 use crate::pipeline::observation::{Actor, ByTime, Observation, OrdinaryRequest};
+
+pub use self::protocols::Protocol;
 
 /// Copies of a set in which campaigns are only thinned.
 const COPIES_THINNED: u32 = 3;
@@ -46,7 +56,7 @@ const NEVER: i32 = 2_000;
 /// By how many hundredths of points a suspect must fall to be none any more. Much: few hostile senders stay as odd as they
 /// were at first, and each that is let go and suspected again may be another alert.
 const HYSTERESIS: i32 = 385;
-/// Budgets of false alerts a day that are looked at.
+/// Budgets of false alerts a day that a model has operating points for, rising.
 const BUDGETS: [f64; 3] = [1.0, 3.0, 10.0];
 
 /// What a training reads and writes.
@@ -58,10 +68,10 @@ pub struct TrainOptions {
     pub reference: PathBuf,
     /// Samples of ordinary requests that lie in the folders are left out.
     pub without_samples: bool,
-    /// False alerts a day that may be.
-    pub budget: f64,
-    /// Prints what models are worth on what they were not trained on.
-    pub validate: bool,
+    /// Protocols by which is printed what models are worth on what they were not trained on.
+    pub validate: Vec<Protocol>,
+    /// Where to write the figures of these, one JSON object a line.
+    pub figures: Option<PathBuf>,
     /// Where to write the model.
     pub out: Option<PathBuf>,
     /// Version of the model that is written.
@@ -78,9 +88,6 @@ pub struct TrainOptions {
 /// A set that cannot be read or lacks labels, a reference with hostile events, sets without both kinds, a file that
 /// cannot be written.
 pub async fn train(options: TrainOptions, out: &mut impl Write) -> Result<()> {
-    if !(options.budget.is_finite() && options.budget >= 0.0) {
-        bail!("a budget of {} false alerts a day: it must be a number from 0 on", options.budget);
-    }
     let (tables, faults) = Tables::open(options.tables.asn.as_deref(), options.tables.country.as_deref());
     for fault in faults {
         tracing::warn!(error = %fault, "an address table is absent");
@@ -88,11 +95,12 @@ pub async fn train(options: TrainOptions, out: &mut impl Write) -> Result<()> {
     let rhythm = Rhythm { gathering: GatherPolicy::FILES, ..Rhythm::default() };
     let keys = Keys::derive(super::replay::REPLAY_SECRET);
     let context = judgement::context(keys, tables, &options.models, &rhythm, &AlertSettings::default())?;
-    let mut sets = Vec::new();
+    let (mut sets, with_samples) = (Vec::new(), !options.without_samples);
     for folder in options.sets.iter().chain([&options.reference]) {
-        sets.push(Set::read(folder, options.without_samples).await?);
+        sets.push(Set::read(folder, with_samples || options.validate.contains(&Protocol::Samples)).await?);
     }
-    let mut courses = sets.iter().map(|set| Course::of(set, &context)).collect::<Result<Vec<_>>>()?;
+    let courses = sets.iter().map(|set| Course::of(set, &context, with_samples));
+    let mut courses = courses.collect::<Result<Vec<_>>>()?;
     let reference = courses.pop().context("there is no reference")?;
     if reference.labels.iter().any(|label| label.hostile) {
         bail!("{}: the reference has hostile events, and a threshold is set by false alarms", reference.name);
@@ -102,12 +110,15 @@ pub async fn train(options: TrainOptions, out: &mut impl Write) -> Result<()> {
     if !any(true) || !any(false) {
         bail!("{}: hostile and honest events are needed, both", names(&options.sets).join(" and "));
     }
-    if options.validate {
-        protocols::validate(&school, out)?;
+    let mut report = Report::new(out);
+    protocols::validate(&school, &options.validate, &mut report)?;
+    let model = school.model(&options, &mut report)?;
+    let write = |path: &PathBuf, text: String| fs::write(path, text).with_context(|| path.display().to_string());
+    if let Some(path) = &options.figures {
+        write(path, report.figures())?;
     }
-    let model = school.model(&options, out)?;
     if let Some(path) = &options.out {
-        fs::write(path, model.text(&header(&options))).with_context(|| path.display().to_string())?;
+        write(path, model.text(&header(&options)))?;
     }
     Ok(())
 }
@@ -125,26 +136,29 @@ fn header(options: &TrainOptions) -> String {
     format!(
         "Weights of evidence: what the judge makes of what a sender does. Points are natural log odds, kept to hundredths.
 
-Made by `panicsift train {} --reference {reference} --budget {} --model-version {}{without} --out FILE`: prior, cuts and
-points from the sets and altered copies of them, suspect_at from the reference. Not learned: groups, caps, company,
-neighbours (of the model that it started from), and that evidence only speaks for hostile and the defence against it.
+Made by `panicsift train {} --reference {reference} --model-version {}{without} --out FILE`: prior, cuts and
+points from the sets and altered copies of them, operating points from the reference, the calibration from campaigns
+that were left out by turns. Not learned: groups, caps, company, neighbours (of the model that it started from), and
+that evidence only speaks for hostile and the defence against it.
 `panicsift train --validate` tells what such a model is worth on sets that it was not trained on.
 
 A bin's points count from its cut on and add up: a value beyond the second cut has the points of both. The points of a
 group are cut at its cap, both ways; what is cut off is a line of its own (`cap_...`). Points 0: looked at, shown, not
 believed yet.",
         sets.join(" "),
-        options.budget,
         options.version
     )
 }
 
 /// A set and what is learned from it.
+#[derive(Default)]
 struct Course<'s> {
     name: String,
     seen: Vec<Observation<'s>>,
-    /// Its samples of ordinary requests, in the order of time.
+    /// The samples of ordinary requests that are heard with it, in the order of time.
     ordinary: Vec<OrdinaryRequest>,
+    /// Those that are not, though they lie in the folder.
+    unheard: Vec<OrdinaryRequest>,
     labels: Vec<&'s Label>,
     lessons: Vec<Lesson>,
 }
@@ -156,14 +170,19 @@ struct Lesson {
     /// The run that it is of.
     copy: u32,
     n_events: u32,
+    /// Its points under the model of the run.
+    points: f64,
     example: Example,
 }
 
 impl<'s> Course<'s> {
-    fn of(set: &'s Set, context: &Context) -> Result<Self> {
+    fn of(set: &'s Set, context: &Context, with_samples: bool) -> Result<Self> {
         let (seen, labels) = set.observations(context)?;
-        let trusting = context.hostility.at(NEVER, NEVER);
-        let ordinary = set.ordinary(context);
+        let trusting = context.hostility.at(NEVER, NEVER, NEVER);
+        let (ordinary, unheard) = match (set.ordinary(context), with_samples) {
+            (ordinary, true) => (ordinary, Vec::new()),
+            (unheard, false) => (Vec::new(), unheard),
+        };
         let run = |seen: &[Observation<'_>], ordinary: &[OrdinaryRequest]| {
             lessons::run(seen, ByTime::of(ordinary), &trusting, context.clustering.epoch_secs)
         };
@@ -179,7 +198,25 @@ impl<'s> Course<'s> {
         }
         let (events, samples) = (seen.len(), ordinary.len());
         tracing::info!(set = set.name, events, samples, lessons = lessons.len(), "the set is read");
-        Ok(Self { name: set.name.clone(), seen, ordinary, labels, lessons })
+        Ok(Self { name: set.name.clone(), seen, ordinary, unheard, labels, lessons })
+    }
+
+    /// The same set to test on, its hostile campaigns altered.
+    fn altered(&self, how: Alteration, number: u32) -> Self {
+        let (seen, labels) = copies::alter(&self.seen, &self.labels, how, number);
+        Self { name: self.name.clone(), seen, labels, ordinary: self.ordinary.clone(), ..Self::default() }
+    }
+
+    /// The same set to test on, with its samples if it was without them, or the other way round.
+    fn with_other_samples(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            seen: self.seen.clone(),
+            ordinary: self.unheard.clone(),
+            unheard: self.ordinary.clone(),
+            labels: self.labels.clone(),
+            lessons: Vec::new(),
+        }
     }
 }
 
@@ -187,6 +224,7 @@ impl<'s> Course<'s> {
 #[derive(Default)]
 struct Sender<'l> {
     facts: Facts,
+    centipoints: i32,
     campaigns: BTreeMap<&'l str, u32>,
     n_hostile: u32,
     authorised: bool,
@@ -197,7 +235,7 @@ fn lessons_of(copy: u32, past: &Past, labels: &[&Label]) -> Vec<Lesson> {
     let mut senders: BTreeMap<Actor, Sender<'_>> = BTreeMap::new();
     for lesson in &past.lessons {
         let sender = senders.entry(lesson.actor).or_default();
-        sender.facts = lesson.facts;
+        (sender.facts, sender.centipoints) = (lesson.facts, lesson.centipoints);
         for label in lesson.events.iter().filter_map(|at| labels.get(*at)) {
             *sender.campaigns.entry(&label.campaign).or_default() += 1;
             sender.n_hostile += u32::from(label.hostile);
@@ -208,13 +246,14 @@ fn lessons_of(copy: u32, past: &Past, labels: &[&Label]) -> Vec<Lesson> {
         let n_events: u32 = sender.campaigns.values().sum();
         let campaign = sender.campaigns.iter().max_by_key(|(_, n)| **n).map(|(name, _)| (*name).to_owned())?;
         let example = Example { facts: sender.facts, hostile: 2 * sender.n_hostile > n_events, weight: 1.0 };
-        (!sender.authorised).then_some(Lesson { campaign, copy, n_events, example })
+        let points = f64::from(sender.centipoints) / 100.0;
+        (!sender.authorised).then_some(Lesson { campaign, copy, n_events, points, example })
     };
     senders.into_values().filter_map(lesson).collect()
 }
 
 /// Fits on the lessons of some courses, without campaigns that `keep` denies.
-fn fit_lessons<'l>(courses: impl Iterator<Item = &'l Course<'l>>, keep: impl Fn(&str) -> bool) -> Result<Fitted> {
+fn fit_lessons(courses: &[&Course<'_>], keep: impl Fn(&str) -> bool) -> Result<Fitted> {
     let mut examples = Vec::new();
     for course in courses {
         // A sender counts with the root of its events, a campaign with the root of what its senders count: neither
@@ -230,12 +269,12 @@ fn fit_lessons<'l>(courses: impl Iterator<Item = &'l Course<'l>>, keep: impl Fn(
             examples.push(Example { weight, ..lesson.example.clone() });
         }
     }
-    fit(&examples).context("the sets need hostile and honest events, both")
+    fit(&examples).context("what is learned from needs hostile and honest events, both")
 }
 
 /// A suspect of `model` from `suspect_at` on.
 fn at(model: &HostilityModel, suspect_at: i32) -> HostilityModel {
-    model.at(suspect_at, suspect_at - HYSTERESIS)
+    model.at(suspect_at, suspect_at - HYSTERESIS, suspect_at)
 }
 
 /// A model whose threshold is to be found.
@@ -255,15 +294,45 @@ struct School<'s> {
 }
 
 impl School<'_> {
+    /// All sets that are learned from: the reference is one of them.
+    fn everything(&self) -> Vec<&Course<'_>> {
+        self.courses.iter().chain([&self.reference]).collect()
+    }
+
+    /// What senders of a course come to under a model that trusts everybody.
+    fn run(&self, course: &Course<'_>, model: &HostilityModel) -> Past {
+        let trusting = model.at(NEVER, NEVER, NEVER);
+        lessons::run(&course.seen, ByTime::of(&course.ordinary), &trusting, self.context.clustering.epoch_secs)
+    }
+
+    /// Senders of the campaigns that `counts` accepts, with their points under a model that was fitted without these.
+    fn held(&self, courses: &[&Course<'_>], model: &HostilityModel, counts: impl Fn(&str) -> bool) -> Vec<Held> {
+        let lessons = courses.iter().flat_map(|course| lessons_of(0, &self.run(course, model), &course.labels));
+        let held = |lesson: Lesson| {
+            let Lesson { campaign, n_events, points, example: Example { hostile, .. }, .. } = lesson;
+            Held { campaign, hostile, n_events, points }
+        };
+        lessons.filter(|lesson| counts(&lesson.campaign)).map(held).collect()
+    }
+
+    /// The map of points to probabilities for a model that is fitted on these courses, from turns in which campaigns are
+    /// left out; `None` where too few campaigns are there to leave some out.
+    fn calibration(&self, courses: &[&Course<'_>]) -> Option<Calibration> {
+        let turns = Turns::by_campaign(courses, 0);
+        let held = (0..turns.n).filter_map(|turn| {
+            let fitted = fit_lessons(courses, |campaign| turns.of(campaign) != Some(turn)).ok()?;
+            let model = self.context.hostility.refit(&fitted, "left out");
+            Some(self.held(courses, &model, |campaign| turns.of(campaign) == Some(turn)))
+        });
+        let held: Vec<Held> = held.flatten().collect();
+        calibrate::learn(held.iter())
+    }
+
     /// The model of what was fitted, and what senders of the reference come to under it.
-    fn teach(&self, fitted: &Fitted, version: &str) -> Taught {
+    fn teach(&self, fitted: &Fitted, calibration: Option<Calibration>, version: &str) -> Taught {
         let model = self.context.hostility.refit(fitted, version);
-        let past = lessons::run(
-            &self.reference.seen,
-            ByTime::of(&self.reference.ordinary),
-            &model.at(NEVER, NEVER),
-            self.context.clustering.epoch_secs,
-        );
+        let model = calibration.map_or(model.clone(), |calibration| model.with_calibration(calibration));
+        let past = self.run(&self.reference, &model);
         let mut highest: BTreeMap<Actor, i32> = BTreeMap::new();
         for lesson in past.lessons.iter().filter(|lesson| lesson.habit) {
             let points = highest.entry(lesson.actor).or_insert(i32::MIN);
@@ -274,12 +343,25 @@ impl School<'_> {
         Taught { model, candidates: candidates.into_iter().rev().collect(), n_alerts: BTreeMap::new() }
     }
 
-    /// The model that was taught, from as few points on as give at most `budget` alerts a day on the reference.
+    /// The model that was taught, at each of [`BUDGETS`]: from as few points on as give at most so many alerts a day on the
+    /// reference. What one budget bears the next one bears, so that none has a higher threshold than a smaller one.
+    fn at_budgets(&self, taught: &mut Taught) -> Vec<HostilityModel> {
+        let mut good = 0;
+        let mut point = |budget: f64| {
+            good = self.search(taught, budget, good);
+            let last = good.checked_sub(1).and_then(|last| taught.candidates.get(last));
+            at(&taught.model, last.copied().unwrap_or(NEVER))
+        };
+        BUDGETS.map(&mut point).into()
+    }
+
+    /// How many candidates, from the greatest down, give at most `budget` alerts a day on the reference; the first `good`
+    /// are known to.
     ///
-    /// The candidates are searched from the greatest down in steps that double, then by halves, as if fewer points could
-    /// only give more alerts; where that is not so, the threshold that is found bears the budget all the same. (Not by
-    /// halves from the start: a run in which half of all senders are suspects costs many times one with a few.)
-    fn at_budget(&self, taught: &mut Taught, budget: f64) -> HostilityModel {
+    /// They are searched in steps that double, then by halves, as if fewer points could only give more alerts; where that
+    /// is not so, the threshold that is found bears the budget all the same. (Not by halves from the start: a run in which
+    /// half of all senders are suspects costs many times one with a few.)
+    fn search(&self, taught: &mut Taught, budget: f64, mut good: usize) -> usize {
         // Half an alert more is a matter of how long the reference is.
         let n_allowed = budget * days(&self.reference.seen) + 0.5;
         let mut bears = |candidate: usize| {
@@ -291,7 +373,7 @@ impl School<'_> {
             f64::from(u32::try_from(n_alerts).unwrap_or(u32::MAX)) < n_allowed
         };
         // Candidates before `good` bear the budget, the one at `bad` does not, or there is none.
-        let (mut good, mut step) = (0, 1);
+        let mut step = 1;
         while bears(good + step - 1) {
             good += step;
             step *= 2;
@@ -305,19 +387,27 @@ impl School<'_> {
                 bad = middle;
             }
         }
-        at(&taught.model, good.checked_sub(1).and_then(|last| taught.candidates.get(last)).copied().unwrap_or(NEVER))
+        good
     }
 
-    fn model(&self, options: &TrainOptions, out: &mut impl Write) -> Result<HostilityModel> {
-        let everything = || self.courses.iter().chain([&self.reference]);
-        let fitted = fit_lessons(everything(), |_| true)?;
-        let mut taught = self.teach(&fitted, &options.version);
-        for budget in BUDGETS.into_iter().filter(|budget| budget.total_cmp(&options.budget).is_ne()) {
-            let model = self.at_budget(&mut taught, budget);
-            protocols::tell_in_sample(self, &model, budget, out)?;
+    fn model(&self, options: &TrainOptions, report: &mut Report<impl Write>) -> Result<HostilityModel> {
+        let everything = self.everything();
+        let fitted = fit_lessons(&everything, |_| true)?;
+        let calibration = self.calibration(&everything);
+        if calibration.is_none() {
+            tracing::warn!("too few campaigns to learn probabilities from; the map of the model to start from stays");
         }
-        let model = self.at_budget(&mut taught, options.budget);
-        protocols::tell_in_sample(self, &model, options.budget, out)?;
-        Ok(model)
+        let mut taught = self.teach(&fitted, calibration, &options.version);
+        let models = self.at_budgets(&mut taught);
+        for (budget, model) in BUDGETS.into_iter().zip(&models) {
+            protocols::tell_in_sample(self, model, budget, report)?;
+        }
+        let point = |(false_alerts_a_day, model): (f64, &HostilityModel)| OperatingPoint {
+            false_alerts_a_day,
+            suspect_at: model.suspect_at,
+            clear_at: model.clear_at,
+            hostile_at: model.hostile_at,
+        };
+        Ok(taught.model.with_operating_points(BUDGETS.into_iter().zip(&models).map(point).collect()))
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::app::TrainOptions;
+use crate::app::{Protocol, TrainOptions};
 
 /// Options of `train`.
 #[derive(Debug, Args)]
@@ -18,12 +18,13 @@ pub struct TrainArgs {
     /// Leave out the samples of ordinary requests (samples.jsonl) that lie in the folders
     #[arg(long)]
     pub without_samples: bool,
-    /// False alerts a day that may be
-    #[arg(long, value_name = "N", default_value_t = 1.0)]
-    pub budget: f64,
-    /// Print what such a model is worth on what it was not trained on
-    #[arg(long)]
-    pub validate: bool,
+    /// Print what such a model is worth on what it was not trained on, by these protocols [default: all; many minutes]
+    #[arg(long, value_name = "PROTOCOLS", value_enum, value_delimiter = ',', num_args = 0..=1, require_equals = true,
+          default_missing_values = ["shipped", "across", "campaigns", "kinds", "altered", "samples"])]
+    pub validate: Vec<Protocol>,
+    /// Write the figures that are printed to this file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub figures: Option<PathBuf>,
     /// Write the model to this file
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -45,8 +46,8 @@ impl TrainArgs {
             sets: self.sets,
             reference: self.reference,
             without_samples: self.without_samples,
-            budget: self.budget,
             validate: self.validate,
+            figures: self.figures,
             out: self.out,
             version: self.model_version,
             ..TrainOptions::default()

@@ -293,7 +293,7 @@ impl Default for TablesFile {
 }
 
 /// Models in place of the built-in ones.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct ModelsFile {
     /// Panic messages to class, surface and bucket.
@@ -312,10 +312,27 @@ pub(in crate::config) struct ModelsFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub(in crate::config) hostility: Option<String>,
+    /// False alerts a day that the SOC can bear, a tenant: the operating point of the hostility model with the greatest
+    /// budget that is not above this is in force.
+    #[schemars(range(min = 0.001, max = 10_000.0))]
+    pub(in crate::config) false_alerts_a_day: f64,
     /// What to write in place of code that panics; `report surfaces` tells it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub(in crate::config) replacements: Option<String>,
+}
+
+impl Default for ModelsFile {
+    fn default() -> Self {
+        Self {
+            panics: None,
+            scopes: None,
+            clustering: None,
+            hostility: None,
+            false_alerts_a_day: 1.0,
+            replacements: None,
+        }
+    }
 }
 
 /// The rhythm of clustering.

@@ -346,6 +346,7 @@ fn models(file: &ModelsFile, scene: &mut Scene<'_>) -> ModelSettings {
         scopes: scene.existing(&at.key("scopes"), file.scopes.as_ref()),
         clustering: scene.existing(&at.key("clustering"), file.clustering.as_ref()),
         hostility: scene.existing(&at.key("hostility"), file.hostility.as_ref()),
+        false_alerts_a_day: file.false_alerts_a_day,
         replacements: scene.existing(&at.key("replacements"), file.replacements.as_ref()),
     }
 }

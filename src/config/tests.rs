@@ -451,6 +451,19 @@ fn relations_between_keys_are_checked() {
 }
 
 #[test]
+fn a_budget_of_false_alerts_is_a_number_above_nothing() {
+    let at = |value: &str| format!("[models]\nfalse_alerts_a_day = {value}\n");
+    let expected = "a number from 0.001 to 10000.0 is expected";
+    for (value, found) in
+        [("0.0", "a number 0.0"), ("-1.0", "a number -1.0"), ("nan", "a text \"NaN\""), ("\"3\"", "a text \"3\"")]
+    {
+        check(&at(value), &[&format!("models.false_alerts_a_day: found {found}; {expected}")]);
+    }
+    let asked = |more: &str| parse(&format!("{LEAST}{more}")).unwrap().models.false_alerts_a_day.to_string();
+    assert_eq!([asked(""), asked(&at("3")), asked(&at("2.5"))], ["1", "3", "2.5"]);
+}
+
+#[test]
 fn an_address_table_that_is_not_there_is_a_warning() {
     let settings = parse(&format!("{LEAST}[tables]\nasn = \"asn.mmdb\"\n")).unwrap();
     assert_eq!(settings.warnings.len(), 1);

@@ -250,8 +250,8 @@ pub struct Portrait {
     pub overruled: Option<Overruled>,
     /// How much it matters: of a hostile cluster impact times confidence, else impact alone.
     pub severity: Severity,
-    /// The model's probability that it is hostile (the logistic function of the points), from 0.001 to 0.999; `null`
-    /// where nobody is suspect.
+    /// The probability that it is hostile, from 0.001 to 0.999: the model's map of the points, learned on campaigns that
+    /// the weights had not seen; `null` where nobody is suspect.
     #[serde(default)]
     pub confidence: Option<f64>,
     /// The technique that the evidence speaks of; `null` where it speaks of none.

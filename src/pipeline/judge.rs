@@ -47,7 +47,7 @@ pub mod reuse;
 pub mod stored;
 pub mod verdict;
 
-pub use model::{HostilityModel, ModelError, Weighed};
+pub use model::{Calibration, HostilityModel, ModelError, OperatingPoint, Weighed};
 pub use verdict::{ClusterView, Judgement, judge_cluster};
 
 use actors::{Conduct, Touch};

@@ -31,6 +31,34 @@ pub(super) struct Copy {
     pub(super) dealt: bool,
 }
 
+/// How the hostile campaigns of a tested set are altered; nothing honest is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Alteration {
+    /// 5 to 60 events of each are left.
+    Thinned,
+    /// Other addresses: one that nobody had, or one for each few events, in networks of honest senders.
+    Moved,
+    /// Nobody shows a token.
+    Stripped,
+}
+
+impl Alteration {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::Thinned, Self::Moved, Self::Stripped];
+
+    /// What is told of it.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Thinned => "hostile campaigns thinned to 5 to 60 events",
+            Self::Moved => "hostile campaigns from other addresses",
+            Self::Stripped => "hostile campaigns without tokens",
+        }
+    }
+}
+
+/// Numbers of altered test sets begin here: none has the draws of a copy that was learned from.
+const ALTERED_FROM: u32 = 1_000;
+
 /// Draws of a pseudo-random sequence (`SplitMix64`): repeatable, for no secret.
 struct Draws(u64);
 
@@ -76,15 +104,7 @@ pub(super) fn copy<'a, 'l>(
     labels: &[&'l Label],
     copy: Copy,
 ) -> (Vec<Observation<'a>>, Vec<&'l Label>) {
-    let mut campaigns: BTreeMap<(bool, bool, &str), Campaign<'_, 'a, 'l>> = BTreeMap::new();
-    let mut honest = Vec::new();
-    for (o, label) in seen.iter().zip(labels) {
-        let key = (label.hostile, label.authorised, label.campaign.as_str());
-        campaigns.entry(key).or_default().push((o, label));
-        if !label.hostile && !label.authorised {
-            honest.push(o);
-        }
-    }
+    let (campaigns, honest) = apart(seen, labels);
     let dealer = Dealer { honest: &honest, first: time(seen.first()), last: time(seen.last()) };
     let mut copied = Vec::with_capacity(seen.len());
     for ((hostile, authorised, name), mut events) in campaigns {
@@ -101,6 +121,61 @@ pub(super) fn copy<'a, 'l>(
     }
     copied.sort_by_key(|(o, _)| (o.time, o.event));
     copied.into_iter().unzip()
+}
+
+/// Makes an altered set to test on, in the order of time; another `number` draws otherwise.
+pub(super) fn alter<'a, 'l>(
+    seen: &[Observation<'a>],
+    labels: &[&'l Label],
+    how: Alteration,
+    number: u32,
+) -> (Vec<Observation<'a>>, Vec<&'l Label>) {
+    let (campaigns, honest) = apart(seen, labels);
+    let dealer = Dealer { honest: &honest, first: time(seen.first()), last: time(seen.last()) };
+    let mut altered = Vec::with_capacity(seen.len());
+    for ((hostile, _, name), mut events) in campaigns {
+        let mut draws = Draws::of(Copy { number: ALTERED_FROM + number, dealt: false }, name);
+        let mut sources = Vec::new();
+        match how {
+            _ if !hostile => {}
+            Alteration::Thinned => thin(&mut events, &mut draws),
+            Alteration::Moved => sources = dealer.new_sources(events.len(), &mut draws),
+            Alteration::Stripped => {}
+        }
+        for (event, label) in events {
+            let mut o = event.clone();
+            if let Some(source) = draws.one_of(&sources) {
+                o.source = source.clone();
+            }
+            if hostile && how == Alteration::Stripped {
+                o.token = None;
+            }
+            o.actor = actor(o.token.as_ref(), &o.source, o.agent_family);
+            altered.push((o, label));
+        }
+    }
+    altered.sort_by_key(|(o, _)| (o.time, o.event));
+    altered.into_iter().unzip()
+}
+
+/// Campaigns by what is true of them and by name.
+type Campaigns<'o, 'a, 'l> = BTreeMap<(bool, bool, &'l str), Campaign<'o, 'a, 'l>>;
+
+/// The campaigns of a set, and its honest events.
+fn apart<'o, 'a, 'l>(
+    seen: &'o [Observation<'a>],
+    labels: &[&'l Label],
+) -> (Campaigns<'o, 'a, 'l>, Vec<&'o Observation<'a>>) {
+    let mut campaigns: Campaigns<'o, 'a, 'l> = BTreeMap::new();
+    let mut honest = Vec::new();
+    for (o, label) in seen.iter().zip(labels) {
+        let key = (label.hostile, label.authorised, label.campaign.as_str());
+        campaigns.entry(key).or_default().push((o, *label));
+        if !label.hostile && !label.authorised {
+            honest.push(o);
+        }
+    }
+    (campaigns, honest)
 }
 
 fn time(o: Option<&Observation<'_>>) -> Millis {
@@ -193,6 +268,17 @@ impl<'a> Dealer<'_, 'a> {
                 (source.address_id, source.prefix_id) = (Some(id), Some(id));
             }
             Some(source)
+        };
+        (0..n_sources).filter_map(source).collect()
+    }
+
+    /// New addresses in any case: one, or one for each few events, as many campaigns the one as the other.
+    fn new_sources(&self, n_events: usize, draws: &mut Draws) -> Vec<Source> {
+        let n_events = f64::from(u32::try_from(n_events).unwrap_or(u32::MAX));
+        let n_sources = if draws.unit() < 0.5 { 1 } else { 1 + whole(n_events / (1.0 + 3.0 * draws.unit())) };
+        let source = |_| {
+            let id = Some(Id(draws.next()));
+            Some(Source { address_id: id, prefix_id: id, ..draws.one_of(self.honest)?.source.clone() })
         };
         (0..n_sources).filter_map(source).collect()
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::Course;
 use crate::pipeline::alert::{Alert, Category, Change};
-use crate::pipeline::judge::HostilityModel;
+use crate::pipeline::judge::{Calibration, HostilityModel};
 use crate::pipeline::observation::{Actor, Heard, Observation};
 use crate::pipeline::state::State;
 use crate::pipeline::tenant::Whereabouts;
@@ -17,12 +17,14 @@ use crate::pipeline::{Context, fold};
 const SENDERS_AN_ALERT: usize = 8;
 
 /// What came of a past.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rehearsal {
     /// One for each observation, in their order.
     pub(super) stands: Vec<Stand>,
-    /// The clusters for which alerts were opened, one an alert.
-    pub(super) opened: Vec<String>,
+    /// The alerts that were opened.
+    pub(super) opened: Vec<Opened>,
+    /// The map of points to probabilities that the model has.
+    pub(super) calibration: Calibration,
     /// Senders of events that an alert covers.
     n_covered: usize,
 }
@@ -33,6 +35,14 @@ impl Rehearsal {
     pub(super) fn burden(&self) -> usize {
         self.opened.len().max(self.n_covered.div_ceil(SENDERS_AN_ALERT))
     }
+}
+
+/// An alert that was opened.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Opened {
+    pub(super) cluster: String,
+    /// Points of the cluster when it was opened.
+    pub(super) points: f64,
 }
 
 /// What is said of one event at the end.
@@ -58,9 +68,10 @@ pub(super) fn rehearse(context: &Context, model: &HostilityModel, course: &Cours
     };
     // What operations are alerted on is no word of the judge.
     let is_told = |alert: &Alert| alert.change == Change::Opened && alert.category == Category::HostileInput;
-    let opened = alerts.into_iter().filter(is_told).map(|alert| alert.cluster);
+    let opened = alerts.into_iter().filter(is_told);
+    let opened = opened.map(|alert| Opened { cluster: alert.cluster, points: alert.portrait.points });
     let stands: Vec<Stand> = seen.iter().map(stand).collect();
     let covered = seen.iter().zip(&stands).filter(|(_, stand)| stand.whereabouts.alerted_at.is_some());
     let covered: BTreeSet<Actor> = covered.map(|(o, _)| o.actor).collect();
-    Rehearsal { stands, opened: opened.collect(), n_covered: covered.len() }
+    Rehearsal { stands, opened: opened.collect(), calibration: model.calibration, n_covered: covered.len() }
 }

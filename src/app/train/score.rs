@@ -5,13 +5,18 @@
 //! event. Events of an authorised test count nowhere. Scores of several pasts, or of parts of one, can be added up.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::fmt::{self, Write as _};
+
+use serde_json::{Value, json};
 
 use super::Course;
-use super::rehearsal::{Rehearsal, Stand};
+use super::calibrate::BASE_RATE;
+use super::rehearsal::{Opened, Rehearsal, Stand};
+use super::reliability::{Errors, Reliability};
 use super::sets::Label;
 use crate::pipeline::alert::Verdict;
 use crate::pipeline::event::Millis;
+use crate::pipeline::judge::Calibration;
 use crate::pipeline::observation::Observation;
 
 /// An alert that covers an event after more than this came too late to do anything.
@@ -20,8 +25,6 @@ const PROMPT_MILLIS: i64 = 120_000;
 const FALSE_SHARE_TOLD: f64 = 0.05;
 /// A hostile campaign is found when at least this share of its events is called hostile.
 const FOUND_SHARE: f64 = 0.5;
-/// Bins of the reliability table.
-const RELIABILITY_BINS: usize = 10;
 
 /// Counts of one campaign in one set.
 #[derive(Debug, Clone, Default)]
@@ -49,12 +52,20 @@ impl Campaign {
     }
 }
 
-/// One bin of the reliability table: events of which about the same probability is told.
-#[derive(Debug, Clone, Copy, Default)]
-struct Bin {
-    n: u32,
-    n_hostile: u32,
-    told: f64,
+/// Probabilities as the points alone say them, and through the model's map.
+#[derive(Debug, Clone, Default)]
+struct Probabilities {
+    plain: Reliability,
+    calibrated: Reliability,
+}
+
+impl Probabilities {
+    /// Counts one; who has no points is told of with no probability at all.
+    fn add(&mut self, calibration: &Calibration, points: Option<f64>, hostile: bool) {
+        let told = |by: &Calibration| points.map_or(0.0, |points| by.probability(points));
+        self.plain.add(told(&Calibration::NONE), hostile);
+        self.calibrated.add(told(calibration), hostile);
+    }
 }
 
 /// One event: its time, what is true of it, what is said of it.
@@ -64,8 +75,10 @@ type Told<'s> = (Millis, &'s Label, &'s Stand);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Score {
     campaigns: BTreeMap<(bool, String), Campaign>,
-    bins: [Bin; RELIABILITY_BINS],
-    squares: f64,
+    /// By event, of the points of its sender.
+    events: Probabilities,
+    /// By alert, of the points of its cluster when it was opened.
+    alerts: Probabilities,
     /// Alerts on clusters that are mostly honest at the end.
     n_false_alerts: u32,
     /// Alerts on clusters that are no more at the end: they became part of others.
@@ -78,26 +91,36 @@ impl Score {
     pub(super) fn add(&mut self, course: &Course<'_>, came: &Rehearsal, counted: impl Fn(&Label) -> bool) {
         let told = course.seen.iter().zip(&course.labels).zip(&came.stands);
         let told: Vec<Told<'_>> = told.map(|((o, label), stand)| (o.time, *label, stand)).collect();
-        self.add_told(&course.name, &told, &came.opened, counted);
+        self.add_told(&course.name, &told, (&came.opened, &came.calibration), counted);
     }
 
-    fn add_told(&mut self, set: &str, told: &[Told<'_>], opened: &[String], counted: impl Fn(&Label) -> bool) {
+    fn add_told(
+        &mut self,
+        set: &str,
+        told: &[Told<'_>],
+        (opened, calibration): (&[Opened], &Calibration),
+        counted: impl Fn(&Label) -> bool,
+    ) {
         let mut owners: BTreeMap<String, BTreeMap<(bool, &str), u32>> = BTreeMap::new();
         let mut counts: BTreeSet<(bool, &str)> = BTreeSet::new();
         for (time, label, stand) in told.iter().filter(|(_, label, _)| !label.authorised) {
             let campaign = (label.hostile, label.campaign.as_str());
             if counted(label) {
                 self.event(set, *time, label, stand);
+                self.events.add(calibration, stand.points, label.hostile);
                 counts.insert(campaign);
             }
             if let Some(cluster) = stand.whereabouts.cluster {
                 *owners.entry(cluster.to_string()).or_default().entry(campaign).or_default() += 1;
             }
         }
-        for cluster in opened {
-            match owners.get(cluster).map(owner) {
+        for alert in opened {
+            match owners.get(&alert.cluster).map(owner) {
                 None => self.n_gone_alerts += 1,
-                Some(Some(campaign)) if counts.contains(&campaign) => self.alert(set, campaign),
+                Some(Some(campaign)) if counts.contains(&campaign) => {
+                    self.alert(set, campaign);
+                    self.alerts.add(calibration, Some(alert.points), campaign.0);
+                }
                 Some(_) => {}
             }
         }
@@ -113,20 +136,6 @@ impl Score {
         campaign.times.push(time);
         let covered = alert.map(|alert| alert.max(time));
         campaign.first_alert = [campaign.first_alert, covered].into_iter().flatten().min();
-        let told = stand.points.map_or(0.0, |points| 1.0 / (1.0 + (-points).exp()));
-        let truth = if label.hostile { 1.0 } else { 0.0 };
-        self.squares += (told - truth) * (told - truth);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "0 to 10, and the last bin is kept"
-        )]
-        let at = (told * 10.0) as usize;
-        if let Some(bin) = self.bins.get_mut(at.min(RELIABILITY_BINS - 1)) {
-            bin.n += 1;
-            bin.n_hostile += u32::from(label.hostile);
-            bin.told += told;
-        }
     }
 
     fn alert(&mut self, set: &str, (hostile, name): (bool, &str)) {
@@ -179,14 +188,6 @@ impl Score {
         (n_false, 10_000.0 * n_false / self.sum(false, |campaign| campaign.n_events).max(1.0))
     }
 
-    /// Mean squared error of the probabilities, and the mean distance of what was told from what was true over ten
-    /// equal bins (expected calibration error).
-    pub(super) fn calibration(&self) -> (f64, f64) {
-        let n = f64::from(self.bins.iter().map(|bin| bin.n).sum::<u32>().max(1));
-        let error: f64 = self.bins.iter().map(|bin| (bin.told - f64::from(bin.n_hostile)).abs()).sum();
-        (self.squares / n, error / n)
-    }
-
     /// Medians over the campaigns that an alert covered: events and seconds until then.
     pub(super) fn delays(&self) -> Option<(f64, f64)> {
         let (events, seconds): (Vec<f64>, Vec<f64>) = self.hostile().filter_map(|(_, c)| c.delay()).unzip();
@@ -202,14 +203,79 @@ impl Score {
         words.collect::<Vec<_>>().join(", ")
     }
 
-    /// What was told and what was true, by probability.
+    /// What was told and what was true, by event and by alert, before and after the map; one line each.
     pub(super) fn reliability(&self) -> String {
-        let filled = self.bins.iter().filter(|bin| bin.n > 0).map(|bin| {
-            let share = |sum: f64| sum / f64::from(bin.n);
-            format!("{:.2} told {:.2} true ({})", share(bin.told), share(f64::from(bin.n_hostile)), bin.n)
-        });
-        filled.collect::<Vec<_>>().join(", ")
+        let mut text = String::new();
+        for (name, both) in [("event", &self.events), ("alert", &self.alerts)] {
+            // Writing into a text cannot fail.
+            _ = writeln!(text, "    probabilities by {name}, of the points: {}", both.plain);
+            _ = writeln!(text, "    probabilities by {name}, calibrated: {}", both.calibrated);
+            let at = both.plain.errors_at(BASE_RATE).zip(both.calibrated.errors_at(BASE_RATE));
+            if let Some((plain, calibrated)) = at.filter(|_| name == "event") {
+                _ = writeln!(
+                    text,
+                    "    if {} of all events were hostile: Brier {:.4}, calibrated {:.4}; ECE {:.4}, calibrated {:.4}",
+                    BASE_RATE, plain.brier, calibrated.brier, plain.ece, calibrated.ece
+                );
+            }
+        }
+        text
     }
+
+    /// Everything as figures, those that the independent scorer has under its names and with its digits.
+    pub(super) fn figures(&self) -> Value {
+        let [precision, recall, f1] = self.last();
+        let [prompt_precision, prompt_recall, prompt_f1] = self.prompt();
+        let (n_found, n_hostile) = self.n_found();
+        let (n_false, per_10k) = self.false_events();
+        let often: Vec<&str> =
+            self.often().map(|(name, _)| name.split_once('/').map_or(name, |(_, name)| name)).collect();
+        let delays: Vec<(f64, f64)> =
+            self.hostile().map(|(_, c)| c.delay().unwrap_or((f64::INFINITY, f64::INFINITY))).collect();
+        let (events, seconds): (Vec<f64>, Vec<f64>) = delays.into_iter().unzip();
+        // Infinity has no number in JSON.
+        let middle =
+            |all: Vec<f64>, digits| median(all).filter(|middle| middle.is_finite()).map(|m| rounded(m, digits));
+        let n_told = self.sum(true, |campaign| campaign.n_alerts);
+        let (plain, calibrated) = (self.events.plain.errors(), self.events.calibrated.errors());
+        let by_alert = (self.alerts.plain.errors(), self.alerts.calibrated.errors());
+        json!({
+            "precision": rounded(precision, 4), "recall": rounded(recall, 4), "f1": rounded(f1, 4),
+            "prompt_precision": rounded(prompt_precision, 4), "prompt_recall": rounded(prompt_recall, 4),
+            "prompt_f1": rounded(prompt_f1, 4), "campaigns": n_hostile, "campaigns_found": n_found,
+            "benign_over_5pct": often, "false_alarm_events": n_false,
+            "false_alarms_per_10k_benign": rounded(per_10k, 2), "events_to_detect_median": middle(events, 1),
+            "seconds_to_detect_median": middle(seconds, 1), "alerts_hostile": n_told,
+            "alerts_benign": self.n_false_alerts, "alerts_unknown": self.n_gone_alerts,
+            "false_alerts_a_day": rounded(self.false_alerts_a_day(), 2),
+            "alerts_per_campaign": rounded(self.alerts_per_campaign(), 2),
+            "brier": rounded(plain.brier, 4), "ece": rounded(plain.ece, 4),
+            "brier_calibrated": rounded(calibrated.brier, 4), "ece_calibrated": rounded(calibrated.ece, 4),
+            "ece_by_alert": rounded(by_alert.0.ece, 4), "ece_by_alert_calibrated": rounded(by_alert.1.ece, 4),
+        })
+    }
+
+    /// Honest campaigns with more than a few false alarms.
+    fn often(&self) -> impl Iterator<Item = (&str, &Campaign)> {
+        let honest = self.campaigns.iter().filter(|((hostile, _), c)| !hostile && c.share() > FALSE_SHARE_TOLD);
+        honest.map(|((_, name), c)| (name.as_str(), c))
+    }
+
+    /// Alerts on clusters that are mostly honest, a day.
+    pub(super) fn false_alerts_a_day(&self) -> f64 {
+        f64::from(self.n_false_alerts) / self.days.max(f64::MIN_POSITIVE)
+    }
+
+    /// Alerts on each hostile campaign that has any.
+    fn alerts_per_campaign(&self) -> f64 {
+        let n_alerted = self.hostile().filter(|(_, c)| c.n_alerts > 0).count();
+        self.sum(true, |campaign| campaign.n_alerts) / f64::from(u32::try_from(n_alerted.max(1)).unwrap_or(u32::MAX))
+    }
+}
+
+/// A number with so many digits after the point.
+fn rounded(number: f64, digits: usize) -> f64 {
+    format!("{number:.digits$}").parse().unwrap_or(number)
 }
 
 /// Whose an alert on a cluster with these events is: the hostile campaign with most of them where at least half of all
@@ -238,23 +304,18 @@ pub(super) fn days(seen: &[Observation<'_>]) -> f64 {
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (n_found, n_hostile) = self.n_found();
-        let honest = self.campaigns.iter().filter(|((hostile, _), c)| !hostile && c.share() > FALSE_SHARE_TOLD);
-        let often: Vec<String> = honest.map(|((_, name), c)| format!("{name} {:.2}", c.share())).collect();
+        let often: Vec<String> = self.often().map(|(name, c)| format!("{name} {:.2}", c.share())).collect();
         if n_hostile > 0 {
             let [precision, recall, f1] = self.last();
             let [_, _, prompt] = self.prompt();
-            let n_alerts = self.sum(true, |campaign| campaign.n_alerts);
-            let n_alerted = self.hostile().filter(|(_, c)| c.n_alerts > 0).count();
-            let n_alerted = f64::from(u32::try_from(n_alerted.max(1)).unwrap_or(u32::MAX));
             write!(f, "F1 {f1:.3} (P {precision:.3} R {recall:.3}), within 120 s {prompt:.3}, ")?;
-            write!(f, "{n_found} of {n_hostile} campaigns, {:.1} alerts each, ", n_alerts / n_alerted)?;
+            write!(f, "{n_found} of {n_hostile} campaigns, {:.1} alerts each, ", self.alerts_per_campaign())?;
             if let Some((events, seconds)) = self.delays() {
                 write!(f, "first after {events:.0} events and {seconds:.0} s, ")?;
             }
         }
         let (n_false, per_10k) = self.false_events();
-        let (brier, ece) = self.calibration();
-        let a_day = f64::from(self.n_false_alerts) / self.days.max(f64::MIN_POSITIVE);
+        let (Errors { brier, ece }, a_day) = (self.events.calibrated.errors(), self.false_alerts_a_day());
         write!(f, "{n_false} false events ({per_10k:.1} in 10,000), {a_day:.1} false alerts a day")?;
         if self.n_gone_alerts > 0 {
             write!(f, ", {} alerts on clusters that became part of others", self.n_gone_alerts)?;

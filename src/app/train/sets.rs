@@ -30,6 +30,9 @@ pub(super) struct Label {
     pub(super) hostile: bool,
     /// Which campaign, or which honest cause, it belongs to.
     pub(super) campaign: String,
+    /// What kind of campaign or cause that is; empty where it is not said.
+    #[serde(default)]
+    pub(super) kind: String,
     /// The owner's own test: neither hostile nor honest.
     #[serde(default)]
     pub(super) authorised: bool,
@@ -45,8 +48,8 @@ pub(super) struct Set {
 }
 
 impl Set {
-    /// Reads a folder.
-    pub(super) async fn read(folder: &Path, without_samples: bool) -> Result<Self> {
+    /// Reads a folder, and the samples in it where they are asked for.
+    pub(super) async fn read(folder: &Path, with_samples: bool) -> Result<Self> {
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let mut labels = BTreeMap::new();
         let path = find(folder, "labels")?;
@@ -65,7 +68,7 @@ impl Set {
             bail!("{}: there are no events", folder.display());
         }
         let mut samples = Vec::new();
-        if let Some(path) = find(folder, "samples").ok().filter(|_| !without_samples) {
+        if let Some(path) = find(folder, "samples").ok().filter(|_| with_samples) {
             samples = self::batches(FileSource::open(&[path])?).await?;
         }
         Ok(Self { name, batches, samples, labels })

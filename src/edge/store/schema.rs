@@ -15,7 +15,7 @@ use super::{BUSY_WAIT, StoreError};
 const APPLICATION_ID: i64 = 0x5053_4654;
 
 /// Each brings a store from the version that is its index to the next one. Only ever append.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
     CREATE TABLE state (
@@ -88,6 +88,11 @@ const MIGRATIONS: [&str; 3] = [
         points REAL NOT NULL
     ) STRICT;
     CREATE INDEX label_cluster ON label (cluster, id);
+",
+    // Standings have another form (the calibrated probability): those of version 3 cannot be read, and open alerts are
+    // counted in them. State begins anew; outbox, checkpoint and labels stay.
+    "
+    DELETE FROM state;
 ",
 ];
 

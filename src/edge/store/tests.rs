@@ -113,7 +113,7 @@ fn a_store_of_a_newer_version_is_refused_and_left_alone() {
             let connection = Connection::open(path).unwrap();
             connection.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA user_version = 99").unwrap();
         },
-        "has version 99, this panicsift reads up to 3; run the newer panicsift",
+        "has version 99, this panicsift reads up to 4; run the newer panicsift",
     );
 }
 
@@ -264,11 +264,24 @@ fn a_store_of_version_1_keeps_its_outbox_and_checkpoint_and_begins_its_cells_ane
         )
         .unwrap();
     drop(store);
-    assert!(matches!(Outbox::open(&path, "siem").unwrap_err(), StoreError::Old { found: 1, known: 3, .. }));
+    assert!(matches!(Outbox::open(&path, "siem").unwrap_err(), StoreError::Old { found: 1, known: 4, .. }));
     let store = Store::open(&path).unwrap();
     assert_eq!((store.load_state("cell").unwrap().len(), store.load_checkpoint().unwrap()), (0, checkpoint(3)));
     let counts = store.outbox_counts().unwrap();
     assert_eq!((counts[0].destination.as_str(), counts[0].fate), ("siem", Some(Fate::Refused)));
+}
+
+#[test]
+fn a_store_of_version_3_forgets_the_standings_of_another_form_and_keeps_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let mut store = Store::open(&path).unwrap();
+    store.commit(&[row("a", Some("1"))], &[alert("x", "c")], &checkpoint(3)).unwrap();
+    store.connection.execute_batch("PRAGMA user_version = 3").unwrap();
+    drop(store);
+    let store = Store::open(&path).unwrap();
+    assert_eq!((store.load_state("cell").unwrap().len(), store.load_checkpoint().unwrap()), (0, checkpoint(3)));
+    assert_eq!(store.alerts_of("c").unwrap().len(), 1);
 }
 
 #[test]

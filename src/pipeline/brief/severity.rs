@@ -33,9 +33,6 @@ const CLEAR_POINTS: f64 = 1.0;
 /// The same from which on it is firm: 20 times these odds.
 const FIRM_POINTS: f64 = 3.0;
 
-/// Probabilities nearer to 0 or 1 than this are not told: no model knows so much.
-const CERTAINTY: f64 = 0.001;
-
 /// How far a cluster reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
@@ -88,13 +85,6 @@ impl Sureness {
 pub fn severity(reach: Reach, sureness: Sureness) -> Severity {
     let row = TABLE.get(reach as usize);
     row.and_then(|row| row.get(sureness as usize)).copied().unwrap_or(Severity::Critical)
-}
-
-/// The model's probability that it is hostile: the logistic function of the points, which are log odds. To three digits,
-/// so that it is the same on every machine.
-pub fn confidence(points: f64) -> f64 {
-    let probability = 1.0 / (1.0 + (-points).exp());
-    ((probability / CERTAINTY).round() * CERTAINTY).clamp(CERTAINTY, 1.0 - CERTAINTY)
 }
 
 /// What impact is read from: a portrait's outline, without the lists that only a told alert needs.
@@ -238,16 +228,6 @@ mod tests {
     }
 
     #[test]
-    fn confidence_is_a_probability_that_is_never_certain() {
-        let check = |points: f64, expected: f64| assert!((confidence(points) - expected).abs() < 1e-12, "{points}");
-        check(0.0, 0.5);
-        check(3.35, 0.966);
-        check(-3.35, 0.034);
-        check(1e9, 0.999);
-        check(-1e9, 0.001);
-    }
-
-    #[test]
     fn a_token_counts_by_its_widest_scope_where_the_service_took_it() {
         let scopes = ScopeModel::builtin().unwrap();
         let check = |set: &str, valid, expected| {
@@ -294,7 +274,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn more_impact_and_more_confidence_never_lower_the_severity(
+        fn more_impact_and_more_points_never_lower_the_severity(
             a in any_effect(), b in any_effect(), margin in -10.0..10.0_f64, more in 0.0..10.0_f64,
         ) {
             // The share of what was recovered is itself impact: it may fall and not rise.
@@ -311,7 +291,6 @@ mod tests {
             prop_assert!(worse.reach() >= a.reach());
             let told = |effect: Effect, margin| severity(effect.reach(), Sureness::of(margin));
             prop_assert!(told(worse, margin + more) >= told(a, margin));
-            prop_assert!(confidence(margin + more) >= confidence(margin));
         }
     }
 }

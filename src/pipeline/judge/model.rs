@@ -1,9 +1,12 @@
 //! Weights of evidence (`models/hostility.toml`): read, checked as a whole, applied.
 //!
-//! A model is data: bins and points per fact, a cap per group, weights of the neighbours' points, thresholds. All
+//! A model is data: bins and points per fact, a cap per group, weights of the neighbours' points, thresholds by budget
+//! of false alerts ([`OperatingPoint`]), of which one is in force. All
 //! points are kept as whole hundredths, so that a person who adds an alert's lines gets its points to the last digit.
 //! A model with a fault is refused with every fault named; nothing here reads a file.
 
+mod calibration;
+mod operating;
 mod refit;
 
 use std::collections::BTreeMap;
@@ -12,7 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::pipeline::alert::Evidence;
 
+use self::operating::PointText;
 use super::evidence::{FACTS, FACTS_LEN, Facts, Near};
+
+pub use self::calibration::Calibration;
+pub use self::operating::OperatingPoint;
 
 /// Bins of one fact at most.
 const CUTS_MAX: usize = 8;
@@ -41,13 +48,13 @@ pub struct ModelError(pub String);
 struct Text {
     version: String,
     bias: f64,
-    suspect_at: f64,
-    clear_at: f64,
-    hostile_at: f64,
     company: f64,
     benign_crowd: u32,
     caps: BTreeMap<String, f64>,
     neighbours: NeighbourText,
+    calibration: Calibration,
+    #[serde(default)]
+    operating_point: Vec<PointText>,
     evidence: Vec<FactText>,
 }
 
@@ -89,22 +96,26 @@ struct Bins {
 pub struct HostilityModel {
     /// Version, stamped on every alert.
     pub version: String,
-    /// Points from which an actor is a suspect, hundredths.
+    /// Points from which an actor is a suspect, hundredths: that of the operating point in force.
     pub suspect_at: i32,
-    /// Points below which a suspect is none any more, hundredths.
+    /// Points below which a suspect is none any more, hundredths: likewise.
     pub clear_at: i32,
-    /// Points from which a cluster is hostile, hundredths.
+    /// Points from which a cluster is hostile, hundredths: likewise, or the configuration's.
     pub hostile_at: i32,
     /// Points for each doubling of suspects in a cluster, hundredths.
     pub company: i32,
     /// Actors from which an ordinary cluster is called benign.
     pub benign_crowd: u32,
+    /// From points to the probability that is told.
+    pub calibration: Calibration,
     bias: i32,
     groups: Vec<Group>,
     bins: Vec<Bins>,
     neighbours: [f64; 4],
     clip: f64,
     neighbours_cap: i32,
+    /// By budget, rising.
+    operating: Vec<OperatingPoint>,
 }
 
 /// An actor's points, taken apart.
@@ -142,17 +153,31 @@ impl HostilityModel {
         self.hostile_at = hundredths(points.clamp(-POINTS_MAX, POINTS_MAX));
     }
 
-    /// Reads and checks a model.
+    /// The same with the operating point in force that has the greatest budget not above `false_alerts_a_day`.
+    ///
+    /// # Errors
+    /// The model has none: all its points are for more false alerts.
+    pub fn for_budget(&self, false_alerts_a_day: f64) -> Result<Self, ModelError> {
+        let point = OperatingPoint::find(&self.operating, false_alerts_a_day).ok_or_else(|| {
+            let least = self.operating.first().map_or(0.0, |point| point.false_alerts_a_day);
+            ModelError(format!(
+                "it has no operating point for {false_alerts_a_day} false alerts a day or fewer, the least is for \
+                 {least}: raise models.false_alerts_a_day, or train a model that has one"
+            ))
+        })?;
+        Ok(self.at(point.suspect_at, point.clear_at, point.hostile_at))
+    }
+
+    /// Reads and checks a model. The operating point with the smallest budget is in force, until
+    /// [`Self::for_budget`] says otherwise.
     pub fn parse(text: &str) -> Result<Self, ModelError> {
         let text: Text = toml::from_str(text).map_err(|error| ModelError(error.to_string()))?;
         let mut faults = Vec::new();
-        let mut points = |name: &str, value: f64| {
-            if value.is_finite() && value.abs() <= POINTS_MAX {
-                return hundredths(value);
-            }
-            faults.push(format!("{name}: a number between -{POINTS_MAX} and {POINTS_MAX} is needed, found {value}"));
-            0
-        };
+        text.calibration.check(&mut faults);
+        let operating = OperatingPoint::table(&text.operating_point, &mut faults);
+        let [suspect_at, clear_at, hostile_at] =
+            operating.first().map_or([0; 3], |point| [point.suspect_at, point.clear_at, point.hostile_at]);
+        let mut points = |name: &str, value: f64| points(name, value, &mut faults);
         let groups: Vec<Group> = text
             .caps
             .iter()
@@ -161,11 +186,12 @@ impl HostilityModel {
         let n = &text.neighbours;
         let mut model = Self {
             version: text.version,
-            suspect_at: points("suspect_at", text.suspect_at),
-            clear_at: points("clear_at", text.clear_at),
-            hostile_at: points("hostile_at", text.hostile_at),
+            suspect_at,
+            clear_at,
+            hostile_at,
             company: points("company", text.company),
             benign_crowd: text.benign_crowd,
+            calibration: text.calibration,
             bias: points("bias", text.bias),
             groups,
             bins: vec![Bins::default(); FACTS_LEN],
@@ -173,6 +199,7 @@ impl HostilityModel {
                 .map(|(name, value)| f64::from(points(&format!("neighbours.{name}"), value)) / 100.0),
             clip: f64::from(points("neighbours.clip", n.clip)) / 100.0,
             neighbours_cap: points("neighbours.cap", n.cap).abs(),
+            operating,
         };
         for fact in &text.evidence {
             if let Err(fault) = model.take_bins(fact) {
@@ -183,9 +210,6 @@ impl HostilityModel {
             if bins.steps.is_empty() {
                 faults.push(format!("evidence {name}: it must be there, with at least one cut"));
             }
-        }
-        if model.clear_at > model.suspect_at {
-            faults.push("clear_at: it must not be above suspect_at".to_owned());
         }
         if faults.is_empty() { Ok(model) } else { Err(ModelError(faults.join("; "))) }
     }
@@ -269,6 +293,15 @@ impl HostilityModel {
 /// A line of evidence.
 pub fn line(name: &str, centipoints: i32, words: String) -> Evidence {
     Evidence { name: name.to_owned(), points: f64::from(centipoints) / 100.0, words }
+}
+
+/// Points that may stand in a model, as whole hundredths; others go to `faults`, with their `name`.
+fn points(name: &str, value: f64, faults: &mut Vec<String>) -> i32 {
+    if value.is_finite() && value.abs() <= POINTS_MAX {
+        return hundredths(value);
+    }
+    faults.push(format!("{name}: a number between -{POINTS_MAX} and {POINTS_MAX} is needed, found {value}"));
+    0
 }
 
 /// Points as whole hundredths.

@@ -355,7 +355,7 @@ fn a_model_with_faults_is_refused_with_every_fault() {
         assert!(error.contains(expected), "{error}");
     };
     let suspect_at = text.lines().find(|line| line.starts_with("suspect_at")).unwrap();
-    check(suspect_at, "suspect_at = nan", "suspect_at");
+    check(suspect_at, "suspect_at = nan", "operating_point for 1 a day: suspect_at");
     check("name = \"marks\"", "name = \"mask\"", "no such fact");
     check("name = \"marks\"", "name = \"mask\"", "evidence marks: it must be there");
     check("name = \"marks\"", "name = \"values\"", "stands twice");

@@ -34,6 +34,8 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Sum of all evidence.
     pub points: f64,
+    /// The probability that it is hostile, calibrated ([`HostilityModel::calibration`]); `None` where nobody is suspect.
+    pub confidence: Option<f64>,
     /// What speaks for hostile, the weightiest first.
     pub evidence: Vec<Evidence>,
     /// What speaks for the defence, the weightiest first.
@@ -46,7 +48,13 @@ pub fn judge_cluster(model: &HostilityModel, view: &ClusterView<'_>) -> Judgemen
     let Some(strongest) = view.suspects.iter().max_by_key(|weighed| weighed.centipoints) else {
         let crowd = view.actors >= u64::from(model.benign_crowd);
         let verdict = if crowd { Verdict::Benign } else { Verdict::Undecided };
-        return Judgement { verdict, points: 0.0, evidence: Vec::new(), counter_evidence: Vec::new() };
+        return Judgement {
+            verdict,
+            points: 0.0,
+            confidence: None,
+            evidence: Vec::new(),
+            counter_evidence: Vec::new(),
+        };
     };
     let mut lines = model.lines(strongest);
     let suspects = u32::try_from(view.suspects.len()).unwrap_or(u32::MAX);
@@ -58,5 +66,6 @@ pub fn judge_cluster(model: &HostilityModel, view: &ClusterView<'_>) -> Judgemen
     lines.sort_by(|a, b| b.points.abs().total_cmp(&a.points.abs()).then_with(|| a.name.cmp(&b.name)));
     let (evidence, counter_evidence) = lines.into_iter().partition(|line| line.points > 0.0);
     let verdict = if total >= model.hostile_at { Verdict::Hostile } else { Verdict::Undecided };
-    Judgement { verdict, points: f64::from(total) / 100.0, evidence, counter_evidence }
+    let points = f64::from(total) / 100.0;
+    Judgement { verdict, points, confidence: Some(model.calibration.confidence(points)), evidence, counter_evidence }
 }

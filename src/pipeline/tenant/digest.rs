@@ -5,7 +5,7 @@
 
 use super::{Standing, Tenant, threshold};
 use crate::pipeline::alert::{Alert, Change, Finding, Portrait, Severity, Verdict};
-use crate::pipeline::brief::{searches, severity::confidence};
+use crate::pipeline::brief::searches;
 use crate::pipeline::cluster::identity::{Cluster, ClusterId};
 use crate::pipeline::event::Millis;
 use crate::pipeline::life::AlertPolicy;
@@ -88,7 +88,7 @@ impl Tenant {
             verdict: Verdict::Hostile,
             points: standing.judgement.points,
             threshold: threshold(context),
-            confidence: Some(confidence(standing.judgement.points)),
+            confidence: standing.judgement.confidence,
             next_step,
             model: context.version.clone(),
             ..portrait

@@ -108,12 +108,10 @@ impl Tenant {
 
 /// The portrait with the judge's word on it.
 fn complete(cluster: &Cluster, standing: &Standing, portrait: Portrait) -> Portrait {
-    let Judgement { points, evidence, counter_evidence, .. } = standing.judgement.clone();
+    let Judgement { points, confidence, evidence, counter_evidence, .. } = standing.judgement.clone();
     let (verdict, overruled) = (standing.verdict(), standing.overruled.clone());
     let lineage = cluster.split_from.iter().chain(&cluster.merged).map(ToString::to_string).collect();
     let (threshold, model) = (standing.threshold, standing.model.clone());
-    let is_weighed = !evidence.is_empty() || !counter_evidence.is_empty();
-    let confidence = is_weighed.then(|| brief::severity::confidence(points));
     let severity = standing.severity.unwrap_or(portrait.severity);
     Portrait {
         verdict,

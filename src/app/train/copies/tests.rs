@@ -38,6 +38,7 @@ fn set(n_hostile: u64) -> (Vec<Observation<'static>>, Vec<Label>) {
         event_id: format!("event-{n}"),
         hostile: n >= 300,
         campaign: if n >= 300 { "scan" } else { ["bug", "app", "shop"][usize::try_from(n % 3).unwrap()] }.to_owned(),
+        kind: String::new(),
         authorised: false,
     };
     let labels: std::collections::BTreeMap<String, Label> =
@@ -102,4 +103,43 @@ fn a_copy_is_always_the_same() {
     let (seen, labels) = set(80);
     assert_eq!(copied(&seen, &labels, 5, true), copied(&seen, &labels, 5, true));
     assert_ne!(copied(&seen, &labels, 5, true), copied(&seen, &labels, 6, true));
+}
+
+fn altered(how: Alteration, number: u32) -> Vec<(Observation<'static>, bool)> {
+    let (seen, labels) = set(400);
+    let labels: Vec<&Label> = labels.iter().collect();
+    let (seen, labels) = alter(&seen, &labels, how, number);
+    seen.into_iter().zip(labels.into_iter().map(|label| label.hostile)).collect()
+}
+
+#[test]
+fn an_altered_set_changes_nothing_honest_and_one_thing_of_what_is_hostile() {
+    let (seen, _) = set(400);
+    let of = |event: Id| seen.iter().find(|o| o.event == event).unwrap();
+    for how in Alteration::ALL {
+        for number in 0..6 {
+            let altered = altered(how, number);
+            let n_hostile = altered.iter().filter(|(_, hostile)| *hostile).count();
+            assert_eq!(altered.len() - n_hostile, 300, "{how:?}");
+            match how {
+                Alteration::Thinned => assert!((5..=60).contains(&n_hostile), "{n_hostile}"),
+                Alteration::Moved | Alteration::Stripped => assert_eq!(n_hostile, 400),
+            }
+            for (o, hostile) in &altered {
+                let was = of(o.event);
+                assert_eq!((o.time, o.content, o.agent_family), (was.time, was.content, was.agent_family));
+                assert_eq!(o.actor, actor(o.token.as_ref(), &o.source, o.agent_family));
+                assert_eq!(o.source != was.source, *hostile && how == Alteration::Moved);
+                assert_eq!(o.token != was.token, *hostile && how == Alteration::Stripped);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_altered_set_is_always_the_same_and_another_with_another_number() {
+    for how in [Alteration::Thinned, Alteration::Moved] {
+        assert_eq!(altered(how, 1), altered(how, 1));
+        assert_ne!(altered(how, 1), altered(how, 2));
+    }
 }

@@ -25,6 +25,9 @@ const LINES: [Line; 14] = [
     ("test", false, 60, 1, Verdict::Hostile, Some(15), Some(4.0)),
 ];
 
+/// A map that halves the log odds.
+const HALF: Calibration = Calibration { base_rate: 0.05, slope: 0.5, offset: 0.0 };
+
 fn cluster(n: u64) -> Option<ClusterId> {
     (n > 0).then_some(ClusterId(Id(n)))
 }
@@ -34,6 +37,7 @@ fn scored(counted: impl Fn(&Label) -> bool) -> Score {
         event_id: String::new(),
         hostile,
         campaign: campaign.to_owned(),
+        kind: String::new(),
         authorised: campaign == "test",
     };
     let stand = |n, verdict, alerted: Option<i64>, points| {
@@ -47,9 +51,9 @@ fn scored(counted: impl Fn(&Label) -> bool) -> Score {
         })
         .collect();
     let told: Vec<Told<'_>> = lines.iter().map(|(time, label, stand)| (*time, label, stand)).collect();
-    let opened = [1, 2, 4, 9].map(|n| cluster(n).unwrap().to_string());
+    let opened = [1, 2, 4, 9].map(|n| Opened { cluster: cluster(n).unwrap().to_string(), points: 4.0 });
     let mut score = Score::default();
-    score.add_told("set", &told, &opened, counted);
+    score.add_told("set", &told, (&opened, &HALF), counted);
     score.days = 2.0;
     score
 }
@@ -96,17 +100,49 @@ fn a_probability_is_compared_with_the_truth() {
     // and told so: 3.
     let squares =
         5.0 * (1.0 - sure).powi(2) + 2.0 * sure.powi(2) + 2.0 * sure.powi(2) + 1.0 + 3.0 * (1.0 - sure).powi(2);
-    let (brier, ece) = score.calibration();
+    let Errors { brier, ece } = score.events.plain.errors();
     assert!((brier - squares / 13.0).abs() < 1e-12, "{brier}");
     let unsure = (7.0 * sure - 5.0).abs() + (5.0 * (1.0 - sure) - 3.0).abs();
     assert!((ece - unsure / 13.0).abs() < 1e-12, "{ece}");
+    // Through the map 0.88 is told of the same five of seven that are hostile.
+    let less = 1.0 / (1.0 + (-2.0_f64).exp());
+    let ece = score.events.calibrated.errors().ece;
+    assert!((ece - ((7.0 * less - 5.0).abs() + (5.0 * (1.0 - less) - 3.0).abs()) / 13.0).abs() < 1e-12, "{ece}");
+}
+
+#[test]
+fn an_alert_is_as_sure_as_its_points_were_when_it_was_opened() {
+    let told = scored(|_| true).reliability();
+    // Of three alerts on clusters that are still there two are on hostile ones.
+    assert!(told.contains("by alert, of the points: Brier 0.322, ECE 0.315: 0.98 told 0.67 true (3)"), "{told}");
+    assert!(told.contains("by alert, calibrated: Brier 0.268, ECE 0.214: 0.88 told 0.67 true (3)"), "{told}");
+}
+
+#[test]
+fn figures_have_the_names_and_digits_of_the_independent_scorer() {
+    let figures = scored(|_| true).figures();
+    let check = |name: &str, expected: Value| assert_eq!(figures[name], expected, "{name}");
+    check("f1", json!(0.6667));
+    check("prompt_f1", json!(0.6154));
+    check("benign_over_5pct", json!(["bug", "mobile"]));
+    check("false_alarms_per_10k_benign", json!(4_000.0));
+    check("events_to_detect_median", json!(1.5));
+    check("seconds_to_detect_median", json!(107.5));
+    check("alerts_hostile", json!(2.0));
+    check("alerts_benign", json!(1));
+    check("alerts_unknown", json!(1));
+    // A campaign without an alert is never detected: the middle of one that is and one that is not is no number.
+    let lost = scored(|label| label.campaign != "spray").figures();
+    assert_eq!(lost["events_to_detect_median"], json!(2.0));
+    let never = Score::default().figures();
+    assert_eq!((&never["events_to_detect_median"], &never["f1"]), (&Value::Null, &json!(0.0)));
 }
 
 #[test]
 fn nothing_at_all_has_no_figures_and_no_panic() {
     let score = Score::default();
     assert_eq!(four_digits(score.last()), ["0.0000", "0.0000", "0.0000"]);
-    assert_eq!((score.delays(), score.calibration(), score.n_found()), (None, (0.0, 0.0), (0, 0)));
+    assert_eq!((score.delays(), score.events.plain.errors(), score.n_found()), (None, Errors::default(), (0, 0)));
     assert_eq!(
         score.to_string(),
         "0 false events (0.0 in 10,000), 0.0 false alerts a day, Brier 0.000, ECE 0.000, honest campaigns over 5 %: none"

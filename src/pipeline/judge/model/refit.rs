@@ -2,12 +2,20 @@
 
 use std::fmt::Write as _;
 
-use super::{Bins, CUTS_MAX, HostilityModel, POINTS_MAX, hundredths};
+use super::{Bins, CUTS_MAX, Calibration, HostilityModel, OperatingPoint, POINTS_MAX, hundredths};
 use crate::pipeline::judge::evidence::FACTS;
 use crate::pipeline::judge::fit::Fitted;
 
 /// A cut that no fact reaches: a fact that said nothing in the training stays in the model, and says nothing.
 const NEVER: f64 = 19.99;
+
+/// What stands above the operating points.
+const OPERATING_WORDS: &str = "
+# By how many false alerts a day may be (`false_alerts_a_day` in [models] of the configuration), from the smallest
+# budget on: a sender is suspect from `suspect_at` on and until it falls below `clear_at`; a cluster of suspects is
+# hostile from `hostile_at` on.
+
+";
 
 impl HostilityModel {
     /// The same groups, caps and neighbours with what was learned; `version` is stamped on alerts.
@@ -25,11 +33,25 @@ impl HostilityModel {
         model
     }
 
-    /// The same with other thresholds, in hundredths of points: a sender is suspect from `suspect_at` on and until it
-    /// falls below `clear_at`, and a cluster of suspects is hostile from where its first sender is suspect.
+    /// The same with other thresholds in force, in hundredths of points: a sender is suspect from `suspect_at` on and
+    /// until it falls below `clear_at`, and a cluster of suspects is hostile from `hostile_at` on.
     #[must_use]
-    pub fn at(&self, suspect_at: i32, clear_at: i32) -> Self {
-        Self { suspect_at, clear_at: clear_at.min(suspect_at), hostile_at: suspect_at, ..self.clone() }
+    pub fn at(&self, suspect_at: i32, clear_at: i32, hostile_at: i32) -> Self {
+        Self { suspect_at, clear_at: clear_at.min(suspect_at), hostile_at, ..self.clone() }
+    }
+
+    /// The same with another map from points to probabilities.
+    #[must_use]
+    pub fn with_calibration(&self, calibration: Calibration) -> Self {
+        Self { calibration, ..self.clone() }
+    }
+
+    /// The same with other operating points, the smallest budget first; that one is in force.
+    #[must_use]
+    pub fn with_operating_points(&self, operating: Vec<OperatingPoint>) -> Self {
+        let first = operating.first().copied();
+        let model = Self { operating, ..self.clone() };
+        first.map_or_else(|| model.clone(), |point| model.at(point.suspect_at, point.clear_at, point.hostile_at))
     }
 
     /// The text of the model, after `header`, whose lines are comments.
@@ -51,11 +73,7 @@ impl HostilityModel {
             "
 version = {:?}
 bias = {}
-# A sender is suspect from these points on, and until it falls below `clear_at`.
-suspect_at = {}
-clear_at = {}
-# A cluster of suspects is hostile from these points on: those of its strongest suspect, and `company` for each doubling.
-hostile_at = {}
+# What each doubling of the suspects in a cluster adds to the points of the strongest.
 company = {}
 # A cluster without suspects is called benign from this many senders on; below, undecided.
 benign_crowd = {}
@@ -71,17 +89,38 @@ network = {network}
 address = {address}
 clip = {:?}
 cap = {}
+
+# The probability that an alert shows has the log odds `offset` + `slope` * points: learned on campaigns that were left
+# out, at this share of hostile events.
+[calibration]
+base_rate = {:?}
+slope = {:?}
+offset = {:?}
 ",
             self.version,
             points(self.bias),
-            points(self.suspect_at),
-            points(self.clear_at),
-            points(self.hostile_at),
             points(self.company),
             self.benign_crowd,
             self.clip,
             points(self.neighbours_cap),
+            self.calibration.base_rate,
+            self.calibration.slope,
+            self.calibration.offset,
         );
+        text.push_str(OPERATING_WORDS);
+        for point in &self.operating {
+            _ = write!(
+                text,
+                "[[operating_point]]\nfalse_alerts_a_day = {:?}\nsuspect_at = {}\nclear_at = {}\nhostile_at = {}\n\n",
+                point.false_alerts_a_day,
+                points(point.suspect_at),
+                points(point.clear_at),
+                points(point.hostile_at),
+            );
+        }
+        // One empty line between two tables.
+        text.truncate(text.trim_end().len());
+        text.push('\n');
         for (bins, (name, _)) in self.bins.iter().zip(FACTS) {
             let group = self.groups.get(bins.group).map_or("", |group| group.name.as_str());
             let cuts: Vec<f64> = bins.steps.iter().map(|(cut, _)| *cut).collect();

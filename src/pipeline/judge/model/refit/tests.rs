@@ -14,7 +14,7 @@ fn reread(model: &HostilityModel) -> HostilityModel {
 #[test]
 fn the_text_of_a_model_is_read_as_that_model() {
     assert_eq!(reread(&builtin()), builtin());
-    assert_eq!(reread(&builtin().at(-250, 300)), builtin().at(-250, -250));
+    assert_eq!(builtin().at(-250, 300, 400), builtin().at(-250, -250, 400), "nobody is cleared who is a suspect");
 }
 
 #[test]
@@ -53,8 +53,12 @@ proptest! {
         let bins = learned.into_iter().map(|steps| {
             steps.into_iter().map(|(cut, points)| (f64::from(cut) / 100.0, points)).collect()
         });
-        let model = builtin().refit(&Fitted { bias, bins: bins.collect() }, "learned").at(suspect_at, suspect_at - 100);
-        let model = if suspect_at < -1_900 { model.at(0, -100) } else { model };
+        let model = builtin().refit(&Fitted { bias, bins: bins.collect() }, "learned");
+        let suspect_at = suspect_at.max(-1_900);
+        let point = |false_alerts_a_day, suspect_at| OperatingPoint {
+            false_alerts_a_day, suspect_at, clear_at: suspect_at - 100, hostile_at: suspect_at,
+        };
+        let model = model.with_operating_points(vec![point(0.5, suspect_at), point(7.25, suspect_at.min(0))]);
         prop_assert_eq!(reread(&model), model);
     }
 }
