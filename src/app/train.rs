@@ -53,9 +53,12 @@ const COPIES_THINNED: u32 = 3;
 const COPIES_DEALT: u32 = 4;
 /// Points, in hundredths, from which nobody is a suspect: lessons come from a judge that trusts everybody.
 const NEVER: i32 = 2_000;
-/// By how many hundredths of points a suspect must fall to be none any more. Much: few hostile senders stay as odd as they
-/// were at first, and each that is let go and suspected again may be another alert.
-const HYSTERESIS: i32 = 385;
+/// Events of a sender after which it is looked at what was known of it.
+const SEEN_AT: [u32; 4] = [2, 8, 32, 128];
+/// By how many hundredths of points a suspect must fall to be none any more. An honest sender is odd at first and falls
+/// deep; many hostile senders together become usual, and fall, too. Little hysteresis keeps precision where few are
+/// hostile, much keeps recall where many are.
+const HYSTERESIS: i32 = 150;
 /// Budgets of false alerts a day that a model has operating points for, rising.
 const BUDGETS: [f64; 3] = [1.0, 3.0, 10.0];
 
@@ -163,13 +166,14 @@ struct Course<'s> {
     lessons: Vec<Lesson>,
 }
 
-/// One sender at the end of a run.
+/// One sender at a moment of a run.
 struct Lesson {
     /// The campaign that most of its events are of.
     campaign: String,
     /// The run that it is of.
     copy: u32,
-    n_events: u32,
+    /// Events that it stands for: those of the sender, in equal parts.
+    n_events: f64,
     /// Its points under the model of the run.
     points: f64,
     example: Example,
@@ -223,33 +227,49 @@ impl<'s> Course<'s> {
 /// What is true of one sender.
 #[derive(Default)]
 struct Sender<'l> {
-    facts: Facts,
-    centipoints: i32,
+    /// Facts and points at the moments of [`SEEN_AT`], and at last.
+    known: Vec<(Facts, i32)>,
+    /// The latest of them is not of such a moment.
+    is_between: bool,
+    n_events: u32,
     campaigns: BTreeMap<&'l str, u32>,
     n_hostile: u32,
     authorised: bool,
 }
 
-/// The last lesson of each sender. Who sent events of an authorised test teaches nothing.
+/// Lessons of each sender at some moments of its life, so that a young sender is known for one: honest ones are oddest at
+/// first. Who sent events of an authorised test teaches nothing.
 fn lessons_of(copy: u32, past: &Past, labels: &[&Label]) -> Vec<Lesson> {
     let mut senders: BTreeMap<Actor, Sender<'_>> = BTreeMap::new();
     for lesson in &past.lessons {
         let sender = senders.entry(lesson.actor).or_default();
-        (sender.facts, sender.centipoints) = (lesson.facts, lesson.centipoints);
+        let n_before = sender.n_events;
         for label in lesson.events.iter().filter_map(|at| labels.get(*at)) {
             *sender.campaigns.entry(&label.campaign).or_default() += 1;
+            sender.n_events += 1;
             sender.n_hostile += u32::from(label.hostile);
             sender.authorised |= label.authorised;
         }
+        if sender.is_between {
+            sender.known.pop();
+        }
+        sender.known.push((lesson.facts, lesson.centipoints));
+        sender.is_between = !SEEN_AT.iter().any(|n| (n_before + 1..=sender.n_events).contains(n));
     }
-    let lesson = |sender: Sender<'_>| {
-        let n_events: u32 = sender.campaigns.values().sum();
-        let campaign = sender.campaigns.iter().max_by_key(|(_, n)| **n).map(|(name, _)| (*name).to_owned())?;
-        let example = Example { facts: sender.facts, hostile: 2 * sender.n_hostile > n_events, weight: 1.0 };
-        let points = f64::from(sender.centipoints) / 100.0;
-        (!sender.authorised).then_some(Lesson { campaign, copy, n_events, points, example })
-    };
-    senders.into_values().filter_map(lesson).collect()
+    let mut lessons = Vec::new();
+    for sender in senders.into_values().filter(|sender| !sender.authorised) {
+        let Some((campaign, _)) = sender.campaigns.iter().max_by_key(|(_, n)| **n) else { continue };
+        let hostile = 2 * sender.n_hostile > sender.n_events;
+        let n_moments = f64::from(u32::try_from(sender.known.len()).unwrap_or(u32::MAX));
+        lessons.extend(sender.known.into_iter().map(|(facts, centipoints)| Lesson {
+            campaign: (*campaign).to_owned(),
+            copy,
+            n_events: f64::from(sender.n_events) / n_moments,
+            points: f64::from(centipoints) / 100.0,
+            example: Example { facts, hostile, weight: 1.0 },
+        }));
+    }
+    lessons
 }
 
 /// Fits on the lessons of some courses, without campaigns that `keep` denies.
@@ -258,7 +278,7 @@ fn fit_lessons(courses: &[&Course<'_>], keep: impl Fn(&str) -> bool) -> Result<F
     for course in courses {
         // A sender counts with the root of its events, a campaign with the root of what its senders count: neither
         // a flood of events nor one of addresses may be all that is learned from.
-        let weight = |lesson: &Lesson| f64::from(lesson.n_events).sqrt();
+        let weight = |lesson: &Lesson| lesson.n_events.sqrt();
         let mut campaigns: BTreeMap<(u32, &str), f64> = BTreeMap::new();
         for lesson in &course.lessons {
             *campaigns.entry((lesson.copy, &lesson.campaign)).or_default() += weight(lesson);

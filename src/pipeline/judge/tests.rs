@@ -420,10 +420,8 @@ fn a_restart_after_any_batch_changes_nothing_that_is_said_later() {
 
 #[test]
 fn firsts_survive_a_restart_across_generations_and_their_rows_stay_bounded() {
-    let first = |n: u64| reuse::First {
-        sender: Sender { actor: u32::try_from(n).unwrap(), prefix: 1 },
-        content: keyed(n + 1),
-    };
+    let first =
+        |n: u64| reuse::First { sender: Sender { actor: u32::try_from(n).unwrap(), prefix: 1 }, content: keyed(n + 1) };
     let (mut firsts, mut rows) = (Firsts::default(), BTreeMap::new());
     for n in 0..30_000_u64 {
         firsts.meet(keyed(n), first(n));
