@@ -15,7 +15,7 @@ use super::{BUSY_WAIT, StoreError};
 const APPLICATION_ID: i64 = 0x5053_4654;
 
 /// Each brings a store from the version that is its index to the next one. Only ever append.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
     CREATE TABLE state (
@@ -88,6 +88,11 @@ const MIGRATIONS: [&str; 3] = [
         points REAL NOT NULL
     ) STRICT;
     CREATE INDEX label_cluster ON label (cluster, id);
+",
+    // Clusters have members of another form (cells, or suspects as senders) and therefore other ids. They are made anew of
+    // the cells and suspects, which stay, when the first epoch is closed.
+    "
+    DELETE FROM state WHERE kind IN ('cluster', 'alias', 'standing', 'descent', 'digest');
 ",
 ];
 

@@ -264,7 +264,7 @@ fn a_store_of_version_1_keeps_its_outbox_and_checkpoint_and_begins_its_cells_ane
         )
         .unwrap();
     drop(store);
-    assert!(matches!(Outbox::open(&path, "siem").unwrap_err(), StoreError::Old { found: 1, known: 3, .. }));
+    assert!(matches!(Outbox::open(&path, "siem").unwrap_err(), StoreError::Old { found: 1, known: 4, .. }));
     let store = Store::open(&path).unwrap();
     assert_eq!((store.load_state("cell").unwrap().len(), store.load_checkpoint().unwrap()), (0, checkpoint(3)));
     let counts = store.outbox_counts().unwrap();
@@ -281,5 +281,20 @@ fn a_store_of_version_2_forgets_the_actors_of_another_form_and_keeps_the_rest() 
     drop(store);
     let store = Store::open(&path).unwrap();
     assert_eq!((store.load_state("cell").unwrap().len(), store.load_checkpoint().unwrap()), (0, checkpoint(3)));
+    assert_eq!(store.alerts_of("c").unwrap().len(), 1);
+}
+
+#[test]
+fn a_store_of_version_3_makes_its_clusters_anew_and_keeps_its_cells() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let mut store = Store::open(&path).unwrap();
+    let cluster = StateRow { kind: "cluster", ..row("c", Some("1")) };
+    store.commit(&[row("a", Some("1")), cluster], &[alert("x", "c")], &checkpoint(3)).unwrap();
+    store.connection.execute_batch("PRAGMA user_version = 3").unwrap();
+    drop(store);
+    let store = Store::open(&path).unwrap();
+    let kept = |kind| store.load_state(kind).unwrap().len();
+    assert_eq!((kept("cell"), kept("cluster"), store.load_checkpoint().unwrap()), (1, 0, checkpoint(3)));
     assert_eq!(store.alerts_of("c").unwrap().len(), 1);
 }
