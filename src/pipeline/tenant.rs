@@ -124,7 +124,7 @@ impl Tenant {
     pub fn observe(&mut self, o: &Observation<'_>) {
         let landed = self.cells.add(o);
         self.touched.insert(landed);
-        self.hear_of(o.cell.service, o.time);
+        self.hear_of(landed.service, o.time);
         self.surfaces.observe(o);
         let poisoned = self.causes.observe(o, landed);
         let hostile = self.is_held_for_hostile(&o.cell, o.actor);
@@ -201,6 +201,7 @@ impl Tenant {
     fn take_folded(&mut self) -> BTreeSet<Actor> {
         let folded: Vec<CellKey> = self.cells.take_folded().into_iter().collect();
         if !folded.is_empty() {
+            self.know_services();
             self.causes.follow(|cell| self.cells.resolve(cell));
         }
         let displaced: BTreeSet<Actor> =

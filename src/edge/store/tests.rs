@@ -113,7 +113,7 @@ fn a_store_of_a_newer_version_is_refused_and_left_alone() {
             let connection = Connection::open(path).unwrap();
             connection.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA user_version = 99").unwrap();
         },
-        "has version 99, this panicsift reads up to 3; run the newer panicsift",
+        "has version 99, this panicsift reads up to 4; run the newer panicsift",
     );
 }
 

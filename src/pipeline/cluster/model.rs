@@ -200,7 +200,7 @@ mod tests {
             .replace("gate = 8", "gate = 9");
         let faults = ClusteringModel::parse(&text).unwrap_err().faults;
         assert_eq!(faults.len(), 3, "{faults:?}");
-        for (fault, key) in faults.iter().zip(["weights.route", "actors.gate", "hands.alike"]) {
+        for (fault, key) in faults.iter().zip(["weights.route", "hands.alike", "actors.gate"]) {
             assert_eq!(fault.place, key);
         }
     }

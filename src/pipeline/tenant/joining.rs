@@ -87,7 +87,7 @@ impl Tenant {
         let last = suspects.clone().filter_map(|actor| self.record.summary(actor)).map(|summary| summary.last).max()?;
         let mut services = suspects.flat_map(|actor| self.shares.cells_of(actor)).map(|cell| cell.service);
         let is_new =
-            |service: Id| self.heard_since.get(&service).is_none_or(|since| last.since(*since) < WARM_UP_MILLIS);
+            |service: Id| self.heard_since.get(&service).is_some_and(|since| last.since(*since) < WARM_UP_MILLIS);
         let words = "one of its services was heard of for less than an hour: what is usual there is still being learnt, and \
                      false alerts come more often than later";
         services.any(is_new).then(|| Evidence { name: WARM_UP_LINE.to_owned(), points: 0.0, words: words.to_owned() })
