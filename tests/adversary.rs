@@ -4,12 +4,12 @@
 //! routes that panic, half of the requests sent again as they were) and asks of every event what a replay says of it.
 //! What is not held here is said in the test's own comment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use panicsift::pipeline::event::Millis;
 use serde_json::{Value, json};
 
-use crate::support::replay::{json_lines, replay};
+use crate::support::replay::{Replayed, json_lines, replay};
 
 /// When the shop opens.
 const OPENS: Millis = Millis(1_789_372_800_000);
@@ -123,18 +123,28 @@ fn fuzz(n: u64) -> Sent {
     }
 }
 
-/// Share of the events whose id begins with each of the words that are held for hostile.
-fn hostile_share(mut sent: Vec<Sent>) -> BTreeMap<String, f64> {
+/// What a replay says of all that was sent.
+fn replayed(mut sent: Vec<Sent>) -> Replayed {
     sent.sort_by_key(|sent| sent.at);
     let lines: Vec<String> = sent.iter().map(Sent::json).collect();
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("events.jsonl"), lines.join("\n")).unwrap();
     let replayed = replay(dir.path(), &["events.jsonl"], b"");
     assert_eq!(replayed.code, Some(0), "{}", replayed.err);
+    replayed
+}
+
+/// The first word of an event's id: whose it is.
+fn group(event: &Value) -> String {
+    event["event_id"].as_str().unwrap().split('-').next().unwrap().to_owned()
+}
+
+/// Share of the events whose id begins with each of the words that are held for hostile.
+fn hostile_share(sent: Vec<Sent>) -> BTreeMap<String, f64> {
+    let replayed = replayed(sent);
     let mut shares: BTreeMap<String, (f64, f64)> = BTreeMap::new();
     for event in json_lines(&replayed.assignments) {
-        let group = event["event_id"].as_str().unwrap().split('-').next().unwrap().to_owned();
-        let (hostile, all) = shares.entry(group).or_default();
+        let (hostile, all) = shares.entry(group(&event)).or_default();
         *all += 1.0;
         *hostile += f64::from(u8::from(is_hostile(&event)));
     }
@@ -201,6 +211,78 @@ fn bridges_into_honest_cells_do_not_draw_customers_in() {
         Sent { route, body, ..fuzz(n) }
     };
     check((0..120).map(bridge), 3, 0.4);
+}
+
+/// By whose events they hold: the hostile clusters. And how many alerts were opened.
+fn alerted(sent: Vec<Sent>) -> (BTreeMap<String, BTreeSet<String>>, usize) {
+    let replayed = replayed(sent);
+    let mut clusters: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for event in json_lines(&replayed.assignments).iter().filter(|event| is_hostile(event)) {
+        clusters.entry(group(event)).or_default().insert(event["cluster"].as_str().unwrap().to_owned());
+    }
+    let opened = json_lines(&replayed.alerts).iter().filter(|alert| alert["change"] == "opened").count();
+    (clusters, opened)
+}
+
+/// Whoever goes from route to route, from body to body, and from address to address with one program is one alert.
+#[test]
+fn a_campaign_is_one_alert_whatever_it_touches() {
+    let (clusters, opened) = alerted(shop(3).into_iter().chain((0..60).map(fuzz)).collect());
+    assert_eq!((clusters["attack"].len(), clusters.len(), opened), (1, 1, 1), "{clusters:?}");
+    let spread = (0..60).map(|n: u64| Sent { ip: format!("45.{}.{}.9", n % 12, n % 12 * 3), ..fuzz(n) });
+    let (clusters, opened) = alerted(shop(3).into_iter().chain(spread).collect());
+    assert!(clusters["attack"].len() == 1 && clusters.len() == 1 && opened <= 2, "{opened} {clusters:?}");
+}
+
+/// Two who do not know of each other, at the same time on the same routes and panic sites: two alerts. A third who wants
+/// to be taken for the first must use its program on its routes within the hour; then one alert tells of both, which hides
+/// neither: the evidence says what ties them.
+#[test]
+fn strangers_at_one_panic_site_are_alerts_of_their_own() {
+    let other = |n: u64, agent| Sent {
+        id: format!("other-{n}"),
+        ip: "45.9.27.9".to_owned(),
+        agent,
+        body: odd_body(n * 7 + 1_000),
+        at: ATTACK + Millis::MINUTE + i64::try_from(n).unwrap() * 6 * Millis::SECOND,
+        ..fuzz(n)
+    };
+    let both = |agent| shop(3).into_iter().chain((0..60).map(fuzz)).chain((0..60).map(|n| other(n, agent))).collect();
+    let (clusters, opened) = alerted(both("curl/8.5"));
+    assert!(clusters["attack"].is_disjoint(&clusters["other"]) && opened == 2, "{opened} {clusters:?}");
+    let (clusters, opened) = alerted(both("python-requests/2.31"));
+    assert!(
+        clusters["attack"] == clusters["other"] && clusters["attack"].len() == 1 && opened <= 2,
+        "{opened} {clusters:?}"
+    );
+}
+
+/// A bridge of a rented address: an attacker sends from a customer's address, with the customer's program, what customers
+/// send. The customer is not of its cluster: only who is suspect itself is joined.
+#[test]
+fn a_shared_address_and_program_draw_no_customer_into_an_alert() {
+    let neighbour = |n: u64| {
+        let body = if n.is_multiple_of(2) { odd_body(n) } else { honest_body(usize::try_from(n % 3).unwrap(), 2 * n) };
+        Sent { body, ip: "81.2.3.4".to_owned(), agent: "ShopApp/3.1", ..fuzz(n) }
+    };
+    let (clusters, opened) = alerted(shop(3).into_iter().chain((0..120).map(neighbour)).collect());
+    assert_eq!((clusters.len(), clusters["attack"].len(), opened), (1, 1, 1), "{clusters:?}");
+}
+
+/// What still gets through: another program at each address. Nothing that is looked at ties such addresses, so that one
+/// campaign is told in pieces; from eleven within an hour on, a digest tells them.
+#[test]
+fn another_program_an_address_splits_a_campaign_and_the_digest_bounds_its_alerts() {
+    const AGENTS: [&str; 16] = [
+        "a/1", "b/1", "c/1", "d/1", "e/1", "f/1", "g/1", "h/1", "i/1", "j/1", "k/1", "l/1", "m/1", "n/1", "o/1", "p/1",
+    ];
+    let spread = (0..160).map(|n: u64| {
+        let which = n % 16;
+        let agent = AGENTS[usize::try_from(which).unwrap()];
+        Sent { ip: format!("45.{which}.{}.9", which * 3), agent, ..fuzz(n) }
+    });
+    let (clusters, opened) = alerted(shop(3).into_iter().chain(spread).collect());
+    assert!(clusters["attack"].len() > 8 && clusters.len() == 1 && opened <= 11, "{opened} {clusters:?}");
 }
 
 /// Six thousand senders that do nothing but what customers do, more than are remembered: no customer is held for hostile,

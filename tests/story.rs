@@ -368,10 +368,12 @@ fn members(state: &State) -> BTreeMap<String, String> {
     clusters.map(|(cluster, _)| (cluster.id.to_string(), format!("{:?}", cluster.members))).collect()
 }
 
-/// The cells that stand in a cluster, whoever's share of them it is.
+/// The cells that stand in a cluster, apart from what suspects sent into them.
 fn clustered_cells(state: &State) -> BTreeSet<String> {
     let clusters = state.tenants().flat_map(|(_, tenant)| tenant.clusters());
-    clusters.flat_map(|(cluster, _)| cluster.members.iter().map(|row| format!("{:?}", row.cell))).collect()
+    clusters
+        .flat_map(|(cluster, _)| cluster.members.iter().filter_map(|row| row.cell()).map(|cell| format!("{cell:?}")))
+        .collect()
 }
 
 /// Events by site and by route over all clusters.

@@ -35,7 +35,6 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::classify::Bucket;
 use super::cluster::identity::{Cluster, ClusterId};
-use super::cluster::{Party, RowKey};
 use super::event::{Id, Millis};
 use super::observation::{CellKey, Observation};
 use super::operations::tally::Poisoning;
@@ -365,7 +364,7 @@ impl Tenant {
     /// each of its cells.
     pub fn causation(&self, cluster: &Cluster) -> Option<Causation> {
         let cells: BTreeMap<CellKey, u64> =
-            self.cells_of(cluster).map(|(row, cell)| (row.cell, cell.n_secondary)).collect();
+            self.cells_of(cluster).map(|(key, cell, _)| (key, cell.n_secondary)).collect();
         let mut told = Causation { n_secondary: cells.values().sum(), ..Causation::default() };
         let mut by_site: BTreeMap<Id, Cause> = BTreeMap::new();
         for (cell, n_secondary) in &cells {
@@ -379,8 +378,7 @@ impl Tenant {
                     events: 0,
                 });
                 one.events = one.events.saturating_add(*events);
-                let rows = [Party::Everyone, Party::Suspects].map(|party| RowKey { cell, party });
-                one.clusters.extend(rows.iter().filter_map(|row| self.clusters.of(row)));
+                one.clusters.extend(self.clusters_at(&cell));
             }
         }
         told.causes = by_site.into_values().collect();

@@ -143,25 +143,24 @@ impl Tenant {
     /// The networks from which a living cluster's events came: of its suspects, each over all that it sent, or where it
     /// has none of its cells; as far as these name them.
     pub fn networks_of(&self, cluster: &Cluster) -> BTreeSet<u64> {
-        let suspects = self.suspects_of(cluster);
+        let suspects = cluster.suspects();
         let summaries = suspects.iter().filter_map(|suspect| self.record.summary(suspect));
-        let cells = self.cells_of(cluster).map(|(_, cell)| cell).filter(|_| suspects.is_empty());
+        let cells = self.cells_of(cluster).map(|(_, cell, _)| cell).filter(|_| suspects.is_empty());
         summaries.chain(cells).flat_map(|cell| cell.asns.iter()).map(|(asn, _)| asn).collect()
     }
 
     /// The shapes of a living cluster, the most frequent first (then by name).
     pub fn shapes_of(&self, cluster: &Cluster) -> Vec<ShapeSeen> {
         let mut shapes: BTreeMap<ShapeId, (ShapeSeen, Sketch)> = BTreeMap::new();
-        for (row, cell) in self.cells_of(cluster) {
-            let events = self.rows_events(row, cell);
-            let shape = row.cell.shape;
+        for (key, cell, events) in self.cells_of(cluster) {
+            let shape = key.shape;
             let seen = ShapeSeen {
                 shape,
                 events: 0,
                 format: cell.format,
                 coarse: cell.coarse,
                 likeness: 1.0,
-                is_folded: is_overflow(&row.cell),
+                is_folded: is_overflow(&key),
             };
             let (seen, _) = shapes.entry(shape).or_insert((seen, cell.sketch));
             seen.events = seen.events.saturating_add(events);

@@ -1,8 +1,10 @@
-//! Rows into clusters: which cells, or shares of cells, belong together.
+//! Rows into clusters: which cells belong together.
 //!
-//! Reads rows that the caller made from the cells of one tenant; gives, for every row, the component that it is in.
-//! Two rows are near when they have the same site and route and shapes alike, *or* when the same few actors sent them
-//! (see [`Metric`]). linfa's DBSCAN with `min_points = 2` finds the connected components of that graph, which do not
+//! Reads rows that the caller made from the cells of one tenant, each without what its suspects sent; gives, for every
+//! row, the component that it is in. Two rows are near when they have the same site and route and shapes alike, *or*
+//! when the same few actors sent them (see [`Metric`]). Suspects are no part of this: they are joined as senders, by
+//! [`hands`], whatever cells they touched.
+//! linfa's DBSCAN with `min_points = 2` finds the connected components of that graph, which do not
 //! depend on the order of the rows; an index of our own ([`index`]) gives it neighbourhoods that are thinned but keep
 //! every component whole. linfa's `BallTree` is never used: duplicate rows make it recurse until the stack is gone.
 //!
@@ -10,6 +12,7 @@
 //! [`components`] validates and does not panic; a caller that wants to survive a fault in linfa all the same wraps it in
 //! `catch_unwind` and falls back to [`exact_components`].
 
+pub mod hands;
 pub mod identity;
 pub mod index;
 pub mod model;
@@ -28,7 +31,7 @@ pub use self::model::ClusteringModel;
 use super::cells::OVERFLOW_ID;
 use super::event::Id;
 use super::fingerprint::Sketch;
-use super::observation::CellKey;
+use super::observation::{Actor, CellKey};
 use super::sample::KeyedSet;
 use index::StarIndex;
 
@@ -39,22 +42,31 @@ const APART: f64 = 2.0;
 /// Slots of a sketch.
 const SLOTS: usize = 64;
 
-/// Whose share of a cell a row is.
+/// What a cluster is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Party {
-    /// All senders that are not suspects.
-    Everyone,
-    /// The senders that the judge suspects.
-    Suspects,
+pub enum RowKey {
+    /// A cell, without what suspects sent into it.
+    Cell(CellKey),
+    /// A sender that the judge suspects, with all that it sent: the tenant's id, and its own.
+    Sender(Id, Actor),
 }
 
-/// Names a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct RowKey {
-    /// The cell.
-    pub cell: CellKey,
-    /// Whose share of it.
-    pub party: Party,
+impl RowKey {
+    /// The cell, where it is one.
+    pub fn cell(&self) -> Option<&CellKey> {
+        match self {
+            Self::Cell(cell) => Some(cell),
+            Self::Sender(..) => None,
+        }
+    }
+
+    /// The suspect, where it is one.
+    pub fn sender(&self) -> Option<&Actor> {
+        match self {
+            Self::Cell(_) => None,
+            Self::Sender(_, actor) => Some(actor),
+        }
+    }
 }
 
 /// The actors of a row, if they are few and all known.
@@ -94,11 +106,11 @@ impl SmallSet {
     }
 }
 
-/// One row: a cell, or the suspects' share of one.
+/// One row: a cell without the suspects' share.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// Its name; no two rows of a call share it.
-    pub key: RowKey,
+    pub key: CellKey,
     /// Panic site.
     pub site: Id,
     /// Route.
@@ -110,8 +122,6 @@ pub struct Row {
     /// Weight at the time of clustering; finite, not negative. Decides nothing here (every row is its own core), and
     /// is what [`identity`] weighs overlap with.
     pub weight: f64,
-    /// What makes suspects akin, where the caller has something: rows of suspects with the same id join.
-    pub kin: Option<Id>,
 }
 
 /// Why rows could not be clustered.
@@ -143,7 +153,7 @@ pub enum ClusterError {
 }
 
 /// The distance of rows:
-/// `min(site≠ · .5 + route≠ · .3 + .7 · (1 − shape similarity), 1 − Jaccard(actors) if both have few, kin)`.
+/// `min(site≠ · .5 + route≠ · .3 + .7 · (1 − shape similarity), 1 − Jaccard(actors) if both have few)`.
 ///
 /// Rows of different tenants or parties are [`APART`], and in the first view rows of different services and overflow
 /// rows of a service (their sites are unknown) too. The feature matrix has one column, the number of the row, and the
@@ -155,7 +165,6 @@ pub struct Metric<'r> {
     rows: &'r [Row],
     site: f64,
     route: f64,
-    kin: f64,
     /// Shape term by number of equal slots.
     shape: [f64; SLOTS + 1],
 }
@@ -173,21 +182,20 @@ impl<'r> Metric<'r> {
             *term = model.weights.shape * (1.0 - similarity.max(0.0));
             agreement += 1.0 / 64.0;
         }
-        Self { rows, site: model.weights.site, route: model.weights.route, kin: model.weights.kin, shape }
+        Self { rows, site: model.weights.site, route: model.weights.route, shape }
     }
 
     /// The distance of two rows by number; [`APART`] for a number that is no row.
     pub fn between(&self, a: usize, b: usize) -> f64 {
         let (Some(a), Some(b)) = (self.rows.get(a), self.rows.get(b)) else { return APART };
-        if a.key.party != b.key.party || a.key.cell.tenant != b.key.cell.tenant {
+        if a.key.tenant != b.key.tenant {
             return APART;
         }
-        let kin = if a.key.party == Party::Suspects && a.kin.is_some() && a.kin == b.kin { self.kin } else { APART };
-        self.by_structure(a, b).min(by_actors(a.actors.ids(), b.actors.ids())).min(kin)
+        self.by_structure(a, b).min(by_actors(a.actors.ids(), b.actors.ids()))
     }
 
     fn by_structure(&self, a: &Row, b: &Row) -> f64 {
-        if a.key.cell.service != b.key.cell.service || a.site == OVERFLOW_ID || b.site == OVERFLOW_ID {
+        if a.key.service != b.key.service || a.site == OVERFLOW_ID || b.site == OVERFLOW_ID {
             return APART;
         }
         // Bytes summed as bytes: 64 at most, and the compiler compares many at once.
@@ -245,7 +253,7 @@ pub fn components(model: &ClusteringModel, rows: &[Row]) -> Result<Vec<usize>, C
     Ok(canonical(rows, found.iter().copied()))
 }
 
-/// The clustering that needs no distance: rows of one party with the same service, site and route are one component.
+/// The clustering that needs no distance: rows with the same service, site and route are one component.
 /// Labels as from [`components`].
 pub fn exact_components(rows: &[Row]) -> Vec<usize> {
     let mut blocks = BTreeMap::new();
@@ -253,8 +261,7 @@ pub fn exact_components(rows: &[Row]) -> Vec<usize> {
         .iter()
         .map(|row| {
             let next = blocks.len();
-            let cell = &row.key.cell;
-            Some(*blocks.entry((cell.tenant, cell.service, row.site, row.route, row.key.party)).or_insert(next))
+            Some(*blocks.entry((row.key.tenant, row.key.service, row.site, row.route)).or_insert(next))
         })
         .collect();
     canonical(rows, labels.into_iter())
@@ -278,7 +285,7 @@ fn validate(rows: &[Row]) -> Result<(), ClusterError> {
 
 /// Names every component after its smallest row.
 fn canonical(rows: &[Row], labels: impl Iterator<Item = Option<usize>> + Clone) -> Vec<usize> {
-    let mut smallest: BTreeMap<usize, (RowKey, usize)> = BTreeMap::new();
+    let mut smallest: BTreeMap<usize, (CellKey, usize)> = BTreeMap::new();
     for ((position, row), label) in rows.iter().enumerate().zip(labels.clone()) {
         if let Some(label) = label {
             let best = smallest.entry(label).or_insert((row.key, position));

@@ -8,9 +8,9 @@
 //! An actor is a token as one client uses it from one network, or a source prefix: whoever steals a token is judged apart
 //! from its owner. All who use one token are one witness to the normal ([`sender`]).
 //!
-//! Two levels: an actor is suspect by its own conduct and its company; a cluster is hostile by its suspects. An event
-//! has the verdict of the cluster that holds its sender's share of its cell. When an actor turns suspect its earlier
-//! events turn with it.
+//! Two levels: an actor is suspect by its own conduct and its company; a cluster is hostile by its suspects. A suspect's
+//! events have the verdict of the cluster that it is of, everybody else's that of the cluster of their cell. When an actor
+//! turns suspect its earlier events turn with it.
 //!
 //! Causal: nothing later than the event itself, or than the epoch, is used. Warm-up: a place that fewer than
 //! [`normal::OTHERS_MIN`] others have been to surprises nobody, so the first hour of a service says little; conduct
@@ -285,12 +285,6 @@ impl Record {
     /// The cells that an actor touched.
     pub fn ledger(&self, actor: &Actor) -> impl Iterator<Item = (&CellKey, &Touch)> {
         self.actors.get(actor).into_iter().flat_map(|dossier| &dossier.conduct.ledger)
-    }
-
-    /// What makes a suspect's share of a cell kin to others': its token, else the client family that it showed there.
-    pub fn kin(&self, actor: &Actor, cell: &CellKey) -> Option<Id> {
-        let conduct = &self.actors.get(actor)?.conduct;
-        conduct.token.or_else(|| conduct.ledger.get(cell).map(|touch| touch.family))
     }
 
     /// The token that an actor uses, where the service accepted it: the same id for all who use it.

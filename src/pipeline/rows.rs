@@ -2,28 +2,27 @@
 //!
 //! Connected components change only around rows that changed: a new edge has a changed row at one of its ends, and so
 //! has one that is gone. [`Rows::region`] gives all rows whose component could be another one than before: the changed
-//! ones, everything they could be near to (same site and route, a common actor, the same kin), and all fellow members
-//! of these. Clustering the region alone therefore gives the same clusters as clustering everything.
+//! ones, everything they could be near to (same site and route, a common actor), and all fellow members of these.
+//! Clustering the region alone therefore gives the same clusters as clustering everything.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::cluster::{Party, Row, RowKey};
+use super::cluster::Row;
 use super::event::{Id, ShapeId};
 use super::observation::CellKey;
 
 /// Rows by key, with what is needed to find their possible neighbours.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
-    all: BTreeMap<RowKey, Row>,
-    by_actor: HashMap<Id, BTreeSet<RowKey>>,
-    kin: HashMap<Id, BTreeSet<RowKey>>,
+    all: BTreeMap<CellKey, Row>,
+    by_actor: HashMap<Id, BTreeSet<CellKey>>,
 }
 
 impl Rows {
     /// Puts a row in place of the one with its key, or takes it away. Whether edges of the graph may have changed:
     /// a weight alone changes none.
-    pub fn set(&mut self, key: RowKey, row: Option<Row>) -> bool {
-        let alike = |old: &Row, new: &Row| old.sketch == new.sketch && old.actors == new.actors && old.kin == new.kin;
+    pub fn set(&mut self, key: CellKey, row: Option<Row>) -> bool {
+        let alike = |old: &Row, new: &Row| old.sketch == new.sketch && old.actors == new.actors;
         match (self.all.get_mut(&key), row) {
             (None, None) => false,
             (Some(old), Some(new)) if alike(old, &new) => {
@@ -40,13 +39,10 @@ impl Rows {
         }
     }
 
-    fn remove(&mut self, key: &RowKey) {
+    fn remove(&mut self, key: &CellKey) {
         let Some(row) = self.all.remove(key) else { return };
         for id in row.actors.ids() {
             drop_from(&mut self.by_actor, *id, key);
-        }
-        if let Some(kin) = row.kin {
-            drop_from(&mut self.kin, kin, key);
         }
     }
 
@@ -54,14 +50,11 @@ impl Rows {
         for id in row.actors.ids() {
             self.by_actor.entry(*id).or_default().insert(row.key);
         }
-        if let Some(kin) = row.kin {
-            self.kin.entry(kin).or_default().insert(row.key);
-        }
         self.all.insert(row.key, row);
     }
 
     /// The row of a key.
-    pub fn get(&self, key: &RowKey) -> Option<&Row> {
+    pub fn get(&self, key: &CellKey) -> Option<&Row> {
         self.all.get(key)
     }
 
@@ -71,29 +64,24 @@ impl Rows {
     }
 
     /// All rows whose component may have changed when the rows of `changed` did. `cluster_of` names the cluster that a
-    /// row was in, `members` gives a cluster's rows. Each block, actor, kin and cluster is looked at once.
-    pub fn region<'r, C: Ord, M: IntoIterator<Item = RowKey>>(
+    /// row was in, `members` gives a cluster's rows. Each block, actor and cluster is looked at once.
+    pub fn region<'r, C: Ord, M: IntoIterator<Item = CellKey>>(
         &'r self,
-        changed: &BTreeSet<RowKey>,
-        cluster_of: impl Fn(&RowKey) -> Option<C>,
+        changed: &BTreeSet<CellKey>,
+        cluster_of: impl Fn(&CellKey) -> Option<C>,
         members: impl Fn(&C) -> M,
     ) -> Vec<&'r Row> {
         let mut near = changed.clone();
-        let (mut blocks, mut actors, mut kins) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut blocks, mut actors) = (BTreeSet::new(), BTreeSet::new());
         for key in changed {
-            let first = CellKey { shape: ShapeId(0), ..key.cell };
+            let first = CellKey { shape: ShapeId(0), ..*key };
             if blocks.insert(first) {
                 let last = CellKey { shape: ShapeId(u128::MAX), ..first };
-                let block =
-                    RowKey { cell: first, party: Party::Everyone }..=RowKey { cell: last, party: Party::Suspects };
-                near.extend(self.all.range(block).map(|(key, _)| *key));
+                near.extend(self.all.range(first..=last).map(|(key, _)| *key));
             }
             let Some(row) = self.all.get(key) else { continue };
             for id in row.actors.ids().iter().filter(|id| actors.insert(**id)) {
                 near.extend(self.by_actor.get(id).into_iter().flatten());
-            }
-            for id in row.kin.iter().filter(|id| kins.insert(**id)) {
-                near.extend(self.kin.get(id).into_iter().flatten());
             }
         }
         let clusters: BTreeSet<C> = near.iter().filter_map(cluster_of).collect();
@@ -102,7 +90,7 @@ impl Rows {
     }
 }
 
-fn drop_from(index: &mut HashMap<Id, BTreeSet<RowKey>>, id: Id, key: &RowKey) {
+fn drop_from(index: &mut HashMap<Id, BTreeSet<CellKey>>, id: Id, key: &CellKey) {
     if let Some(keys) = index.get_mut(&id) {
         keys.remove(key);
         if keys.is_empty() {

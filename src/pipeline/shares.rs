@@ -1,7 +1,7 @@
 //! Which suspects touched which cell, and how often: the part of a cell that is carved out of it.
 //!
 //! A busy cell holds honest senders and, maybe, one that probes. The judge suspects senders, not cells; their events in
-//! a cell are a share that is clustered and judged apart. This is the bookkeeping of it, from the suspects' ledgers.
+//! a cell are a share that is counted and judged with them, apart from the cell. This is the bookkeeping of it, from the suspects' ledgers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,9 +47,9 @@ impl Shares {
         self.by_cell.get(cell).unwrap_or(NONE).iter()
     }
 
-    /// Whether `actor` has a share of `cell`.
-    pub fn has(&self, cell: &CellKey, actor: &Actor) -> bool {
-        self.by_cell.get(cell).is_some_and(|actors| actors.contains_key(actor))
+    /// Events of `actor` in `cell`.
+    pub fn events(&self, cell: &CellKey, actor: &Actor) -> u64 {
+        self.by_cell.get(cell).and_then(|actors| actors.get(actor)).copied().unwrap_or(0)
     }
 
     /// The cells that an actor has a share of.

@@ -1,7 +1,7 @@
 //! When the events of a cluster happened, read out of a store without the rest of what is remembered.
 //!
 //! Reads the beginning of each cell's row (count, first, last, [`Minutes`]; the samples behind it are most of its bytes
-//! and stay unread) and the ledgers of the suspects; gives for the rows of a cluster how many of its events lie in a
+//! and stay unread) and the ledgers of the suspects; gives for the shares of a cluster how many of its events lie in a
 //! stretch of time. A cell knows its last hour by the minute and its last 48 hours by the hour, so the answer is a
 //! [`Reckoning`]: the two ends are equal where it can be told, and lie apart by what could be in or out.
 //!
@@ -13,7 +13,7 @@ use std::ops::{Add, Range};
 
 use serde::Deserialize;
 
-use super::cluster::{Party, RowKey};
+use super::cluster::RowKey;
 use super::event::Millis;
 use super::judge::actors::Touch;
 use super::judge::stored::touches;
@@ -122,7 +122,16 @@ impl CellTimes {
     }
 }
 
-/// What is known of the events of some rows in a stretch of time.
+/// What a cluster has of a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share {
+    /// The cell.
+    pub cell: CellKey,
+    /// Whose events they are; `None`: everybody's but the suspects'.
+    pub of: Option<Actor>,
+}
+
+/// What is known of the events of some shares in a stretch of time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sighting {
     /// Events ever.
@@ -137,7 +146,9 @@ pub struct Sighting {
 #[derive(Debug, Clone, Default)]
 pub struct Sightings {
     cells: BTreeMap<CellKey, CellTimes>,
-    shares: BTreeMap<CellKey, Vec<Touch>>,
+    touches: BTreeMap<CellKey, BTreeMap<Actor, Touch>>,
+    /// The cells that a suspect touched.
+    by_actor: BTreeMap<Actor, Vec<CellKey>>,
 }
 
 impl Sightings {
@@ -159,55 +170,70 @@ impl Sightings {
             }
         }
         for (key, _) in load("suspect")? {
-            let is_actor = key.get(TENANT_BYTES..).is_some_and(|key| postcard::from_bytes::<Actor>(key).is_ok());
-            let Some(value) = load_one("actor", &key)?.filter(|_| is_actor) else { continue };
+            let actor = key.get(TENANT_BYTES..).and_then(|key| postcard::from_bytes::<Actor>(key).ok());
+            let Some(actor) = actor else { continue };
+            let Some(value) = load_one("actor", &key)? else { continue };
             let Some(touches) = touches(&value) else {
                 n_unreadable += 1;
                 continue;
             };
             for (cell, touch) in touches {
-                sightings.shares.entry(cell).or_default().push(touch);
+                sightings.touches.entry(cell).or_default().insert(actor, touch);
+                sightings.by_actor.entry(actor).or_default().push(cell);
             }
         }
         Ok((sightings, n_unreadable))
     }
 
-    /// How many events of a cluster's rows lie in `wanted`.
-    pub fn within(&self, rows: &[RowKey], wanted: &Range<Millis>) -> Reckoning {
-        rows.iter().fold(Reckoning::default(), |sum, row| sum + self.of_row(row, wanted))
+    /// The shares of what a cluster is made of: cells as they are, suspects with every cell that they touched.
+    pub fn shares(&self, rows: &[RowKey]) -> Vec<Share> {
+        let mut shares = Vec::with_capacity(rows.len());
+        for row in rows {
+            match row {
+                RowKey::Cell(cell) => shares.push(Share { cell: *cell, of: None }),
+                RowKey::Sender(_, actor) => {
+                    let cells = self.by_actor.get(actor).into_iter().flatten();
+                    shares.extend(cells.map(|cell| Share { cell: *cell, of: Some(*actor) }));
+                }
+            }
+        }
+        shares
     }
 
-    fn of_row(&self, row: &RowKey, wanted: &Range<Millis>) -> Reckoning {
-        let Some(cell) = self.cells.get(&row.cell) else { return Reckoning::default() };
+    /// How many events of these shares lie in `wanted`.
+    pub fn within(&self, shares: &[Share], wanted: &Range<Millis>) -> Reckoning {
+        shares.iter().fold(Reckoning::default(), |sum, share| sum + self.of_share(share, wanted))
+    }
+
+    fn of_share(&self, share: &Share, wanted: &Range<Millis>) -> Reckoning {
+        let Some(cell) = self.cells.get(&share.cell) else { return Reckoning::default() };
         let all = cell.within(wanted);
-        let suspects = self.shares_of(row).iter().fold(Reckoning::default(), |sum, touch| {
+        let suspects = self.touches_of(share).fold(Reckoning::default(), |sum, touch| {
             sum + Reckoning::of(u64::from(touch.events), &(touch.first..touch.last.plus(1)), wanted)
         });
         let suspects = Reckoning { low: suspects.low.min(all.high), high: suspects.high.min(all.high) };
-        match row.party {
-            Party::Everyone => all.without(suspects),
-            Party::Suspects => suspects,
-        }
+        if share.of.is_some() { suspects } else { all.without(suspects) }
     }
 
-    fn shares_of(&self, row: &RowKey) -> &[Touch] {
-        self.shares.get(&row.cell).map_or(&[], Vec::as_slice)
+    /// What the suspect of a share did in its cell; of a share without one, what all suspects did there.
+    fn touches_of(&self, share: &Share) -> impl Iterator<Item = &Touch> {
+        let of = share.of;
+        let touches = self.touches.get(&share.cell).into_iter().flatten();
+        touches.filter(move |(actor, _)| of.is_none_or(|of| of == **actor)).map(|(_, touch)| touch)
     }
 
-    /// What is known of a cluster's rows over all time. The first and last event of a cell that suspects have a share of
-    /// are the cell's, whosever they were.
-    pub fn ever(&self, rows: &[RowKey]) -> Sighting {
+    /// What is known of some shares over all time. The first and last event of a cell that suspects have a share of are
+    /// the cell's, whosever they were.
+    pub fn ever(&self, shares: &[Share]) -> Sighting {
         let mut sum = Sighting::default();
-        for row in rows {
-            let Some(cell) = self.cells.get(&row.cell) else { continue };
-            let touches = self.shares_of(row);
-            let n_suspects = touches.iter().map(|touch| u64::from(touch.events)).sum::<u64>().min(cell.n);
-            let (events, first, last) = match row.party {
-                Party::Everyone => (cell.n - n_suspects, Some(cell.first), Some(cell.last)),
-                Party::Suspects => {
-                    let first = touches.iter().map(|touch| touch.first).min();
-                    (n_suspects, first, touches.iter().map(|touch| touch.last).max())
-                }
+        for share in shares {
+            let Some(cell) = self.cells.get(&share.cell) else { continue };
+            let n_suspects = self.touches_of(share).map(|touch| u64::from(touch.events)).sum::<u64>().min(cell.n);
+            let (events, first, last) = if share.of.is_some() {
+                let first = self.touches_of(share).map(|touch| touch.first).min();
+                (n_suspects, first, self.touches_of(share).map(|touch| touch.last).max())
+            } else {
+                (cell.n - n_suspects, Some(cell.first), Some(cell.last))
             };
             sum.events = sum.events.saturating_add(events);
             sum.first = sum.first.into_iter().chain(first).min();
@@ -216,9 +242,9 @@ impl Sightings {
         sum
     }
 
-    /// Whether a cluster's rows are known at all: cells that were forgotten are not.
-    pub fn knows(&self, rows: &[RowKey]) -> bool {
-        rows.iter().any(|row| self.cells.contains_key(&row.cell))
+    /// Whether anything is known of these shares: cells that were forgotten are not.
+    pub fn knows(&self, shares: &[Share]) -> bool {
+        shares.iter().any(|share| self.cells.contains_key(&share.cell))
     }
 }
 

@@ -1,8 +1,8 @@
 //! One tenant's memory, and what closing an epoch makes of it.
 //!
 //! [`Tenant::observe`] counts an event in its cell, with its sender, and learns the names to show. [`Tenant::close`]
-//! turns what changed since the last epoch into rows, rows into clusters, clusters into judgements, and judgements into
-//! alerts. Only what changed is worked through; the result is the same as from working through everything.
+//! turns what changed since the last epoch into rows, rows and suspects into clusters, clusters into judgements, and
+//! judgements into alerts. Only what changed is worked through; the result is the same as from working through everything.
 //!
 //! What analysts said is applied here, at the verdict ([`rulings`](super::rulings)), and nowhere else.
 //!
@@ -19,8 +19,9 @@ use super::alert::{Alert, Change, Overruled, Portrait, Severity, Verdict};
 use super::causes::Causes;
 use super::cell::{Cell, text_id};
 use super::cells::{CellLimits, Cells};
+use super::cluster::hands::Tie;
 use super::cluster::identity::{Assignments, Cluster, ClusterId, Member, group};
-use super::cluster::{ClusteringModel, Party, Row, RowKey, SmallSet, components, exact_components};
+use super::cluster::{ClusteringModel, Row, RowKey, SmallSet, components, exact_components};
 use super::digest::Digest;
 use super::event::{Id, Millis};
 use super::judge::{ClusterView, Judgement, Record, Weighed, judge_cluster};
@@ -40,6 +41,7 @@ use super::{Context, Step};
 mod asking;
 mod digest;
 mod forgetting;
+mod joining;
 mod telling;
 mod words;
 
@@ -63,7 +65,7 @@ pub struct Standing {
 /// Where one event stands now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Whereabouts {
-    /// The cluster that holds its sender's share of its cell; `None` when the cell is forgotten.
+    /// The cluster of its sender, where that is suspect, else of its cell; `None` when what it is of is forgotten.
     pub cluster: Option<ClusterId>,
     /// The last word on it: an analyst's where one holds, else the judge's.
     pub verdict: Verdict,
@@ -98,6 +100,12 @@ pub struct Tenant {
     rows: Rows,
     /// Cells that changed since the last epoch.
     touched: IdSet<CellKey>,
+    /// What ties the suspects of a cluster; made anew after a start.
+    ties: BTreeMap<ClusterId, BTreeMap<Tie, u32>>,
+    /// Suspects changed since the last epoch, in number or in what ties them.
+    suspects_changed: bool,
+    /// Since when each service is heard of, by the cells that are remembered; made anew after a start.
+    heard_since: BTreeMap<Id, Millis>,
     /// What was last said of the clusters that are hostile or have an open alert; a memo, made anew after a start.
     words: BTreeMap<ClusterId, Word>,
     /// Clusters whose rows are to be stored.
@@ -116,6 +124,7 @@ impl Tenant {
     pub fn observe(&mut self, o: &Observation<'_>) {
         let landed = self.cells.add(o);
         self.touched.insert(landed);
+        self.hear_of(landed.service, o.time);
         self.surfaces.observe(o);
         let poisoned = self.causes.observe(o, landed);
         let hostile = self.is_held_for_hostile(&o.cell, o.actor);
@@ -162,8 +171,9 @@ impl Tenant {
         let touched = self.take_touched();
         let changed = self.refresh_rows(&context.clustering, &touched, now);
         let mut concerned = self.recluster(&context.clustering, &changed, now, step);
-        concerned.extend(touched.iter().flat_map(both_rows).filter_map(|row| self.clusters.of(&row)));
-        concerned.extend(reweighed.iter().filter_map(|row| self.clusters.of(row)));
+        concerned.extend(self.regroup_suspects(&context.clustering, now, step));
+        concerned.extend(touched.iter().filter_map(|cell| self.clusters.of(&RowKey::Cell(*cell))));
+        concerned.extend(reweighed.iter().filter_map(|actor| self.clusters.of(&self.sender(actor)?)));
         let waiting = self
             .standings
             .iter()
@@ -191,12 +201,16 @@ impl Tenant {
     fn take_folded(&mut self) -> BTreeSet<Actor> {
         let folded: Vec<CellKey> = self.cells.take_folded().into_iter().collect();
         if !folded.is_empty() {
+            self.know_services();
             self.causes.follow(|cell| self.cells.resolve(cell));
         }
-        for id in folded.iter().flat_map(both_rows).filter_map(|row| self.clusters.of(&row)) {
+        let displaced: BTreeSet<Actor> =
+            folded.iter().flat_map(|cell| self.shares.of(cell)).map(|(actor, _)| *actor).collect();
+        let cells = folded.iter().filter_map(|cell| self.clusters.of(&RowKey::Cell(*cell)));
+        let senders = displaced.iter().filter_map(|actor| self.clusters.of(&self.sender(actor)?));
+        for id in cells.chain(senders).collect::<Vec<_>>() {
             self.words.remove(&id);
         }
-        let displaced = folded.iter().flat_map(|cell| self.shares.of(cell)).map(|(actor, _)| *actor).collect();
         self.touched.extend(folded);
         displaced
     }
@@ -213,9 +227,9 @@ impl Tenant {
         ledger
     }
 
-    /// Asks the judge whom it suspects, and notes their shares of cells (of `displaced` ones, too); gives the rows that
-    /// hold a share of a suspect who was weighed anew.
-    fn weigh_suspects(&mut self, context: &Context, displaced: BTreeSet<Actor>, now: Millis) -> BTreeSet<RowKey> {
+    /// Asks the judge whom it suspects, and notes their shares of cells (of `displaced` ones, too); gives the suspects who
+    /// were weighed anew.
+    fn weigh_suspects(&mut self, context: &Context, displaced: BTreeSet<Actor>, now: Millis) -> BTreeSet<Actor> {
         let mut reweighed = BTreeSet::new();
         let mut weighed = self.record.close_epoch(&context.hostility, now);
         weighed.extend(displaced);
@@ -227,81 +241,91 @@ impl Tenant {
             }
             if suspect {
                 self.suspect_since.entry(actor).or_insert(now);
-                reweighed.extend(ledger.keys().map(|cell| RowKey { cell: *cell, party: Party::Suspects }));
+                reweighed.insert(actor);
             } else {
                 self.suspect_since.remove(&actor);
             }
             self.touched.extend(self.shares.set(actor, &ledger));
+            self.suspects_changed = true;
         }
         reweighed
     }
 
     /// Makes the rows of all touched cells anew; gives those around which clusters may have changed.
-    fn refresh_rows(&mut self, model: &ClusteringModel, touched: &BTreeSet<CellKey>, now: Millis) -> BTreeSet<RowKey> {
+    fn refresh_rows(&mut self, model: &ClusteringModel, touched: &BTreeSet<CellKey>, now: Millis) -> BTreeSet<CellKey> {
         let mut changed = BTreeSet::new();
         for key in touched {
             let now_called = self.cells.resolve(key);
-            for row in both_rows(key) {
-                if now_called != *key {
-                    self.clusters.fold(row, RowKey { cell: now_called, ..row });
-                }
-                let made = self.cells.get(key).and_then(|cell| self.row(model, row, cell, now));
-                if self.rows.set(row, made) {
-                    changed.insert(row);
-                }
+            if now_called != *key {
+                self.clusters.fold(RowKey::Cell(*key), RowKey::Cell(now_called));
+            }
+            let made = self.cells.get(key).and_then(|cell| self.row(model, *key, cell, now));
+            if self.rows.set(*key, made) {
+                changed.insert(*key);
             }
         }
         changed
     }
 
-    /// The row of one party's share of a cell; `None` when it has none.
-    fn row(&self, model: &ClusteringModel, key: RowKey, cell: &Cell, now: Millis) -> Option<Row> {
-        let suspects = self.shares.of(&key.cell);
-        let n_suspects: u64 = suspects.clone().map(|(_, events)| *events).sum::<u64>().min(cell.n);
+    /// The row of a cell without what suspects sent into it; `None` when nothing is left.
+    fn row(&self, model: &ClusteringModel, key: CellKey, cell: &Cell, now: Millis) -> Option<Row> {
+        let suspects = self.shares.of(&key);
+        let events = self.events_of_others(&key, cell);
         let gate = model.actors.gate;
-        let (events, actors, kin) = match key.party {
-            Party::Everyone if suspects.len() == 0 => (cell.n, SmallSet::of(&cell.actors, gate), None),
-            Party::Everyone => {
-                let shares: BTreeSet<Id> = suspects.filter_map(|(actor, _)| actor_id(actor)).collect();
-                let honest = cell.actors.iter().filter(|id| !shares.contains(id));
-                let few = if cell.actors.is_exact() { SmallSet::exact(honest, gate) } else { SmallSet::many() };
-                (cell.n - n_suspects, few, None)
-            }
-            Party::Suspects => {
-                let kin = suspects.clone().next().and_then(|(actor, _)| self.record.kin(actor, &key.cell));
-                let few = SmallSet::exact(suspects.filter_map(|(actor, _)| actor_id(actor)), gate);
-                (n_suspects, few, kin)
-            }
+        let actors = if suspects.len() == 0 {
+            SmallSet::of(&cell.actors, gate)
+        } else if cell.actors.is_exact() {
+            let shares: BTreeSet<Id> = suspects.filter_map(|(actor, _)| actor_id(actor)).collect();
+            SmallSet::exact(cell.actors.iter().filter(|id| !shares.contains(id)), gate)
+        } else {
+            SmallSet::many()
         };
         let weight = cell.minutes.weight(now, long_half_life(model)) * count_f64(events) / count_f64(cell.n.max(1));
-        let CellKey { site, route, .. } = key.cell;
-        (events > 0).then_some(Row { key, site, route, sketch: cell.sketch, actors, weight, kin })
+        let CellKey { site, route, .. } = key;
+        (events > 0).then_some(Row { key, site, route, sketch: cell.sketch, actors, weight })
     }
 
     /// Clusters the region around changed rows anew; gives the clusters that were or are in it.
     fn recluster(
         &mut self,
         model: &ClusteringModel,
-        changed: &BTreeSet<RowKey>,
+        changed: &BTreeSet<CellKey>,
         now: Millis,
         step: &mut Step,
     ) -> BTreeSet<ClusterId> {
         if changed.is_empty() {
             return BTreeSet::new();
         }
-        let members = |id: &ClusterId| self.clusters.get(*id).map_or(&[][..], |c| &c.members).iter().copied();
-        let region: Vec<Row> =
-            self.rows.region(changed, |row| self.clusters.of(row), members).into_iter().cloned().collect();
+        let members = |id: &ClusterId| {
+            let members = self.clusters.get(*id).map_or(&[][..], |cluster| &cluster.members);
+            members.iter().filter_map(RowKey::cell).copied()
+        };
+        let cluster_of = |cell: &CellKey| self.clusters.of(&RowKey::Cell(*cell));
+        let region: Vec<Row> = self.rows.region(changed, cluster_of, members).into_iter().cloned().collect();
         step.n_rows_clustered += region.len() as u64;
         let clustered = catch_unwind(AssertUnwindSafe(|| components(model, &region)));
         let labels = clustered.ok().and_then(Result::ok).unwrap_or_else(|| {
             step.fallbacks += 1;
             exact_components(&region)
         });
-        let first = |row: &RowKey| self.cells.get(&row.cell).map_or(now, |cell| cell.first);
-        let placed: Vec<Member> =
-            region.iter().map(|row| Member { key: row.key, weight: row.weight, first: first(&row.key) }).collect();
-        let concerned = self.clusters.update(model, changed, &group(&labels, &placed), now);
+        let first = |cell: &CellKey| self.cells.get(cell).map_or(now, |cell| cell.first);
+        let placed: Vec<Member> = region
+            .iter()
+            .map(|row| Member { key: RowKey::Cell(row.key), weight: row.weight, first: first(&row.key) })
+            .collect();
+        let changed = changed.iter().map(|cell| RowKey::Cell(*cell)).collect();
+        self.identify(model, &changed, &group(&labels, &placed), now)
+    }
+
+    /// Finds out which clusters these components are; gives the clusters that were or are in them.
+    fn identify(
+        &mut self,
+        model: &ClusteringModel,
+        gone: &BTreeSet<RowKey>,
+        components: &[Vec<Member>],
+        now: Millis,
+    ) -> BTreeSet<ClusterId> {
+        let concerned = self.clusters.update(model, gone, components, now);
         let before = |id| self.standings.get(&id).map(Standing::verdict);
         self.descents.follow(&self.clusters, &concerned, &self.rulings, before);
         self.restated.extend(&concerned);
@@ -389,8 +413,8 @@ impl Tenant {
         let mut actors: KeyedSet<64> = KeyedSet::default();
         let mut releases: BTreeMap<u64, u64> = BTreeMap::new();
         let (mut events, mut first, mut last) = (0, Millis(i64::MAX), Millis(i64::MIN));
-        for (row, cell) in self.cells_of(cluster) {
-            events += self.rows_events(row, cell);
+        for (_, cell, n) in self.cells_of(cluster) {
+            events += n;
             first = first.min(cell.first);
             last = last.max(cell.last);
             actors.merge(&cell.actors);
@@ -400,11 +424,14 @@ impl Tenant {
         }
         let mut releases: Vec<u64> = releases.into_values().collect();
         releases.sort_unstable_by(|a, b| b.cmp(a));
-        let suspects = self.suspects_of(cluster);
+        let suspects = cluster.suspects();
         let weighed: Vec<&Weighed> = suspects.iter().filter_map(|a| self.record.current_suspects().get(a)).collect();
         let view =
             ClusterView { events, actors: actors.len_estimate(), first, last, releases: &releases, suspects: &weighed };
-        judge_cluster(&context.hostility, &view)
+        let mut judgement = judge_cluster(&context.hostility, &view);
+        judgement.evidence.extend(self.ties_in_words(cluster, &context.clustering));
+        judgement.evidence.extend(self.warm_up_in_words(cluster));
+        judgement
     }
 
     /// Whether an event with this cell key and sender is in a cluster that is held for hostile now.
@@ -422,16 +449,14 @@ impl Tenant {
             let ledger = self.ledger(actor);
             self.shares.set(actor, &ledger);
         }
+        self.suspects_changed = true;
+        self.know_services();
     }
 }
 
 /// Points that make a cluster hostile.
 fn threshold(context: &Context) -> f64 {
     f64::from(context.hostility.hostile_at) / 100.0
-}
-
-fn both_rows(cell: &CellKey) -> [RowKey; 2] {
-    [Party::Everyone, Party::Suspects].map(|party| RowKey { cell: *cell, party })
 }
 
 fn actor_id(actor: &Actor) -> Option<Id> {

@@ -85,7 +85,9 @@ pub fn document(store: &Store, question: &Question) -> Result<Document> {
         .parts()
         .iter()
         .flat_map(|part| part.tenant.clusters().map(move |(cluster, _)| (part, cluster)))
-        .filter(|(part, cluster)| cluster.members.iter().any(|row| part.has(Some(row.cell.service))))
+        .filter(|(part, cluster)| {
+            sightings.shares(&cluster.members).iter().any(|share| part.has(Some(share.cell.service)))
+        })
         .map(|(_, cluster)| cluster.id.to_string())
         .collect();
     let (sent, is_cut) = sent(store, span, service, &living)?;

@@ -31,7 +31,7 @@ pub(super) struct Full {
     alias: Option<String>,
     /// First event of the rows that named it (RFC 3339).
     born: String,
-    /// Rows (cells, or suspects' shares of cells) that it consists of.
+    /// Cells, or suspects, that it consists of.
     members: usize,
     #[serde(flatten)]
     pub(super) portrait: Portrait,

@@ -14,7 +14,7 @@ mod fixture;
 #[cfg(test)]
 mod macro_step {
     use divan::Bencher;
-    use panicsift::pipeline::cluster::{ClusteringModel, Party, Row, RowKey, SmallSet, components};
+    use panicsift::pipeline::cluster::{ClusteringModel, Row, SmallSet, components};
     use panicsift::pipeline::event::{Id, Millis, Position, RawRecord, ShapeId};
     use panicsift::pipeline::fingerprint::Sketch;
     use panicsift::pipeline::observation::{Actor, CellKey, Observation};
@@ -33,15 +33,14 @@ mod macro_step {
         }
         let id = |n: u64| Id(mix(n) >> 1);
         let shape = ShapeId(u128::from(mix(number)));
-        let cell = CellKey { tenant: id(1), service: id(2), site: id(1_000 + block), route: id(2_000 + block), shape };
+        let key = CellKey { tenant: id(1), service: id(2), site: id(1_000 + block), route: id(2_000 + block), shape };
         Row {
-            key: RowKey { cell, party: Party::Everyone },
-            site: cell.site,
-            route: cell.route,
+            key,
+            site: key.site,
+            route: key.route,
             sketch: Sketch(sketch),
             actors: SmallSet::exact(actors.into_iter().map(id), 8),
             weight: 1.0,
-            kin: None,
         }
     }
 
@@ -87,7 +86,7 @@ mod macro_step {
             for number in 0..8_192 {
                 let Row { key, sketch, .. } = row(number, 128, []);
                 let (event, actor) = (Id(mix(number)), Actor::Prefix(Id(7)));
-                tenant.observe(&Observation { event, actor, cell: key.cell, sketch, ..seen.clone() });
+                tenant.observe(&Observation { event, actor, cell: key, sketch, ..seen.clone() });
             }
             tenant
         };

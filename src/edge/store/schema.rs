@@ -89,8 +89,8 @@ const MIGRATIONS: [&str; 4] = [
     ) STRICT;
     CREATE INDEX label_cluster ON label (cluster, id);
 ",
-    // Standings have another form (the calibrated probability): those of version 3 cannot be read, and open alerts are
-    // counted in them. State begins anew; outbox, checkpoint and labels stay.
+    // Senders, clusters and standings have other forms, so that those of version 3 cannot be read. State begins anew;
+    // outbox, checkpoint and labels stay.
     "
     DELETE FROM state;
 ",

@@ -272,7 +272,7 @@ fn a_store_of_version_1_keeps_its_outbox_and_checkpoint_and_begins_its_cells_ane
 }
 
 #[test]
-fn a_store_of_version_3_forgets_the_standings_of_another_form_and_keeps_the_rest() {
+fn a_store_of_version_3_forgets_the_senders_of_another_form_and_keeps_the_rest() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store.db");
     let mut store = Store::open(&path).unwrap();

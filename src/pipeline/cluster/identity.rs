@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ClusteringModel, RowKey};
 use crate::pipeline::event::{Id, Millis};
+use crate::pipeline::observation::Actor;
 
 /// Name of a cluster, shown as `c-` and 16 hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,6 +61,13 @@ pub struct Cluster {
     pub split_from: Option<ClusterId>,
     /// Clusters that have merged into it and whose alias still leads here, ascending.
     pub merged: Vec<ClusterId>,
+}
+
+impl Cluster {
+    /// The suspects that it is made of; none for one of cells.
+    pub fn suspects(&self) -> BTreeSet<Actor> {
+        self.members.iter().filter_map(RowKey::sender).copied().collect()
+    }
 }
 
 /// Where a dead id leads.
@@ -325,13 +333,25 @@ fn by_age<'p>(clusters: impl Iterator<Item = &'p Cluster>) -> Vec<&'p Cluster> {
 /// The id of a new cluster: from its smallest row and the first event of that. Where the name is taken (a piece that
 /// was split off may have the row that named the whole), the next one of a fixed sequence.
 fn new_id(smallest: &Member, taken: &dyn Fn(ClusterId) -> bool) -> ClusterId {
-    let cell = &smallest.key.cell;
-    let mut hasher = blake3::Hasher::new_derive_key("panicsift 2026-11 cluster id v1");
-    for id in [cell.tenant, cell.service, cell.site, cell.route] {
-        hasher.update(&id.0.to_le_bytes());
+    let mut hasher = blake3::Hasher::new_derive_key("panicsift 2026-11 cluster id v2");
+    match smallest.key {
+        RowKey::Cell(cell) => {
+            for id in [cell.tenant, cell.service, cell.site, cell.route] {
+                hasher.update(&id.0.to_le_bytes());
+            }
+            hasher.update(&cell.shape.0.to_le_bytes());
+        }
+        RowKey::Sender(tenant, actor) => {
+            let (kind, id) = match actor {
+                Actor::Token(id) => (1_u8, id),
+                Actor::Prefix(id) => (2, id),
+                Actor::Unknown => (3, Id(0)),
+            };
+            hasher.update(&tenant.0.to_le_bytes());
+            hasher.update(&[kind]);
+            hasher.update(&id.0.to_le_bytes());
+        }
     }
-    hasher.update(&cell.shape.0.to_le_bytes());
-    hasher.update(&[u8::from(smallest.key.party == super::Party::Suspects)]);
     hasher.update(&smallest.first.0.to_le_bytes());
     let mut names = hasher.finalize_xof();
     loop {
@@ -358,7 +378,6 @@ mod tests {
 
     use super::*;
     use crate::pipeline::cell::testing::key;
-    use crate::pipeline::cluster::Party;
 
     fn model() -> ClusteringModel {
         ClusteringModel::builtin().unwrap()
@@ -367,7 +386,7 @@ mod tests {
     /// A component of (row number, weight); row n was first seen at n.
     fn component(rows: &[(u64, f64)]) -> Vec<Member> {
         let member = |(n, weight): &(u64, f64)| Member {
-            key: RowKey { cell: key(1, 1, 1, *n), party: Party::Everyone },
+            key: RowKey::Cell(key(1, 1, 1, *n)),
             weight: *weight,
             first: Millis(i64::try_from(*n).unwrap()),
         };

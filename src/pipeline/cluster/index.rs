@@ -2,9 +2,9 @@
 //!
 //! Takes rows, gives linfa neighbourhoods that are *thinned*: not every pair within reach is named, but every component
 //! stays whole, which is all that `min_points = 2` uses (wrong for any other `min_points`). Every candidate is
-//! filtered by the real distance, so no edge is ever invented. Three kinds of edges, each a cover of one view:
+//! filtered by the real distance, so no edge is ever invented. Two kinds of edges, each a cover of one view:
 //!
-//! * **Structure**: rows of one (tenant, party, service, site, route). Rows with the same sketch hang on the first of
+//! * **Structure**: rows of one (tenant, service, site, route). Rows with the same sketch hang on the first of
 //!   them, and only those firsts are compared pair by pair: quadratic in the block's distinct shapes, of which
 //!   [`crate::pipeline::cells`] allows 80.
 //! * **Actors**: rows with the same set of actors hang on the first of them. Two different sets that are near share a
@@ -12,7 +12,6 @@
 //!   needs `a < 8 · eps < 3`. Under each such subset, all sets hang on the one that leaves out fewest: it is near to
 //!   every set that is near to any other under that subset, since leaving out less only brings sets nearer. So each
 //!   set has at most 37 edges, whatever the others are, and popular actors cost nothing extra.
-//! * **Kin**: suspects' rows of one kin hang on the first of them.
 //!
 //! Subsets are told apart by a 64-bit hash of keyed ids; among the 300,000 of the worst case two collide with a
 //! probability of some 2^-29, and a collision can only lose an edge between them.
@@ -24,7 +23,7 @@ use linfa_nn::distance::Distance;
 use linfa_nn::{BuildError, NearestNeighbour, NearestNeighbourIndex, NnError};
 use ndarray::{ArrayBase, ArrayView1, ArrayView2, Data, Ix2};
 
-use super::{OVERFLOW_ID, Party, Row};
+use super::{OVERFLOW_ID, Row};
 use crate::pipeline::event::Id;
 use crate::pipeline::fingerprint::Sketch;
 use crate::pipeline::sample::mix;
@@ -37,7 +36,7 @@ pub const EPS_MAX: f64 = 0.375;
 /// Candidates for every row.
 #[derive(Debug, Clone)]
 pub struct StarIndex {
-    /// Edges of the actor and the kin view, both ways.
+    /// Edges of the actor view, both ways.
     stars: Vec<Vec<u32>>,
     /// The block of each row, if it takes part in the structure view.
     block_of: Vec<Option<u32>>,
@@ -66,7 +65,6 @@ impl StarIndex {
         index.add_blocks(rows);
         let representatives = index.add_equal_sets(rows);
         index.add_near_sets(&representatives, eps);
-        index.add_kin(rows);
         for edges in &mut index.stars {
             edges.sort_unstable();
             edges.dedup();
@@ -75,16 +73,15 @@ impl StarIndex {
     }
 
     fn add_blocks(&mut self, rows: &[Row]) {
-        let mut blocks: HashMap<(Id, Party, Id, Id, Id), u32> = HashMap::new();
+        let mut blocks: HashMap<(Id, Id, Id, Id), u32> = HashMap::new();
         let mut sketches: HashMap<(u32, &[u8; 64]), u32> = HashMap::new();
         for (number, row) in (0_u32..).zip(rows).filter(|(_, row)| row.site != OVERFLOW_ID) {
             let next = u32::try_from(self.firsts.len()).unwrap_or(u32::MAX);
-            let cell = &row.key.cell;
-            let block =
-                *blocks.entry((cell.tenant, row.key.party, cell.service, row.site, row.route)).or_insert_with(|| {
-                    self.firsts.push(Vec::new());
-                    next
-                });
+            let cell = &row.key;
+            let block = *blocks.entry((cell.tenant, cell.service, row.site, row.route)).or_insert_with(|| {
+                self.firsts.push(Vec::new());
+                next
+            });
             let Sketch(slots) = &row.sketch;
             let first = *sketches.entry((block, slots)).or_insert(number);
             if let Some(slot) = self.block_of.get_mut(at(number)) {
@@ -101,22 +98,22 @@ impl StarIndex {
         }
     }
 
-    /// Ties rows of one actor set together; gives the first row of each set with a seed that keeps tenants and
-    /// parties apart.
+    /// Ties rows of one actor set together; gives the first row of each set with a seed that keeps tenants
+    /// apart.
     fn add_equal_sets<'r>(&mut self, rows: &'r [Row]) -> Vec<(u32, u64, &'r [Id])> {
-        let mut firsts: HashMap<(Id, Party, &[Id]), u32> = HashMap::new();
+        let mut firsts: HashMap<(Id, &[Id]), u32> = HashMap::new();
         let mut representatives = Vec::new();
         for (number, row) in (0_u32..).zip(rows) {
             let ids = row.actors.ids();
             if ids.is_empty() {
                 continue;
             }
-            let (tenant, party) = (row.key.cell.tenant, row.key.party);
-            let first = *firsts.entry((tenant, party, ids)).or_insert(number);
+            let tenant = row.key.tenant;
+            let first = *firsts.entry((tenant, ids)).or_insert(number);
             if first != number {
                 self.tie(first, number);
             } else if ids.len() <= ACTORS_MAX {
-                representatives.push((number, mix(tenant.0 ^ u64::from(party == Party::Suspects)), ids));
+                representatives.push((number, mix(tenant.0), ids));
             }
         }
         representatives
@@ -162,16 +159,6 @@ impl StarIndex {
                 for (_, _, other) in others {
                     self.tie(*hub, *other);
                 }
-            }
-        }
-    }
-
-    fn add_kin(&mut self, rows: &[Row]) {
-        let mut firsts: HashMap<(Id, Id), u32> = HashMap::new();
-        for (number, row) in (0_u32..).zip(rows).filter(|(_, row)| row.key.party == Party::Suspects) {
-            if let Some(kin) = row.kin {
-                let first = *firsts.entry((row.key.cell.tenant, kin)).or_insert(number);
-                self.tie(first, number);
             }
         }
     }

@@ -31,6 +31,8 @@ pub struct ClusteringModel {
     pub weights: Weights,
     /// The actor view.
     pub actors: Actors,
+    /// When suspects are one hand.
+    pub hands: HandRules,
     /// Bounds.
     pub caps: Caps,
     /// Horizons.
@@ -49,8 +51,18 @@ pub struct Weights {
     pub route: f64,
     /// Times the share of the shape that differs.
     pub shape: f64,
-    /// Distance of suspects that are akin.
-    pub kin: f64,
+}
+
+/// When suspects are one hand.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandRules {
+    /// Minutes that may lie between two suspects at one address.
+    pub address_minutes: u32,
+    /// Minutes that may lie between two suspects who are one by what they do.
+    pub conduct_minutes: u32,
+    /// Share of the places of both together that both must have been to.
+    pub alike: f64,
 }
 
 /// The actor view.
@@ -130,7 +142,7 @@ impl ClusteringModel {
     }
 
     fn faults(&self) -> Faults {
-        let (eps, w, caps, memory) = (self.eps, &self.weights, &self.caps, &self.memory);
+        let (eps, w, caps, memory, hands) = (self.eps, &self.weights, &self.caps, &self.memory, &self.hands);
         let version_ok = !self.version.is_empty() && self.version.len() <= 64;
         // The index is only exact under these: each bound says which promise it keeps.
         let rules = [
@@ -144,7 +156,9 @@ impl ClusteringModel {
             ),
             (w.route >= eps && w.route <= 1.0, "weights.route", "from eps to 1 (likewise for routes)"),
             (w.shape >= 0.0 && w.shape <= 1.0, "weights.shape", "0 to 1"),
-            (w.kin >= 0.0 && w.kin < eps, "weights.kin", "from 0 to below eps"),
+            ((1..=43_200).contains(&hands.address_minutes), "hands.address_minutes", "1 to 43200"),
+            ((1..=43_200).contains(&hands.conduct_minutes), "hands.conduct_minutes", "1 to 43200"),
+            (hands.alike > 0.0 && hands.alike <= 1.0, "hands.alike", "above 0 and up to 1"),
             (self.actors.gate <= ACTORS_MAX, "actors.gate", "0 to 8"),
             ((1..=SHAPES_PER_BLOCK_MAX).contains(&caps.shapes_per_block), "caps.shapes_per_block", "1 to 1024"),
             ((1024..=16_384).contains(&caps.cells_per_tenant), "caps.cells_per_tenant", "1024 to 16384"),
@@ -181,12 +195,12 @@ mod tests {
     fn every_fault_is_named_at_once() {
         let text = BUILTIN
             .replace("eps = 0.2999", "eps = 0.29")
-            .replace("kin = 0.25", "kin = 0.29")
+            .replace("alike = 0.3", "alike = 0.0")
             .replace("route = 0.3", "route = nan")
             .replace("gate = 8", "gate = 9");
         let faults = ClusteringModel::parse(&text).unwrap_err().faults;
         assert_eq!(faults.len(), 3, "{faults:?}");
-        for (fault, key) in faults.iter().zip(["weights.route", "weights.kin", "actors.gate"]) {
+        for (fault, key) in faults.iter().zip(["weights.route", "hands.alike", "actors.gate"]) {
             assert_eq!(fault.place, key);
         }
     }

@@ -15,13 +15,12 @@ fn row(number: u64, site: u64, bits: u64, actors: &[u64]) -> Row {
         *slot = u8::try_from((bits >> i) & 1).unwrap();
     }
     Row {
-        key: RowKey { cell: key(site % 2, site, site, number), party: Party::Everyone },
+        key: key(site % 2, site, site, number),
         site: id(site),
         route: id(site),
         sketch: Sketch(sketch),
         actors: SmallSet::exact(actors.iter().map(|a| id(*a)), 8),
         weight: 1.0,
-        kin: None,
     }
 }
 
@@ -45,22 +44,18 @@ fn crowd() -> impl Strategy<Value = Vec<Row>> {
         let few = |i: usize| (mix(seed * 31 + i as u64 + 1)) % (n as u64 + 1 + spread / 2);
         (0..n).map(few).collect::<Vec<_>>()
     });
-    let one = (0_u64..12, 0_u64..40, 0_u32..40, actors, 0_u8..4, 0_u64..30);
+    let one = (0_u64..12, 0_u64..40, 0_u32..40, actors, 0_u64..30);
     proptest::collection::vec(one, 0..120).prop_map(|rows| {
         rows.into_iter()
             .enumerate()
-            .map(|(number, (site, seed, flips, actors, party, kin))| {
+            .map(|(number, (site, seed, flips, actors, odd))| {
                 let bits = if flips == 0 { 0 } else { mix(seed) & mix(seed + 77) & mix(u64::from(flips)) };
                 let mut row = row(number as u64, site, bits, &actors);
-                if party == 0 {
-                    row.key.party = Party::Suspects;
-                }
-                row.kin = Some(id(kin)).filter(|_| party < 2 && kin < 6);
-                if kin == 29 {
+                if odd == 29 {
                     (row.site, row.route) = (OVERFLOW_ID, OVERFLOW_ID);
                 }
-                if kin == 28 {
-                    row.key.cell.tenant = id(2);
+                if odd == 28 {
+                    row.key.tenant = id(2);
                 }
                 row
             })
@@ -91,8 +86,8 @@ proptest! {
     #[test]
     fn the_order_of_rows_does_not_matter(rows in crowd(), seed: u64) {
         let mut shuffled = rows.clone();
-        shuffled.sort_by_key(|r| mix(r.key.cell.route.0 ^ u64::from(r.sketch.0[3]) ^ seed));
-        let named = |rows: &[Row]| -> BTreeMap<RowKey, RowKey> {
+        shuffled.sort_by_key(|r| mix(r.key.route.0 ^ u64::from(r.sketch.0[3]) ^ seed));
+        let named = |rows: &[Row]| -> BTreeMap<CellKey, CellKey> {
             let labels = components(&model(), rows).unwrap();
             rows.iter().zip(labels).map(|(r, l)| (r.key, rows[l].key)).collect()
         };
@@ -127,21 +122,10 @@ fn few_actors_join_across_sites_and_many_join_nothing() {
 }
 
 #[test]
-fn parties_and_tenants_stay_apart_and_kin_joins_suspects() {
-    let suspect = |number, site, kin| Row {
-        key: RowKey { party: Party::Suspects, ..row(number, site, 0, &[]).key },
-        kin: Some(id(kin)),
-        ..row(number, site, 0, &[5])
-    };
-    assert!(distance(row(1, 1, 0, &[5]), suspect(1, 1, 1)) >= APART);
+fn tenants_stay_apart() {
     let mut alien = row(1, 1, 0, &[5]);
-    alien.key.cell.tenant = id(2);
+    alien.key.tenant = id(2);
     assert!(distance(row(1, 1, 0, &[5]), alien) >= APART);
-    let one = Row { actors: SmallSet::many(), ..suspect(1, 1, 1) };
-    assert!((distance(one.clone(), suspect(2, 4, 1)) - 0.25).abs() < 1e-12);
-    assert!(distance(one, suspect(2, 4, 2)) > 0.2999);
-    let everyone = |number, site| Row { kin: Some(id(1)), ..row(number, site, 0, &[]) };
-    assert!(distance(everyone(1, 1), everyone(2, 4)) > 0.2999);
 }
 
 fn labels(rows: &[Row]) -> Vec<usize> {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::pipeline::cell::testing::key;
 use crate::pipeline::cluster::identity::{Cluster, Member};
-use crate::pipeline::cluster::{ClusteringModel, Party, RowKey};
+use crate::pipeline::cluster::{ClusteringModel, RowKey};
 
 /// Clusters of rows 0 to 11, a word or none on some of them, and the verdicts that held until now.
 #[derive(Default)]
@@ -18,7 +18,7 @@ struct World {
 }
 
 fn row(n: u64) -> RowKey {
-    RowKey { cell: key(1, 1, 1, n), party: Party::Everyone }
+    RowKey::Cell(key(1, 1, 1, n))
 }
 
 impl World {

@@ -15,8 +15,15 @@ fn cell(minutes: &[i64]) -> Cell {
     cell
 }
 
-fn row(party: Party) -> RowKey {
-    RowKey { cell: key(1, 1, 1, 1), party }
+/// Everybody's share of the cell but the suspects'.
+fn others() -> [Share; 1] {
+    [Share { cell: key(1, 1, 1, 1), of: None }]
+}
+
+/// The shares of these suspects, as a cluster of them has them.
+fn of(sightings: &Sightings, suspects: &[u64]) -> Vec<Share> {
+    let rows: Vec<RowKey> = suspects.iter().map(|n| RowKey::Sender(id(1), Actor::Token(id(*n)))).collect();
+    sightings.shares(&rows)
 }
 
 /// What is read of a store with one cell, of which suspects have a share that the ledger tells.
@@ -59,7 +66,7 @@ fn minutes(from: i64, to: i64) -> Range<Millis> {
 #[track_caller]
 fn check(cell_minutes: &[i64], wanted: Range<Millis>, low: u64, high: u64) {
     let sightings = sightings(&cell(cell_minutes), &[]);
-    assert_eq!(sightings.within(&[row(Party::Everyone)], &wanted), Reckoning { low, high }, "{cell_minutes:?}");
+    assert_eq!(sightings.within(&others(), &wanted), Reckoning { low, high }, "{cell_minutes:?}");
 }
 
 #[test]
@@ -84,27 +91,30 @@ fn a_cell_tells_its_last_hour_by_the_minute_and_two_days_by_the_hour() {
 #[test]
 fn suspects_and_everyone_share_a_cell_without_counting_twice() {
     let sightings = sightings(&cell(&[10, 20, 30, 40]), &[(7, &[20, 30]), (8, &[40])]);
-    let check = |party, wanted: &Range<Millis>, low, high| {
-        assert_eq!(sightings.within(&[row(party)], wanted), Reckoning { low, high }, "{party:?} {wanted:?}");
+    let both = of(&sightings, &[7, 8]);
+    let check = |shares: &[Share], wanted: &Range<Millis>, low, high| {
+        assert_eq!(sightings.within(shares, wanted), Reckoning { low, high }, "{shares:?} {wanted:?}");
     };
-    check(Party::Suspects, &minutes(0, 100), 3, 3);
-    check(Party::Everyone, &minutes(0, 100), 1, 1);
+    check(&both, &minutes(0, 100), 3, 3);
+    check(&others(), &minutes(0, 100), 1, 1);
     // Two events from 20 to 30: one of them, both or none may lie before 25.
-    check(Party::Suspects, &minutes(0, 25), 0, 2);
-    check(Party::Everyone, &minutes(0, 25), 0, 2);
-    check(Party::Suspects, &minutes(35, 100), 1, 1);
-    check(Party::Everyone, &minutes(35, 100), 0, 0);
-    let ever = sightings.ever(&[row(Party::Suspects)]);
+    check(&both, &minutes(0, 25), 0, 2);
+    check(&others(), &minutes(0, 25), 0, 2);
+    check(&both, &minutes(35, 100), 1, 1);
+    check(&others(), &minutes(35, 100), 0, 0);
+    let ever = sightings.ever(&both);
     let at = |minute: i64| Some(Millis(minute * Millis::MINUTE + 30_000));
     assert_eq!(ever, Sighting { events: 3, first: at(20), last: at(40) });
-    assert_eq!(sightings.ever(&[row(Party::Everyone), row(Party::Suspects)]).events, 4);
+    assert_eq!(sightings.ever(&[&both[..], &others()].concat()).events, 4);
+    assert_eq!(sightings.ever(&of(&sightings, &[8])), Sighting { events: 1, first: at(40), last: at(40) });
+    assert_eq!(sightings.shares(&[RowKey::Cell(key(1, 1, 1, 1))]), others());
 }
 
 #[test]
 fn a_cell_that_is_forgotten_has_nothing_and_a_broken_row_is_counted() {
     let known = sightings(&cell(&[10]), &[]);
-    let other = RowKey { cell: key(2, 2, 2, 2), party: Party::Everyone };
-    assert!(known.knows(&[other, row(Party::Everyone)]) && !known.knows(&[other]));
+    let other = Share { cell: key(2, 2, 2, 2), of: None };
+    assert!(known.knows(&[other, others()[0]]) && !known.knows(&[other]) && of(&known, &[7]).is_empty());
     assert_eq!(known.within(&[other], &minutes(0, 100)), Reckoning::default());
     let load = |kind: &str| -> Result<Stored, ()> {
         Ok(if kind == "cell" { vec![(vec![1], vec![2]), (vec![0; 60], vec![0xff; 3])] } else { Vec::new() })
@@ -124,7 +134,7 @@ proptest! {
         prop_assert_eq!((times.n, times.first, times.last, &times.minutes), (cell.n, cell.first, cell.last, &cell.minutes));
         let wanted = minutes(from, from + length);
         let truth = events.iter().filter(|minute| **minute >= from && **minute < from + length).count() as u64;
-        let told = sightings.within(&[row(Party::Everyone)], &wanted);
+        let told = sightings.within(&others(), &wanted);
         prop_assert!(told.low <= truth && truth <= told.high, "{told:?} {truth}");
     }
 }

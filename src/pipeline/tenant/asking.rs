@@ -2,12 +2,12 @@
 //!
 //! Changes nothing. Each answer costs a look-up, but for [`Tenant::n_events`], which looks at every cell of its cluster.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Standing, Tenant, Whereabouts};
 use crate::pipeline::cell::Cell;
+use crate::pipeline::cluster::RowKey;
 use crate::pipeline::cluster::identity::{Alias, Cluster, ClusterId};
-use crate::pipeline::cluster::{Party, RowKey};
 use crate::pipeline::event::Id;
 use crate::pipeline::names::Names;
 use crate::pipeline::observation::{Actor, CellKey};
@@ -52,23 +52,17 @@ impl Tenant {
 
     /// Events of a living cluster, as its portrait counts them, without drawing it.
     pub fn n_events(&self, cluster: &Cluster) -> u64 {
-        self.cells_of(cluster).map(|(row, cell)| self.rows_events(row, cell)).sum()
+        self.cells_of(cluster).map(|(_, _, events)| events).sum()
     }
 
     /// Where an event with this cell key and sender stands now.
     pub fn whereabouts(&self, cell: &CellKey, actor: Actor) -> Whereabouts {
-        let cell = self.cells.resolve(cell);
         let suspect = self.suspect_since.get(&actor).copied();
-        let party = if suspect.is_some() { Party::Suspects } else { Party::Everyone };
-        // A suspect that touched more cells than its ledger has room for stands where the rest of it stands.
-        let elsewhere =
-            || self.shares.cells_of(&actor).find_map(|cell| self.clusters.of(&RowKey { cell: *cell, party }));
-        let Some(id) = self
-            .clusters
-            .of(&RowKey { cell, party })
-            .filter(|_| suspect.is_none() || self.shares.has(&cell, &actor))
-            .or_else(elsewhere)
-        else {
+        let row = match suspect {
+            Some(_) => self.sender(&actor),
+            None => Some(RowKey::Cell(self.cells.resolve(cell))),
+        };
+        let Some(id) = row.and_then(|row| self.clusters.of(&row)) else {
             return Whereabouts::default();
         };
         let Some(standing) = self.standings.get(&id) else {
@@ -78,23 +72,43 @@ impl Tenant {
         Whereabouts { cluster: Some(id), verdict: standing.verdict(), alerted_at }
     }
 
-    /// The cells that a cluster's rows are about, with these rows; a cell comes twice where suspects have a share of it.
-    pub(in crate::pipeline) fn cells_of<'t>(
-        &'t self,
-        cluster: &'t Cluster,
-    ) -> impl Iterator<Item = (&'t RowKey, &'t Cell)> {
-        cluster.members.iter().filter_map(|row| Some((row, self.cells.get(&row.cell)?)))
+    /// The cells that a cluster's events are in, ascending, each with how many of its events are the cluster's.
+    pub(in crate::pipeline) fn cells_of(&self, cluster: &Cluster) -> impl Iterator<Item = (CellKey, &Cell, u64)> {
+        let mut shares: BTreeMap<CellKey, u64> = BTreeMap::new();
+        for row in &cluster.members {
+            match row {
+                RowKey::Cell(key) => {
+                    let others = self.cells.get(key).map_or(0, |cell| self.events_of_others(key, cell));
+                    *shares.entry(*key).or_default() += others;
+                }
+                RowKey::Sender(_, actor) => {
+                    for key in self.shares.cells_of(actor) {
+                        *shares.entry(*key).or_default() += self.shares.events(key, actor);
+                    }
+                }
+            }
+        }
+        let known = move |(key, events): (CellKey, u64)| {
+            let cell = self.cells.get(&key)?;
+            Some((key, cell, events.min(cell.n)))
+        };
+        shares.into_iter().filter_map(known)
     }
 
-    /// Events of one party's share of a cell.
-    pub(in crate::pipeline) fn rows_events(&self, row: &RowKey, cell: &Cell) -> u64 {
-        let suspects: u64 = self.shares.of(&row.cell).map(|(_, events)| *events).sum::<u64>().min(cell.n);
-        if row.party == Party::Suspects { suspects } else { cell.n - suspects }
+    /// Events of a cell that no suspect sent.
+    pub(in crate::pipeline) fn events_of_others(&self, key: &CellKey, cell: &Cell) -> u64 {
+        cell.n - self.shares.of(key).map(|(_, events)| *events).sum::<u64>().min(cell.n)
     }
 
-    /// The suspects who have a share of its cells.
-    pub(in crate::pipeline) fn suspects_of(&self, cluster: &Cluster) -> BTreeSet<Actor> {
-        let shares = cluster.members.iter().filter(|row| row.party == Party::Suspects);
-        shares.flat_map(|row| self.shares.of(&row.cell)).map(|(actor, _)| *actor).collect()
+    /// The clusters that hold events of a cell: its own, and those of the suspects in it.
+    pub(in crate::pipeline) fn clusters_at(&self, cell: &CellKey) -> BTreeSet<ClusterId> {
+        let senders = self.shares.of(cell).filter_map(|(actor, _)| self.sender(actor));
+        let rows = std::iter::once(RowKey::Cell(*cell)).chain(senders);
+        rows.filter_map(|row| self.clusters.of(&row)).collect()
+    }
+
+    /// The row of a suspect; `None` where every cell that it touched is forgotten.
+    pub(in crate::pipeline) fn sender(&self, actor: &Actor) -> Option<RowKey> {
+        self.shares.cells_of(actor).next().map(|cell| RowKey::Sender(cell.tenant, *actor))
     }
 }

@@ -10,6 +10,7 @@ impl Tenant {
     /// Forgets what has faded, and the names that nobody needs any more; `id` is the tenant's own.
     pub fn forget(&mut self, id: Id, now: Millis) {
         self.touched.extend(self.cells.forget(now));
+        self.know_services();
         self.surfaces.forget(now);
         self.causes.forget(now, |cell| self.cells.get(cell).is_some());
         self.operations.forget(now);

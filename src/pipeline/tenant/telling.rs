@@ -33,10 +33,10 @@ impl Tenant {
     fn impact(&self, cluster: &Cluster) -> Impact {
         let mut impact = Impact::default();
         let mut sites: BTreeSet<Id> = BTreeSet::new();
-        let suspects = self.suspects_of(cluster);
-        for (row, cell) in self.cells_of(cluster) {
-            impact.events += self.rows_events(row, cell);
-            sites.insert(row.cell.site);
+        let suspects = cluster.suspects();
+        for (key, cell, events) in self.cells_of(cluster) {
+            impact.events += events;
+            sites.insert(key.site);
             if suspects.is_empty() {
                 impact.add(cell);
             }
@@ -51,9 +51,9 @@ impl Tenant {
         let mut sitting = Sitting::default();
         let mut suspects: BTreeSet<Actor> = BTreeSet::new();
         for cluster in clusters {
-            let own = self.suspects_of(cluster);
-            for (row, cell) in self.cells_of(cluster) {
-                *sitting.parts.entry(row.cell).or_default() += self.rows_events(row, cell);
+            let own = cluster.suspects();
+            for (key, cell, events) in self.cells_of(cluster) {
+                *sitting.parts.entry(key).or_default() += events;
                 if own.is_empty() {
                     sitting.summary.merge(cell);
                 }
@@ -98,7 +98,7 @@ impl Tenant {
     fn told(&self, cluster: &Cluster, standing: &Standing) -> Portrait {
         let sitting = self.sitting(&[cluster]);
         let portrait = complete(cluster, standing, sitting.draw(&self.names));
-        let suspects = self.suspects_of(cluster);
+        let suspects = cluster.suspects();
         let tokens: BTreeSet<Id> = suspects.iter().filter_map(|actor| self.record.token(actor)).collect();
         let weighed = suspects.iter().filter_map(|actor| self.record.current_suspects().get(actor));
         let lead: Option<&Weighed> = weighed.max_by_key(|weighed| weighed.centipoints);

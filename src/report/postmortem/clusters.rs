@@ -12,12 +12,11 @@ use std::ops::Range;
 use super::super::document::{Section, Table, Value, Words, plural};
 use super::super::scope::{Exposure, Part, Scope, compare};
 use crate::pipeline::alert::Verdict;
-use crate::pipeline::cluster::RowKey;
 use crate::pipeline::cluster::identity::Cluster;
 use crate::pipeline::event::{Id, Millis};
 use crate::pipeline::operations::interval::Interval;
 use crate::pipeline::operations::ledger::Span;
-use crate::pipeline::sightings::{Reckoning, Sighting, Sightings};
+use crate::pipeline::sightings::{Reckoning, Share, Sighting, Sightings};
 use crate::pipeline::tenant::Standing;
 
 /// Clusters of one kind that are told: the rest is counted.
@@ -106,7 +105,7 @@ pub(super) fn seen(scope: &Scope<'_>, sightings: &Sightings, stretches: &Stretch
     let (mut all, mut n_forgotten) = (Vec::new(), 0);
     for part in scope.parts() {
         for (cluster, standing) in part.tenant.clusters() {
-            if !sightings.knows(&cluster.members) {
+            if !sightings.knows(&sightings.shares(&cluster.members)) {
                 n_forgotten += 1;
                 continue;
             }
@@ -125,18 +124,19 @@ fn one(
     sightings: &Sightings,
     stretches: &Stretches,
 ) -> Option<Seen> {
-    let rows: Vec<RowKey> = cluster.members.iter().filter(|row| part.has(Some(row.cell.service))).copied().collect();
-    if rows.is_empty() {
+    let mut shares = sightings.shares(&cluster.members);
+    shares.retain(|share| part.has(Some(share.cell.service)));
+    if shares.is_empty() {
         return None;
     }
-    let within = |span: &Span| sightings.within(&rows, &range(span));
+    let within = |span: &Span| sightings.within(&shares, &range(span));
     let now = within(&stretches.now.0);
     let before = stretches.before.as_ref().map(|(span, _)| within(span)).unwrap_or_default();
-    let ever = sightings.ever(&rows);
+    let ever = sightings.ever(&shares);
     Some(Seen {
         id: cluster.id.to_string(),
         verdict: standing.map(Standing::verdict).unwrap_or_default(),
-        place: place(part, &rows, sightings),
+        place: place(part, &shares, sightings),
         now,
         before,
         ever,
@@ -169,15 +169,15 @@ fn turn(now: Reckoning, before: Reckoning, ever: Sighting, stretches: &Stretches
 }
 
 /// The route and site with the most events ever; ties by name.
-fn place(part: &Part<'_>, rows: &[RowKey], sightings: &Sightings) -> Place {
+fn place(part: &Part<'_>, shares: &[Share], sightings: &Sightings) -> Place {
     let mut routes: BTreeMap<Id, u64> = BTreeMap::new();
     let mut sites: BTreeMap<Id, u64> = BTreeMap::new();
     let mut services: BTreeMap<Id, u64> = BTreeMap::new();
-    for row in rows {
-        let events = sightings.ever(std::slice::from_ref(row)).events;
-        *routes.entry(row.cell.route).or_default() += events;
-        *sites.entry(row.cell.site).or_default() += events;
-        *services.entry(row.cell.service).or_default() += events;
+    for share in shares {
+        let events = sightings.ever(std::slice::from_ref(share)).events;
+        *routes.entry(share.cell.route).or_default() += events;
+        *sites.entry(share.cell.site).or_default() += events;
+        *services.entry(share.cell.service).or_default() += events;
     }
     let name = |id: Id| part.tenant.name(id);
     let busiest = |counts: &BTreeMap<Id, u64>| {
