@@ -53,7 +53,11 @@ impl<'o, W: Write> Report<'o, W> {
 
     /// All figures so far, one JSON object a line.
     pub(super) fn figures(&self) -> String {
-        self.figures.iter().map(|figures| format!("{figures}\n")).collect()
+        self.figures.iter().fold(String::new(), |mut lines, figures| {
+            // Writing into a text cannot fail.
+            _ = std::fmt::Write::write_fmt(&mut lines, format_args!("{figures}\n"));
+            lines
+        })
     }
 
     fn head(&mut self, words: &str) -> Result<()> {
@@ -75,6 +79,17 @@ impl<'o, W: Write> Report<'o, W> {
             writeln!(self.out, "    recall: {}", score.recalls())?;
         }
         Ok(write!(self.out, "{}", score.reliability())?)
+    }
+
+    /// Notes the scores of several seeds at the smallest budget, and tells them in one line.
+    fn tell_seeds(&mut self, protocol: &str, course: &Course<'_>, scores: &[Score]) -> Result<()> {
+        for score in scores {
+            self.note(protocol, course, 1.0, score);
+        }
+        if scores.is_empty() {
+            return Ok(());
+        }
+        self.spread(&format!("1 a day, {}: {protocol}", course.name), scores)
     }
 
     /// One line for what was found with several seeds: the mean, the least and the greatest.
@@ -205,12 +220,7 @@ impl Trial<'_> {
             if let (Some(model), true) = (models.first(), self.altered) {
                 for how in Alteration::ALL {
                     let seeds = (0..SEEDS).map(|seed| score(self.school, &tested.altered(how, seed), model));
-                    self.tell_seeds(
-                        &format!("{protocol}, {}", how.words()),
-                        tested,
-                        &seeds.collect::<Vec<_>>(),
-                        report,
-                    )?;
+                    report.tell_seeds(&format!("{protocol}, {}", how.words()), tested, &seeds.collect::<Vec<_>>())?;
                 }
             }
             if let Some((other, tested)) = self.other.and_then(|other| Some((other, other.courses.get(at)?))) {
@@ -223,22 +233,6 @@ impl Trial<'_> {
             }
         }
         Ok(())
-    }
-
-    fn tell_seeds(
-        &self,
-        protocol: &str,
-        course: &Course<'_>,
-        scores: &[Score],
-        report: &mut Report<'_, impl Write>,
-    ) -> Result<()> {
-        for score in scores {
-            report.note(protocol, course, 1.0, score);
-        }
-        if scores.is_empty() {
-            return Ok(());
-        }
-        report.spread(&format!("1 a day, {}: {protocol}", course.name), scores)
     }
 
     /// Campaigns left out by turns, with several seeds; the first is told whole.
@@ -266,13 +260,13 @@ impl Trial<'_> {
             }
             for (which, how) in Alteration::ALL.into_iter().enumerate().filter(|_| self.altered) {
                 let scores = of(at, &|scores| scores.altered.get(which).cloned());
-                self.tell_seeds(&format!("campaigns left out, {}", how.words()), course, &scores, report)?;
+                report.tell_seeds(&format!("campaigns left out, {}", how.words()), course, &scores)?;
             }
             let scores = of(at, &|scores| scores.other.clone());
             if let (Some(other), false) = (self.other, scores.is_empty()) {
                 let tested = other.everything();
                 let words = tested.get(at).map_or("", |course| samples(course));
-                self.tell_seeds(&format!("campaigns left out, {words}"), course, &scores, report)?;
+                report.tell_seeds(&format!("campaigns left out, {words}"), course, &scores)?;
             }
         }
         Ok(())

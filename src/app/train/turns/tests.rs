@@ -5,7 +5,7 @@ fn label(hostile: bool, campaign: &str, kind: &str) -> Label {
     Label { event_id: String::new(), hostile, campaign: campaign.to_owned(), kind: kind.to_owned(), authorised: false }
 }
 
-fn course<'l>(labels: &'l [Label]) -> Course<'l> {
+fn course(labels: &[Label]) -> Course<'_> {
     Course { labels: labels.iter().collect(), ..Course::default() }
 }
 

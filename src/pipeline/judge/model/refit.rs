@@ -9,14 +9,6 @@ use crate::pipeline::judge::fit::Fitted;
 /// A cut that no fact reaches: a fact that said nothing in the training stays in the model, and says nothing.
 const NEVER: f64 = 19.99;
 
-/// What stands above the operating points.
-const OPERATING_WORDS: &str = "
-# By how many false alerts a day may be (`false_alerts_a_day` in [models] of the configuration), from the smallest
-# budget on: a sender is suspect from `suspect_at` on and until it falls below `clear_at`; a cluster of suspects is
-# hostile from `hostile_at` on.
-
-";
-
 impl HostilityModel {
     /// The same groups, caps and neighbours with what was learned; `version` is stamped on alerts.
     #[must_use]
@@ -89,13 +81,6 @@ network = {network}
 address = {address}
 clip = {:?}
 cap = {}
-
-# The probability that an alert shows has the log odds `offset` + `slope` * points: learned on campaigns that were left
-# out, at this share of hostile events.
-[calibration]
-base_rate = {:?}
-slope = {:?}
-offset = {:?}
 ",
             self.version,
             points(self.bias),
@@ -103,24 +88,8 @@ offset = {:?}
             self.benign_crowd,
             self.clip,
             points(self.neighbours_cap),
-            self.calibration.base_rate,
-            self.calibration.slope,
-            self.calibration.offset,
         );
-        text.push_str(OPERATING_WORDS);
-        for point in &self.operating {
-            _ = write!(
-                text,
-                "[[operating_point]]\nfalse_alerts_a_day = {:?}\nsuspect_at = {}\nclear_at = {}\nhostile_at = {}\n\n",
-                point.false_alerts_a_day,
-                points(point.suspect_at),
-                points(point.clear_at),
-                points(point.hostile_at),
-            );
-        }
-        // One empty line between two tables.
-        text.truncate(text.trim_end().len());
-        text.push('\n');
+        self.write_decisions(&mut text);
         for (bins, (name, _)) in self.bins.iter().zip(FACTS) {
             let group = self.groups.get(bins.group).map_or("", |group| group.name.as_str());
             let cuts: Vec<f64> = bins.steps.iter().map(|(cut, _)| *cut).collect();
@@ -131,6 +100,41 @@ offset = {:?}
             );
         }
         text
+    }
+
+    /// What becomes of points: probabilities and thresholds.
+    fn write_decisions(&self, text: &mut String) {
+        let Calibration { base_rate, slope, offset } = self.calibration;
+        // Writing into a text cannot fail.
+        _ = write!(
+            text,
+            "
+# The probability that an alert shows has the log odds `offset` + `slope` * points: learned on campaigns that were left
+# out, at this share of hostile events.
+[calibration]
+base_rate = {base_rate:?}
+slope = {slope:?}
+offset = {offset:?}
+
+# By how many false alerts a day may be (`false_alerts_a_day` in [models] of the configuration), from the smallest
+# budget on: a sender is suspect from `suspect_at` on and until it falls below `clear_at`; a cluster of suspects is
+# hostile from `hostile_at` on.
+"
+        );
+        let points = |centipoints: i32| f64::from(centipoints) / 100.0;
+        for OperatingPoint { false_alerts_a_day, suspect_at, clear_at, hostile_at } in &self.operating {
+            let [suspect_at, clear_at, hostile_at] = [*suspect_at, *clear_at, *hostile_at].map(points);
+            _ = write!(
+                text,
+                "
+[[operating_point]]
+false_alerts_a_day = {false_alerts_a_day:?}
+suspect_at = {suspect_at:?}
+clear_at = {clear_at:?}
+hostile_at = {hostile_at:?}
+"
+            );
+        }
     }
 }
 
