@@ -17,6 +17,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use panicsift::edge::store::Store;
 use panicsift::pipeline::alert::{Alert, Category, Change, Severity};
+use panicsift::pipeline::cluster::RowKey;
 use panicsift::pipeline::event::{Batch, Checkpoint, Millis, Position};
 use panicsift::pipeline::state::State;
 use panicsift::pipeline::{Context, Memos, Step, examine, fold};
@@ -368,11 +369,11 @@ fn members(state: &State) -> BTreeMap<String, String> {
     clusters.map(|(cluster, _)| (cluster.id.to_string(), format!("{:?}", cluster.members))).collect()
 }
 
-/// The cells that stand in a cluster, apart from what suspects sent into them.
+/// The cells that stand in a cluster of cells.
 fn clustered_cells(state: &State) -> BTreeSet<String> {
     let clusters = state.tenants().flat_map(|(_, tenant)| tenant.clusters());
     clusters
-        .flat_map(|(cluster, _)| cluster.members.iter().filter_map(|row| row.cell()).map(|cell| format!("{cell:?}")))
+        .flat_map(|(cluster, _)| cluster.members.iter().filter_map(RowKey::cell).map(|cell| format!("{cell:?}")))
         .collect()
 }
 

@@ -312,9 +312,10 @@ impl Record {
         let parties = dossier.conduct.token.and_then(|token| self.parties.get(&token)).into_iter().flatten();
         let others =
             parties.take(PARTIES_MAX).filter(|party| *party != actor).filter_map(|party| self.actors.get(party));
-        let conducts = others.clone().map(|other| &other.conduct).chain([&dossier.conduct]);
-        let token = dossier.conduct.token.map(|_| TokenCompany::of(&dossier.conduct, conducts)).unwrap_or_default();
-        let parties = others.map(|other| (&other.joined, other.word)).collect();
+        let others: Vec<&Dossier> = others.collect();
+        let conducts: Vec<&Conduct> = others.iter().map(|other| &other.conduct).collect();
+        let token = dossier.conduct.token.map(|_| TokenCompany::of(&dossier.conduct, &conducts)).unwrap_or_default();
+        let parties = others.into_iter().map(|other| (&other.joined, other.word)).collect();
         let strangers = Strangers { neighbours: &self.neighbours, own: dossier.word, parties };
         let services = dossier.conduct.ledger.keys().map(|cell| cell.service);
         Near { token, ordinary: self.ordinary.of(*actor, services), ..Near::of(&dossier.conduct, &strangers) }

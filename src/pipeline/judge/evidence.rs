@@ -203,12 +203,13 @@ pub struct TokenCompany {
 }
 
 impl TokenCompany {
-    /// Reads those who use one token, `own` among them. An owner's other programs, and a fleet of one program, are
+    /// Reads an actor and the others who use its token. An owner's other programs, and a fleet of one program, are
     /// common; another program in another network is what a thief is.
-    pub fn of<'c>(own: &Conduct, all: impl Iterator<Item = &'c Conduct> + Clone) -> Self {
-        let Some(first) = all.clone().min_by_key(|conduct| conduct.first) else { return Self::default() };
+    pub fn of(own: &Conduct, others: &[&Conduct]) -> Self {
+        let all = || others.iter().copied().chain([own]);
+        let Some(first) = all().min_by_key(|conduct| conduct.first) else { return Self::default() };
         let count = |thing: fn(&Conduct) -> Id| {
-            let distinct: BTreeSet<Id> = all.clone().map(thing).collect();
+            let distinct: BTreeSet<Id> = all().map(thing).collect();
             let distinct = u32::try_from(distinct.len()).unwrap_or(u32::MAX);
             if thing(own) == thing(first) { 0.0 } else { f64::from(distinct).log2() }
         };
