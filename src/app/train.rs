@@ -58,7 +58,7 @@ const SEEN_AT: [u32; 4] = [2, 8, 32, 128];
 /// By how many hundredths of points a suspect must fall to be none any more. An honest sender is odd at first and falls
 /// deep; many hostile senders together become usual, and fall, too. Little hysteresis keeps precision where few are
 /// hostile, much keeps recall where many are.
-const HYSTERESIS: i32 = 150;
+const HYSTERESIS: i32 = 200;
 /// Budgets of false alerts a day that a model has operating points for, rising.
 const BUDGETS: [f64; 3] = [1.0, 3.0, 10.0];
 

@@ -63,7 +63,6 @@ const DEEDS: &[Deed] = &[
     deed("token_first", Sender, "use tokens of their own oddly on", "uses a token of its own oddly on"),
     deed("refused_tokens", Sender, "try tokens that are refused on", "tries tokens that are refused on"),
     deed("reused_keys", Sender, "use idempotency keys again on", "uses idempotency keys again on"),
-    deed("family_age", Company, "use a client that has long been met on", "uses a client that has long been met on"),
     deed("site_others", Company, "meet suspects at panic sites of", "meets suspects at panic sites of"),
     deed("cell_others", Company, "do what suspects do on", "does what suspects do on"),
     deed(

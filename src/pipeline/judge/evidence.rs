@@ -46,8 +46,6 @@ pub enum Fact {
     RefusedTokens,
     /// Share of idempotency keys used again with other content.
     ReusedKeys,
-    /// log2 minutes that its client family has been met at its routes.
-    FamilyAge,
     /// Mean surprise of others at its sites.
     SiteOthers,
     /// Mean surprise of others in its cells.
@@ -83,7 +81,7 @@ pub enum Fact {
 }
 
 /// Number of [`Fact`]s.
-pub const FACTS_LEN: usize = 32;
+pub const FACTS_LEN: usize = 31;
 
 /// Name and words of each fact, in the order of [`Fact`].
 pub const FACTS: [(&str, &str); FACTS_LEN] = [
@@ -102,7 +100,6 @@ pub const FACTS: [(&str, &str); FACTS_LEN] = [
     ("token_first", "of 1: it was the first of those who use its token"),
     ("refused_tokens", "doublings of tokens that the service refused"),
     ("reused_keys", "of its events use an idempotency key again for something else"),
-    ("family_age", "doublings of minutes that its client program has been met on the route"),
     ("site_others", "bits an event that others bring to the same panic sites"),
     ("cell_others", "bits an event that others bring with the same shape at the same site"),
     ("family_others", "bits an event that others bring with the same client program"),
@@ -156,7 +153,6 @@ impl Facts {
         facts.set(Fact::Unrepeated, (due.max(0.0) + 1.0).log2());
         facts.set(Fact::Crowd, near.crowd);
         facts.set(Fact::Age, near.age);
-        facts.set(Fact::FamilyAge, near.family_age);
         facts.set(Fact::Served, near.ordinary.served_doublings());
         facts.set(Fact::Rejected, near.ordinary.rejected_share());
         facts
@@ -236,8 +232,6 @@ pub struct Near {
     pub crowd: f64,
     /// log2 of one more than the minutes its cells have lived, mean.
     pub age: f64,
-    /// log2 of one more than the minutes its client families have been met at its routes, the least.
-    pub family_age: f64,
     /// Who else uses its token.
     pub token: TokenCompany,
     /// Mean surprise of the others that use its token.
@@ -279,8 +273,6 @@ impl Near {
             all.reduce(|a, b| if b.abs() > a.abs() { b } else { a }).unwrap_or(0.0)
         };
         near.family = greatest(&conduct.families, &|here| here.bits());
-        let family_ages = conduct.families.iter().map(|family| (strangers.at(family).minutes() + 1.0).log2());
-        near.family_age = family_ages.reduce(f64::min).unwrap_or(0.0);
         near.network = greatest(&conduct.asns, &|here| here.bits());
         if let Some(token) = conduct.token.map(|token| strangers.with_parties_at(token)) {
             near.token_others = token.bits();

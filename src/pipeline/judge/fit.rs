@@ -47,8 +47,7 @@ pub struct Fitted {
 
 /// Whether a fact may only speak against hostile.
 pub fn is_defence(fact: usize) -> bool {
-    let defence =
-        [Fact::TokenFirst, Fact::Crowd, Fact::Age, Fact::FamilyAge, Fact::Repeats, Fact::Retries, Fact::Served];
+    let defence = [Fact::TokenFirst, Fact::Crowd, Fact::Age, Fact::Repeats, Fact::Retries, Fact::Served];
     defence.into_iter().any(|of_defence| of_defence as usize == fact)
 }
 
