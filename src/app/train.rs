@@ -53,12 +53,13 @@ const COPIES_THINNED: u32 = 3;
 const COPIES_DEALT: u32 = 4;
 /// Points, in hundredths, from which nobody is a suspect: lessons come from a judge that trusts everybody.
 const NEVER: i32 = 2_000;
-/// Events of a sender after which it is looked at what was known of it.
-const SEEN_AT: [u32; 4] = [2, 8, 32, 128];
 /// By how many hundredths of points a suspect must fall to be none any more. An honest sender is odd at first and falls
 /// deep; many hostile senders together become usual, and fall, too. Little hysteresis keeps precision where few are
 /// hostile, much keeps recall where many are.
 const HYSTERESIS: i32 = 200;
+/// Thresholds that are tried above what any sender of the reference came to, and hundredths of points between them.
+const STEPS_ABOVE: i32 = 12;
+const STEP_ABOVE: i32 = 25;
 /// Budgets of false alerts a day that a model has operating points for, rising.
 const BUDGETS: [f64; 3] = [1.0, 3.0, 10.0];
 
@@ -166,14 +167,13 @@ struct Course<'s> {
     lessons: Vec<Lesson>,
 }
 
-/// One sender at a moment of a run.
+/// One sender at the end of a run.
 struct Lesson {
     /// The campaign that most of its events are of.
     campaign: String,
     /// The run that it is of.
     copy: u32,
-    /// Events that it stands for: those of the sender, in equal parts.
-    n_events: f64,
+    n_events: u32,
     /// Its points under the model of the run.
     points: f64,
     example: Example,
@@ -227,49 +227,36 @@ impl<'s> Course<'s> {
 /// What is true of one sender.
 #[derive(Default)]
 struct Sender<'l> {
-    /// Facts and points at the moments of [`SEEN_AT`], and at last.
-    known: Vec<(Facts, i32)>,
-    /// The latest of them is not of such a moment.
-    is_between: bool,
-    n_events: u32,
+    facts: Facts,
+    centipoints: i32,
     campaigns: BTreeMap<&'l str, u32>,
     n_hostile: u32,
     authorised: bool,
 }
 
-/// Lessons of each sender at some moments of its life, so that a young sender is known for one: honest ones are oddest at
-/// first. Who sent events of an authorised test teaches nothing.
+/// The last lesson of each sender. Who sent events of an authorised test teaches nothing.
+///
+/// Lessons of younger moments as well were tried: an honest sender is odd at first. What many events weigh then counts for
+/// less, and a fuzzer with an account of its own, or one that sends each request twice, is not found any more.
 fn lessons_of(copy: u32, past: &Past, labels: &[&Label]) -> Vec<Lesson> {
     let mut senders: BTreeMap<Actor, Sender<'_>> = BTreeMap::new();
     for lesson in &past.lessons {
         let sender = senders.entry(lesson.actor).or_default();
-        let n_before = sender.n_events;
+        (sender.facts, sender.centipoints) = (lesson.facts, lesson.centipoints);
         for label in lesson.events.iter().filter_map(|at| labels.get(*at)) {
             *sender.campaigns.entry(&label.campaign).or_default() += 1;
-            sender.n_events += 1;
             sender.n_hostile += u32::from(label.hostile);
             sender.authorised |= label.authorised;
         }
-        if sender.is_between {
-            sender.known.pop();
-        }
-        sender.known.push((lesson.facts, lesson.centipoints));
-        sender.is_between = !SEEN_AT.iter().any(|n| (n_before + 1..=sender.n_events).contains(n));
     }
-    let mut lessons = Vec::new();
-    for sender in senders.into_values().filter(|sender| !sender.authorised) {
-        let Some((campaign, _)) = sender.campaigns.iter().max_by_key(|(_, n)| **n) else { continue };
-        let hostile = 2 * sender.n_hostile > sender.n_events;
-        let n_moments = f64::from(u32::try_from(sender.known.len()).unwrap_or(u32::MAX));
-        lessons.extend(sender.known.into_iter().map(|(facts, centipoints)| Lesson {
-            campaign: (*campaign).to_owned(),
-            copy,
-            n_events: f64::from(sender.n_events) / n_moments,
-            points: f64::from(centipoints) / 100.0,
-            example: Example { facts, hostile, weight: 1.0 },
-        }));
-    }
-    lessons
+    let lesson = |sender: Sender<'_>| {
+        let n_events: u32 = sender.campaigns.values().sum();
+        let campaign = sender.campaigns.iter().max_by_key(|(_, n)| **n).map(|(name, _)| (*name).to_owned())?;
+        let example = Example { facts: sender.facts, hostile: 2 * sender.n_hostile > n_events, weight: 1.0 };
+        let points = f64::from(sender.centipoints) / 100.0;
+        (!sender.authorised).then_some(Lesson { campaign, copy, n_events, points, example })
+    };
+    senders.into_values().filter_map(lesson).collect()
 }
 
 /// Fits on the lessons of some courses, without campaigns that `keep` denies.
@@ -278,7 +265,7 @@ fn fit_lessons(courses: &[&Course<'_>], keep: impl Fn(&str) -> bool) -> Result<F
     for course in courses {
         // A sender counts with the root of its events, a campaign with the root of what its senders count: neither
         // a flood of events nor one of addresses may be all that is learned from.
-        let weight = |lesson: &Lesson| lesson.n_events.sqrt();
+        let weight = |lesson: &Lesson| f64::from(lesson.n_events).sqrt();
         let mut campaigns: BTreeMap<(u32, &str), f64> = BTreeMap::new();
         for lesson in &course.lessons {
             *campaigns.entry((lesson.copy, &lesson.campaign)).or_default() += weight(lesson);
@@ -358,8 +345,11 @@ impl School<'_> {
             let points = highest.entry(lesson.actor).or_insert(i32::MIN);
             *points = (*points).max(lesson.centipoints);
         }
-        // From one hundredth more on, that sender is no suspect.
-        let candidates: BTreeSet<i32> = highest.into_values().map(|points| (points + 1).max(0)).collect();
+        // From one hundredth more on, that sender is no suspect. A sender may come to more between its events, when its
+        // neighbours change, and where suspects are no witnesses: hence some thresholds above all of these.
+        let mut candidates: BTreeSet<i32> = highest.into_values().map(|points| (points + 1).max(0)).collect();
+        let greatest = candidates.last().copied().unwrap_or(0);
+        candidates.extend((1..=STEPS_ABOVE).map(|step| greatest + step * STEP_ABOVE));
         Taught { model, candidates: candidates.into_iter().rev().collect(), n_alerts: BTreeMap::new() }
     }
 

@@ -28,8 +28,7 @@ pub(super) struct Held {
     /// The campaign that most of its events are of.
     pub(super) campaign: String,
     pub(super) hostile: bool,
-    /// Events that its points stand for.
-    pub(super) n_events: f64,
+    pub(super) n_events: u32,
     pub(super) points: f64,
 }
 
@@ -72,13 +71,13 @@ pub(super) fn learn<'h>(held: impl Iterator<Item = &'h Held> + Clone) -> Option<
 fn counted<'h>(held: impl Iterator<Item = &'h Held> + Clone) -> Option<Vec<Counted>> {
     let mut campaigns: BTreeMap<(bool, &str), f64> = BTreeMap::new();
     for one in held.clone() {
-        *campaigns.entry((one.hostile, one.campaign.as_str())).or_default() += one.n_events;
+        *campaigns.entry((one.hostile, one.campaign.as_str())).or_default() += f64::from(one.n_events);
     }
     let of = |hostile: bool| campaigns.iter().filter(move |((kind, _), _)| *kind == hostile).map(|(_, n)| n.sqrt());
     let (honest, hostile): (f64, f64) = (of(false).sum(), of(true).sum());
     let counted = held.map(|one| {
         let events = campaigns.get(&(one.hostile, one.campaign.as_str())).copied().unwrap_or(1.0);
-        let share = one.n_events / events.sqrt();
+        let share = f64::from(one.n_events) / events.sqrt();
         let (class, truth) = if one.hostile { (BASE_RATE / hostile, 1.0) } else { ((1.0 - BASE_RATE) / honest, 0.0) };
         Counted { points: one.points, truth, weight: class * share }
     });

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn held(campaign: &str, hostile: bool, n_events: u32, points: f64) -> Held {
-    Held { campaign: campaign.to_owned(), hostile, n_events: n_events.into(), points }
+    Held { campaign: campaign.to_owned(), hostile, n_events, points }
 }
 
 /// As many senders of campaigns at `points` as the probability there says, `slope` and `offset` given.
