@@ -638,6 +638,7 @@ fn the_demo_ends_with_its_report_and_leaves_what_it_says() {
     check_demo_report(&out_dir, &out);
     check_demo_alerts(&out_dir);
     check_demo_dead_letter(&out_dir);
+    check_readme_example(&out_dir);
     assert_nothing_runs_in(&out_dir);
     // Nobody holds the store any more.
     drop(Store::open(&out_dir.join("state.db")).unwrap());
@@ -660,6 +661,27 @@ fn check_demo_report(dir: &Path, out: &str) {
     for said in out.lines().filter_map(|line| line.trim().strip_prefix("panicsift report list --store ")) {
         assert!(said.starts_with(store.to_str().unwrap()), "{said}");
     }
+}
+
+/// The README's example of a verdict that is added up: each of its lines, and that they add up.
+fn check_readme_example(dir: &Path) {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("explain c-9923` adds up").unwrap();
+    let (_, rest) = rest.split_once("| fact | points | what was seen |\n|---|---|---|\n").unwrap();
+    let shown: Vec<&str> = rest.lines().take_while(|line| line.starts_with('|')).collect();
+    let mut out = Vec::new();
+    report::answer(&dir.join("state.db"), &Question::Explain("c-9923".to_owned()), Format::Json, &mut out).unwrap();
+    let told: Value = serde_json::from_slice(&out).unwrap();
+    let lines = told["lines"].as_array().unwrap().iter();
+    let row = |line: &Value| {
+        let [name, words] = ["name", "words"].map(|key| line[key].as_str().unwrap());
+        format!("| {name} | {:+.2} | {words} |", line["points"].as_f64().unwrap())
+    };
+    assert_eq!(shown, lines.map(row).collect::<Vec<_>>());
+    let points = |row: &&str| row.split(" | ").nth(1).unwrap().parse::<f64>().unwrap();
+    let sum: f64 = shown.iter().map(points).sum();
+    let words = [format!("they come to {sum:.2},"), format!("{:.2} are asked", told["threshold"].as_f64().unwrap())];
+    assert!(words.iter().all(|words| readme.replace('\n', " ").contains(words)), "{words:?}");
 }
 
 fn check_demo_alerts(dir: &Path) {

@@ -18,9 +18,9 @@
 //! places in common, then with the oldest). It goes with one alone, chosen before any other has moved, so that no two
 //! hands that stand by themselves are ever joined through it.
 //!
-//! The first three ties cost a sort: of those who share a key, in the
-//! order of their first events, each is tied to the one before it that was seen last, which is near enough if any is. The
-//! last looks at the [`COMPARED`] before each at [`PLACES`] of its places, so it may miss a tie and never invents one.
+//! The first three ties cost a sort: of those who share a key, in the order of their first events, each is tied to the one
+//! before it that was seen last, which is near enough if any is. The last looks at the [`COMPARED`] before each at
+//! [`PLACES`] of its places, so it may miss a tie and never invents one.
 //! The answer depends on the suspects alone, not on their order. Bounds: the caller's suspects, [`PLACES`] places of each
 //! in the index, [`VISITS_MAX`] visits of each.
 

@@ -23,7 +23,7 @@ pub struct ClusterView<'a> {
     pub last: Millis,
     /// Events by release, the one with the most first.
     pub releases: &'a [u64],
-    /// The suspects whose share of cells it is; none for an ordinary cluster.
+    /// The suspects that it holds; none for an ordinary cluster.
     pub suspects: &'a [&'a Weighed],
 }
 
