@@ -181,13 +181,13 @@ async fn live_service_decides_each_record_once_and_tells_each_destination_the_sa
     let Some(elasticsearch) = live_address("PANICSIFT_TEST_ELASTICSEARCH", NAME) else { return };
     let destinations = Destinations::new(&brokers, [&opensearch, &elasticsearch]).await;
     let place = Place::new(&brokers, 1, 500, &destinations.toml).await;
-    let events = recent_events(1_000);
-    let (first, more) = events.split_at(600);
+    let events = recent_events(1_400);
+    let (first, more) = events.split_at(1_000);
     for canary in [PAYLOAD_CANARY, TOKEN_CANARY] {
         assert!(first.iter().filter(|(_, event)| event.contains(canary)).count() > 50);
     }
     let expected = replayed(&place, first);
-    assert!(expected.len() >= 3, "the slice holds a hostile campaign: {expected:?}");
+    assert!(expected.len() >= 2, "the slice holds hostile campaigns: {expected:?}");
 
     let mut records = in_turn(first, 1);
     let bad = strew(&mut records, &bad_records());
@@ -196,10 +196,10 @@ async fn live_service_decides_each_record_once_and_tells_each_destination_the_sa
     let mut service = place.start();
     service.ready().await;
     service.wait("to the end of the topic", |_| place.committed() == [Some(n_records)]).await;
-    service.all_clustered(&place, 600).await;
+    service.all_clustered(&place, 1_000).await;
     let n_told = expected.len() as u64 * 5;
     service.wait("to tell all alerts", |it| it.metrics().sum("panicsift_deliveries_total") == n_told).await;
-    let fates = Fates { observed: 600, rejected: 5, ..Fates::default() };
+    let fates = Fates { observed: 1_000, rejected: 5, ..Fates::default() };
     assert_eq!(service.metrics().fates(), fates);
     for reason in bad.iter().map(|(_, reason, _)| reason.name()) {
         assert_eq!(service.metrics().sum(&format!("panicsift_rejections_total{{reason=\"{reason}\"}}")), 1);
@@ -223,7 +223,7 @@ async fn live_service_decides_each_record_once_and_tells_each_destination_the_sa
     produce_at(&brokers, &place.topic, &in_turn(more, 1)).await;
     service.wait("to the end of the topic", |_| place.committed() == [Some(n_records + 400)]).await;
     assert_eq!(service.metrics().fates(), Fates { observed: 400, ..Fates::default() });
-    service.all_clustered(&place, 1_000).await;
+    service.all_clustered(&place, 1_400).await;
     assert_every_question_is_answered(&place);
     assert_eq!(service.stop().await, Some(0));
     assert_eq!(dead_letters(&place), bad, "no dead letter twice");
@@ -260,7 +260,7 @@ fn assert_every_question_is_answered(place: &Place) {
     }
     let told = panicsift(&["report", "telemetry", "--by", "service", "--format", "json", "--store", &store]);
     let told: Value = serde_json::from_str(&told).unwrap();
-    assert_eq!(told["tenants"][0]["all"]["panics"], 1_000, "{told}");
+    assert_eq!(told["tenants"][0]["all"]["panics"], 1_400, "{told}");
 }
 
 fn assert_no_canary(place: &Place) {
