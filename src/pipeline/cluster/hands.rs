@@ -143,26 +143,27 @@ fn keyed(order: &[&Suspect], keys: impl Fn(&Suspect) -> Vec<(Id, Span)>) -> Vec<
     all.flat_map(|(number, suspect)| keys(suspect).into_iter().map(move |(key, span)| (key, span, number))).collect()
 }
 
-/// Networks with programs and routes, each with when it was.
-fn programs(suspect: &Suspect) -> Vec<(Id, Span)> {
+/// What `key` makes of the visits of a suspect, ascending, each with when it was.
+fn spans(suspect: &Suspect, key: impl Fn(&Visit) -> Id) -> Vec<(Id, Span)> {
     let mut at: BTreeMap<Id, Span> = BTreeMap::new();
     for visit in suspect.visits.iter().take(VISITS_MAX) {
-        for network in &suspect.networks {
-            let key = Id(mix(mix(network.0 ^ mix(visit.program.0)) ^ visit.route.0));
-            at.entry(key).and_modify(|span| *span = span.with(visit.span)).or_insert(visit.span);
-        }
+        at.entry(key(visit)).and_modify(|span| *span = span.with(visit.span)).or_insert(visit.span);
     }
     at.into_iter().collect()
 }
 
-/// Programs with routes, each with when it was.
+/// Networks with programs and routes.
+fn programs(suspect: &Suspect) -> Vec<(Id, Span)> {
+    let of = |network: &Id| {
+        let network = network.0;
+        spans(suspect, move |visit| Id(mix(mix(network ^ mix(visit.program.0)) ^ visit.route.0)))
+    };
+    suspect.networks.iter().flat_map(of).collect()
+}
+
+/// Programs with routes.
 fn routes(suspect: &Suspect) -> Vec<(Id, Span)> {
-    let mut at: BTreeMap<Id, Span> = BTreeMap::new();
-    for visit in suspect.visits.iter().take(VISITS_MAX) {
-        let key = Id(mix(mix(visit.program.0) ^ visit.route.0));
-        at.entry(key).and_modify(|span| *span = span.with(visit.span)).or_insert(visit.span);
-    }
-    at.into_iter().collect()
+    spans(suspect, |visit| Id(mix(mix(visit.program.0) ^ visit.route.0)))
 }
 
 /// The places of a suspect, ascending, each with when it was there.
@@ -171,12 +172,7 @@ struct Profile(Vec<(Id, Span)>);
 
 impl Profile {
     fn of(suspect: &Suspect) -> Self {
-        let mut at: BTreeMap<Id, Span> = BTreeMap::new();
-        for visit in suspect.visits.iter().take(VISITS_MAX) {
-            let key = Id(mix(mix(visit.site.0 ^ mix(visit.program.0)) ^ visit.route.0));
-            at.entry(key).and_modify(|span| *span = span.with(visit.span)).or_insert(visit.span);
-        }
-        Self(at.into_iter().collect())
+        Self(spans(suspect, |visit| Id(mix(mix(visit.site.0 ^ mix(visit.program.0)) ^ visit.route.0))))
     }
 
     /// Places in common, at about the same time.
