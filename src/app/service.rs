@@ -393,12 +393,13 @@ fn tell_source(health: &Health, status: &SourceStatus, still_for: Option<Duratio
 }
 
 /// Whether nothing waits, as far as the brokers tell: then no further event is expected for now. Samples of ordinary
-/// requests come all the time, and no panic is among them.
+/// requests come all the time, and no panic is among them. Where a leader is lost nobody tells.
 fn is_caught_up(status: &SourceStatus, feeds: &Feeds) -> bool {
     let awaited = |topic: &str| feeds.of(topic).carrier != Some(Carrier::RequestSample);
     let mut lags = status.partitions.iter().filter(|p| awaited(&p.topic)).map(PartitionStatus::lag).peekable();
     let caught_up = lags.peek().is_some() && lags.all(|lag| lag == Some(0));
-    status.brokers == Brokers::Up && status.hold.is_none() && caught_up
+    let all_told = status.partitions.iter().all(|partition| !partition.leader_lost);
+    status.brokers == Brokers::Up && status.hold.is_none() && all_told && caught_up
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@
 //! row, the component that it is in. Two rows are near when they have the same site and route and shapes alike, *or*
 //! when the same few actors sent them (see [`Metric`]). Suspects are no part of this: they are joined as senders, by
 //! [`hands`], whatever cells they touched.
-//! linfa's DBSCAN with `min_points = 2` finds the connected components of that graph, which do not
-//! depend on the order of the rows; an index of our own ([`index`]) gives it neighbourhoods that are thinned but keep
-//! every component whole. linfa's `BallTree` is never used: duplicate rows make it recurse until the stack is gone.
+//!
+//! linfa's DBSCAN with `min_points = 2` finds the connected components of that graph, which do not depend on the order of
+//! the rows; an index of our own ([`index`]) gives it neighbourhoods that are thinned but keep every component whole.
+//! linfa's `BallTree` is never used: duplicate rows make it recurse until the stack is gone.
 //!
 //! Bounds: [`ROWS_MAX`] rows. Cost: one look at each pair of distinct shapes in a block, and some 40 steps a row.
 //! [`components`] validates and does not panic; a caller that wants to survive a fault in linfa all the same wraps it in

@@ -1,7 +1,8 @@
 //! The macro step: rows into clusters, at the cap of 8,192 cells and on what an attacker would send.
 //!
 //! `cargo bench --bench macro_step`; on a busy machine read the column `fastest`. `components` is the clustering by
-//! itself; `close_epoch` is all that the end of an epoch does when every cell of a tenant is new.
+//! itself; `hands` is the joining of all suspects, which an epoch with a changed one does; `close_epoch` is all that the end
+//! of an epoch does when every cell of a tenant is new.
 
 fn main() {
     divan::main();
@@ -14,6 +15,7 @@ mod fixture;
 #[cfg(test)]
 mod macro_step {
     use divan::Bencher;
+    use panicsift::pipeline::cluster::hands::{Span, Suspect, Visit, hands};
     use panicsift::pipeline::cluster::{ClusteringModel, Row, SmallSet, components};
     use panicsift::pipeline::event::{Id, Millis, Position, RawRecord, ShapeId};
     use panicsift::pipeline::fingerprint::Sketch;
@@ -72,6 +74,48 @@ mod macro_step {
     #[divan::bench]
     fn components_of_8192_sets_of_8_of_20_actors(bencher: Bencher<'_, '_>) {
         clustered(bencher, (0..8_192).map(|n| row(n, 128, drawn(n, 8, 20))));
+    }
+
+    /// As many suspects as are remembered, in networks of their own, each with `n_visits` visits out of `n_places` places
+    /// on 40 routes, with one of `n_programs` programs.
+    fn joined(bencher: Bencher<'_, '_>, n_visits: u64, n_places: u64, n_programs: u64) {
+        let rules = ClusteringModel::builtin().unwrap().hands;
+        let span = Span { first: Millis(0), last: Millis(600_000) };
+        let suspect = |n: u64| {
+            let visit = |i: u64| {
+                let place = mix(n * 64 + i) % n_places;
+                Visit { site: Id(mix(place)), route: Id(place % 40), program: Id(n % n_programs), span }
+            };
+            Suspect {
+                actor: Actor::Prefix(Id(n)),
+                events: n_visits,
+                span,
+                token: None,
+                addresses: vec![Id(1_000_000 + n)],
+                networks: vec![Id(2_000_000 + n)],
+                visits: (0..n_visits).map(visit).collect(),
+            }
+        };
+        let suspects: Vec<Suspect> = (0..4_096).map(suspect).collect();
+        bencher.bench_local(|| hands(&rules, &suspects));
+    }
+
+    /// A botnet: one program, two requests a node.
+    #[divan::bench(sample_count = 20)]
+    fn hands_of_4096_nodes_of_one_botnet(bencher: Bencher<'_, '_>) {
+        joined(bencher, 2, 200, 1);
+    }
+
+    /// The dearest that was found: nobody is like another, and everybody is thin and looks for company at all routes.
+    #[divan::bench(sample_count = 20)]
+    fn hands_of_4096_suspects_with_32_places_that_nobody_shares(bencher: Bencher<'_, '_>) {
+        joined(bencher, 32, 1 << 40, 1);
+    }
+
+    /// The same, too busy to look for company, with as many visits as are remembered.
+    #[divan::bench(sample_count = 20)]
+    fn hands_of_4096_suspects_with_64_of_2000_places(bencher: Bencher<'_, '_>) {
+        joined(bencher, 64, 2_000, 1);
     }
 
     /// One source sends 8,192 shapes over 128 sites and routes within an epoch.

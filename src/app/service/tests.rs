@@ -245,3 +245,12 @@ fn samples_that_wait_keep_no_source_from_being_caught_up() {
     check(&[("ordinary", 0)], false);
     check(&[], false);
 }
+
+#[test]
+fn nobody_is_caught_up_with_a_partition_whose_leader_is_lost() {
+    let said = Said::new(Some(0));
+    let feeds = Feeds::new([].into(), Feed::default());
+    assert!(is_caught_up(&said.status(), &feeds));
+    said.status.borrow_mut().partitions[0].leader_lost = true;
+    assert!(!is_caught_up(&said.status(), &feeds));
+}

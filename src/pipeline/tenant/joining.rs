@@ -20,7 +20,7 @@ use crate::pipeline::portrait::plural;
 /// Name of the line among the evidence that says how little is known yet. It has no points.
 const WARM_UP_LINE: &str = "warm_up";
 /// For so long a service's normal is said to be unknown. (Within the first hour from an empty store, six false alerts came
-/// in thirty starts on honest events alone, five times the rate of later.)
+/// in thirty starts on honest events alone, five times the budget's rate; counted under the weights of 2026-11-22.)
 const WARM_UP_MILLIS: i64 = Millis::HOUR;
 /// Name of the line among the evidence that says what joins the senders of a cluster. It has no points.
 const LINE: &str = "one_hand";
