@@ -53,10 +53,13 @@ const COPIES_THINNED: u32 = 3;
 const COPIES_DEALT: u32 = 4;
 /// Points, in hundredths, from which nobody is a suspect: lessons come from a judge that trusts everybody.
 const NEVER: i32 = 2_000;
-/// By how many hundredths of points a suspect must fall to be none any more. An honest sender is odd at first and falls
-/// deep; many hostile senders together become usual, and fall, too. Little hysteresis keeps precision where few are
-/// hostile, much keeps recall where many are.
-const HYSTERESIS: i32 = 200;
+/// By how many hundredths of points fewer a sender is a suspect than a hand of suspects is hostile: alone it is watched,
+/// and with others who do the same it is told. On campaigns left out this, with half a point for each doubling of a hand,
+/// found 10 of 18 and 8 of 9 where suspects that had to be hostile by themselves gave 8 and 7, with no more false alerts.
+const WATCHED: i32 = 150;
+/// By how many hundredths of points a suspect must fall below that to be none any more. An honest sender is odd at first
+/// and falls deep; many hostile senders together become usual, and fall, too.
+const HYSTERESIS: i32 = 100;
 /// Thresholds that are tried above what any sender of the reference came to, and hundredths of points between them.
 const STEPS_ABOVE: i32 = 12;
 const STEP_ABOVE: i32 = 25;
@@ -279,9 +282,10 @@ fn fit_lessons(courses: &[&Course<'_>], keep: impl Fn(&str) -> bool) -> Result<F
     fit(&examples).context("what is learned from needs hostile and honest events, both")
 }
 
-/// A suspect of `model` from `suspect_at` on.
-fn at(model: &HostilityModel, suspect_at: i32) -> HostilityModel {
-    model.at(suspect_at, suspect_at - HYSTERESIS, suspect_at)
+/// Hands of suspects are hostile in `model` from `hostile_at` on.
+fn at(model: &HostilityModel, hostile_at: i32) -> HostilityModel {
+    let suspect_at = hostile_at - WATCHED;
+    model.at(suspect_at, suspect_at - HYSTERESIS, hostile_at)
 }
 
 /// A model whose threshold is to be found.

@@ -20,7 +20,7 @@ use super::fingerprint::{Format, Parse, Sketch};
 use super::observation::Observation;
 use super::sample::{KeyedCounts, KeyedSet, Latencies, Minutes};
 
-/// Source prefixes kept exactly: twice the gate of the actor view, so that the gate is always decided exactly.
+/// Source prefixes kept exactly; beyond it their number is an estimate.
 /// A compile-time size, as are the next four: stored cells are only mergeable when all of them agree.
 pub const PREFIXES_KEPT: usize = 16;
 /// Distinct addresses, actors and contents kept: the estimate above has a standard error of 13 %.

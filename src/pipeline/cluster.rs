@@ -1,15 +1,20 @@
 //! Rows into clusters: which cells belong together.
 //!
 //! Reads rows that the caller made from the cells of one tenant, each without what its suspects sent; gives, for every
-//! row, the component that it is in. Two rows are near when they have the same site and route and shapes alike, *or*
-//! when the same few actors sent them (see [`Metric`]). Suspects are no part of this: they are joined as senders, by
-//! [`hands`], whatever cells they touched.
+//! row, the component that it is in. Two rows are near when they have the same site and route and shapes alike (see
+//! [`Metric`]): one fault, however many meet it. Suspects are no part of this: they are joined as senders, by [`hands`],
+//! whatever cells they touched.
+//!
+//! Who sent a row joins nothing. A second view that joined rows with the same few senders chained whole services to one
+//! cluster, since every customer with two faults is a link; without it the agreement with what really caused the panics
+//! (adjusted mutual information) rose from .78 to .85 on one labelled set and from .78 to .80 on the other, and nobody can
+//! lay a bridge between two faults by sending both.
 //!
 //! linfa's DBSCAN with `min_points = 2` finds the connected components of that graph, which do not depend on the order of
 //! the rows; an index of our own ([`index`]) gives it neighbourhoods that are thinned but keep every component whole.
 //! linfa's `BallTree` is never used: duplicate rows make it recurse until the stack is gone.
 //!
-//! Bounds: [`ROWS_MAX`] rows. Cost: one look at each pair of distinct shapes in a block, and some 40 steps a row.
+//! Bounds: [`ROWS_MAX`] rows. Cost: one look at each pair of distinct shapes of one site and route.
 //! [`components`] validates and does not panic; a caller that wants to survive a fault in linfa all the same wraps it in
 //! `catch_unwind` and falls back to [`exact_components`].
 
@@ -33,8 +38,7 @@ use super::cells::OVERFLOW_ID;
 use super::event::Id;
 use super::fingerprint::Sketch;
 use super::observation::{Actor, CellKey};
-use super::sample::KeyedSet;
-use index::StarIndex;
+use index::BlockIndex;
 
 /// Rows of one call: four times what one tenant's cells can make, carved in two.
 pub const ROWS_MAX: usize = 65_536;
@@ -70,43 +74,6 @@ impl RowKey {
     }
 }
 
-/// The actors of a row, if they are few and all known.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SmallSet {
-    ids: Option<Vec<Id>>,
-}
-
-impl SmallSet {
-    /// More actors than the gate lets through, or a set that is not known exactly: joins nothing.
-    pub fn many() -> Self {
-        Self { ids: None }
-    }
-
-    /// These actors, if there are at most `gate` distinct ones; else [`SmallSet::many`].
-    pub fn exact(ids: impl IntoIterator<Item = Id>, gate: usize) -> Self {
-        let mut kept: Vec<Id> = Vec::new();
-        for id in ids {
-            if let Err(at) = kept.binary_search(&id) {
-                if kept.len() >= gate {
-                    return Self::many();
-                }
-                kept.insert(at, id);
-            }
-        }
-        Self { ids: Some(kept) }
-    }
-
-    /// The ids of a cell's set, if they are exact and few.
-    pub fn of<const K: usize>(set: &KeyedSet<K>, gate: usize) -> Self {
-        if set.is_exact() { Self::exact(set.iter(), gate) } else { Self::many() }
-    }
-
-    /// The ids, ascending; empty when there are many or none.
-    pub fn ids(&self) -> &[Id] {
-        self.ids.as_deref().unwrap_or_default()
-    }
-}
-
 /// One row: a cell without the suspects' share.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
@@ -118,8 +85,6 @@ pub struct Row {
     pub route: Id,
     /// Shape.
     pub sketch: Sketch,
-    /// Actors.
-    pub actors: SmallSet,
     /// Weight at the time of clustering; finite, not negative. Decides nothing here (every row is its own core), and
     /// is what [`identity`] weighs overlap with.
     pub weight: f64,
@@ -153,14 +118,12 @@ pub enum ClusterError {
     Linfa(String),
 }
 
-/// The distance of rows:
-/// `min(site≠ · .5 + route≠ · .3 + .7 · (1 − shape similarity), 1 − Jaccard(actors) if both have few)`.
+/// The distance of rows: `site≠ · .5 + route≠ · .3 + .7 · (1 − shape similarity)`.
 ///
-/// Rows of different tenants or parties are [`APART`], and in the first view rows of different services and overflow
-/// rows of a service (their sites are unknown) too. The feature matrix has one column, the number of the row, and the
-/// distance looks the row up: ids stay whole (a 64-bit id is no `f64`), a sketch is compared in one go, and a set of
-/// actors needs no columns. A matrix of numbers from 0 to 65,535 has no NaN and no rounding. It borrows the rows, which
-/// linfa's traits allow, so nothing is copied or counted.
+/// Rows of different tenants, parties or services are [`APART`], and so are overflow rows of a service, whose sites are
+/// unknown. The feature matrix has one column, the number of the row, and the distance looks the row up: ids stay whole (a
+/// 64-bit id is no `f64`), and a sketch is compared in one go. A matrix of numbers from 0 to 65,535 has no NaN and no
+/// rounding. It borrows the rows, which linfa's traits allow, so nothing is copied or counted.
 #[derive(Debug, Clone)]
 pub struct Metric<'r> {
     rows: &'r [Row],
@@ -189,14 +152,8 @@ impl<'r> Metric<'r> {
     /// The distance of two rows by number; [`APART`] for a number that is no row.
     pub fn between(&self, a: usize, b: usize) -> f64 {
         let (Some(a), Some(b)) = (self.rows.get(a), self.rows.get(b)) else { return APART };
-        if a.key.tenant != b.key.tenant {
-            return APART;
-        }
-        self.by_structure(a, b).min(by_actors(a.actors.ids(), b.actors.ids()))
-    }
-
-    fn by_structure(&self, a: &Row, b: &Row) -> f64 {
-        if a.key.service != b.key.service || a.site == OVERFLOW_ID || b.site == OVERFLOW_ID {
+        let strangers = (a.key.tenant, a.key.service) != (b.key.tenant, b.key.service);
+        if strangers || a.site == OVERFLOW_ID || b.site == OVERFLOW_ID {
             return APART;
         }
         // Bytes summed as bytes: 64 at most, and the compiler compares many at once.
@@ -214,27 +171,6 @@ impl<F: Float> Distance<F> for Metric<'_> {
     }
 }
 
-/// One less the Jaccard index of two ascending lists; [`APART`] where one is empty: nobody known is nobody in common.
-fn by_actors(a: &[Id], b: &[Id]) -> f64 {
-    if a.is_empty() || b.is_empty() {
-        return APART;
-    }
-    let mut common = 0_u32;
-    let (mut xs, mut ys) = (a.iter().peekable(), b.iter().peekable());
-    while let (Some(x), Some(y)) = (xs.peek(), ys.peek()) {
-        match x.cmp(y) {
-            std::cmp::Ordering::Less => _ = xs.next(),
-            std::cmp::Ordering::Greater => _ = ys.next(),
-            std::cmp::Ordering::Equal => {
-                common += 1;
-                _ = (xs.next(), ys.next());
-            }
-        }
-    }
-    let lengths = u32::try_from(a.len().saturating_add(b.len())).unwrap_or(u32::MAX);
-    1.0 - f64::from(common) / f64::from((lengths - common).max(1))
-}
-
 /// For every row the position of the row with the smallest key in its component; a row that is near to none is its own
 /// component. Independent of the order of the rows (but for the positions themselves). No rows give no labels.
 pub fn components(model: &ClusteringModel, rows: &[Row]) -> Result<Vec<usize>, ClusterError> {
@@ -243,7 +179,7 @@ pub fn components(model: &ClusteringModel, rows: &[Row]) -> Result<Vec<usize>, C
         return Ok(Vec::new());
     }
     let metric = Metric::new(model, rows);
-    let index = StarIndex::new(rows, model.eps);
+    let index = BlockIndex::new(rows, model.eps);
     let numbers = (0_u32..).take(rows.len()).map(f64::from).collect();
     let matrix: Array2<f64> =
         Array2::from_shape_vec((rows.len(), 1), numbers).map_err(|error| ClusterError::Linfa(error.to_string()))?;

@@ -21,7 +21,7 @@ use super::cell::{Cell, text_id};
 use super::cells::{CellLimits, Cells};
 use super::cluster::hands::Tie;
 use super::cluster::identity::{Assignments, Cluster, ClusterId, Member, group};
-use super::cluster::{ClusteringModel, Row, RowKey, SmallSet, components, exact_components};
+use super::cluster::{ClusteringModel, Row, RowKey, components, exact_components};
 use super::digest::Digest;
 use super::event::{Id, Millis};
 use super::judge::{ClusterView, Judgement, Record, Weighed, judge_cluster};
@@ -269,20 +269,10 @@ impl Tenant {
 
     /// The row of a cell without what suspects sent into it; `None` when nothing is left.
     fn row(&self, model: &ClusteringModel, key: CellKey, cell: &Cell, now: Millis) -> Option<Row> {
-        let suspects = self.shares.of(&key);
         let events = self.events_of_others(&key, cell);
-        let gate = model.actors.gate;
-        let actors = if suspects.len() == 0 {
-            SmallSet::of(&cell.actors, gate)
-        } else if cell.actors.is_exact() {
-            let shares: BTreeSet<Id> = suspects.filter_map(|(actor, _)| actor_id(actor)).collect();
-            SmallSet::exact(cell.actors.iter().filter(|id| !shares.contains(id)), gate)
-        } else {
-            SmallSet::many()
-        };
         let weight = cell.minutes.weight(now, long_half_life(model)) * count_f64(events) / count_f64(cell.n.max(1));
         let CellKey { site, route, .. } = key;
-        (events > 0).then_some(Row { key, site, route, sketch: cell.sketch, actors, weight })
+        (events > 0).then_some(Row { key, site, route, sketch: cell.sketch, weight })
     }
 
     /// Clusters the region around changed rows anew; gives the clusters that were or are in it.
@@ -457,13 +447,6 @@ impl Tenant {
 /// Points that make a cluster hostile.
 fn threshold(context: &Context) -> f64 {
     f64::from(context.hostility.hostile_at) / 100.0
-}
-
-fn actor_id(actor: &Actor) -> Option<Id> {
-    match actor {
-        Actor::Token(id) | Actor::Prefix(id) => Some(*id),
-        Actor::Unknown => None,
-    }
 }
 
 fn long_half_life(model: &ClusteringModel) -> i64 {

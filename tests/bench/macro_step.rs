@@ -16,7 +16,7 @@ mod fixture;
 mod macro_step {
     use divan::Bencher;
     use panicsift::pipeline::cluster::hands::{Span, Suspect, Visit, hands};
-    use panicsift::pipeline::cluster::{ClusteringModel, Row, SmallSet, components};
+    use panicsift::pipeline::cluster::{ClusteringModel, Row, components};
     use panicsift::pipeline::event::{Id, Millis, Position, RawRecord, ShapeId};
     use panicsift::pipeline::fingerprint::Sketch;
     use panicsift::pipeline::observation::{Actor, CellKey, Observation};
@@ -27,7 +27,7 @@ mod macro_step {
     use super::fixture;
 
     /// A row of a block with a sketch of its own.
-    fn row(number: u64, n_blocks: u64, actors: impl IntoIterator<Item = u64>) -> Row {
+    fn row(number: u64, n_blocks: u64) -> Row {
         let block = number % n_blocks;
         let mut sketch = [0_u8; 64];
         for (slot, word) in sketch.chunks_exact_mut(8).zip(0_u64..) {
@@ -36,19 +36,7 @@ mod macro_step {
         let id = |n: u64| Id(mix(n) >> 1);
         let shape = ShapeId(u128::from(mix(number)));
         let key = CellKey { tenant: id(1), service: id(2), site: id(1_000 + block), route: id(2_000 + block), shape };
-        Row {
-            key,
-            site: key.site,
-            route: key.route,
-            sketch: Sketch(sketch),
-            actors: SmallSet::exact(actors.into_iter().map(id), 8),
-            weight: 1.0,
-        }
-    }
-
-    /// `n` of `among` actors, drawn for a row.
-    fn drawn(number: u64, n: u64, among: u64) -> impl Iterator<Item = u64> {
-        (0..n).map(move |i| 5_000 + mix(number * 64 + i) % among)
+        Row { key, site: key.site, route: key.route, sketch: Sketch(sketch), weight: 1.0 }
     }
 
     fn clustered(bencher: Bencher<'_, '_>, rows: impl Iterator<Item = Row>) {
@@ -57,23 +45,13 @@ mod macro_step {
     }
 
     #[divan::bench]
-    fn components_of_one_source_with_8192_shapes_over_128_blocks(bencher: Bencher<'_, '_>) {
-        clustered(bencher, (0..8_192).map(|n| row(n, 128, [1])));
+    fn components_of_8192_shapes_over_128_blocks(bencher: Bencher<'_, '_>) {
+        clustered(bencher, (0..8_192).map(|n| row(n, 128)));
     }
 
     #[divan::bench]
-    fn components_of_5600_mixed_cells(bencher: Bencher<'_, '_>) {
-        clustered(bencher, (0..5_600).map(|n| row(n, 70, drawn(n, mix(n) % 12, 300))));
-    }
-
-    #[divan::bench]
-    fn components_of_8192_sets_of_8_actors_of_their_own(bencher: Bencher<'_, '_>) {
-        clustered(bencher, (0..8_192).map(|n| row(n, 128, drawn(n, 8, 1 << 40))));
-    }
-
-    #[divan::bench]
-    fn components_of_8192_sets_of_8_of_20_actors(bencher: Bencher<'_, '_>) {
-        clustered(bencher, (0..8_192).map(|n| row(n, 128, drawn(n, 8, 20))));
+    fn components_of_8192_shapes_over_4096_blocks(bencher: Bencher<'_, '_>) {
+        clustered(bencher, (0..8_192).map(|n| row(n, 4_096)));
     }
 
     /// As many suspects as are remembered, in networks of their own, each with `n_visits` visits out of `n_places` places
@@ -128,7 +106,7 @@ mod macro_step {
         let flooded = || {
             let mut tenant = Tenant::new(context.clustering.cell_limits());
             for number in 0..8_192 {
-                let Row { key, sketch, .. } = row(number, 128, []);
+                let Row { key, sketch, .. } = row(number, 128);
                 let (event, actor) = (Id(mix(number)), Actor::Prefix(Id(7)));
                 tenant.observe(&Observation { event, actor, cell: key, sketch, ..seen.clone() });
             }

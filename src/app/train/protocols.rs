@@ -139,7 +139,7 @@ pub(super) fn tell_in_sample(
 }
 
 fn from(model: &HostilityModel, budget: f64) -> String {
-    format!("{budget} a day, from {:.2} points", f64::from(model.suspect_at) / 100.0)
+    format!("{budget} a day, from {:.2} points", f64::from(model.hostile_at) / 100.0)
 }
 
 /// Prints what the protocols give.
@@ -172,7 +172,7 @@ pub(super) fn validate(school: &School<'_>, chosen: &[Protocol], report: &mut Re
 /// The model that is started from, in force as the settings say.
 fn shipped(school: &School<'_>, report: &mut Report<'_, impl Write>) -> Result<()> {
     let model = &school.context.hostility;
-    let from = f64::from(model.suspect_at) / 100.0;
+    let from = f64::from(model.hostile_at) / 100.0;
     report.head(&format!("model {} as it is, from {from:.2} points", model.version))?;
     for course in school.everything() {
         let score = score(school, course, model);

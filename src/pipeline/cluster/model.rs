@@ -1,11 +1,10 @@
-//! The clustering model: weights, reach, gates, bounds and horizons, as written in `models/clustering.toml`.
+//! The clustering model: weights, reach, bounds and horizons, as written in `models/clustering.toml`.
 //!
 //! Takes the text of the file, gives the model or *all* its faults at once, each with its key and what is allowed.
 //! Reads no file itself.
 
 use serde::Deserialize;
 
-use super::index::{ACTORS_MAX, EPS_MAX};
 use crate::pipeline::cells::CellLimits;
 use crate::pipeline::event::Millis;
 use crate::pipeline::model::{self, Faults, ModelError};
@@ -29,8 +28,6 @@ pub struct ClusteringModel {
     pub eps: f64,
     /// Weights of the distance.
     pub weights: Weights,
-    /// The actor view.
-    pub actors: Actors,
     /// When suspects are one hand.
     pub hands: HandRules,
     /// Bounds.
@@ -63,14 +60,6 @@ pub struct HandRules {
     pub conduct_minutes: u32,
     /// Share of the places of both together that both must have been to.
     pub alike: f64,
-}
-
-/// The actor view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Actors {
-    /// Rows with more actors join nothing through them.
-    pub gate: usize,
 }
 
 /// Bounds.
@@ -148,7 +137,7 @@ impl ClusteringModel {
         let rules = [
             (version_ok, "version", "1 to 64 bytes"),
             ((1..=3600).contains(&self.epoch_secs), "epoch_secs", "1 to 3600"),
-            (eps > 0.0 && eps < EPS_MAX, "eps", "above 0 and below 0.375 (the actor index is exact up to there)"),
+            (eps > 0.0 && eps <= 1.0, "eps", "above 0 and up to 1"),
             (
                 w.site >= eps && w.site <= 1.0,
                 "weights.site",
@@ -159,7 +148,6 @@ impl ClusteringModel {
             ((1..=43_200).contains(&hands.address_minutes), "hands.address_minutes", "1 to 43200"),
             ((1..=43_200).contains(&hands.conduct_minutes), "hands.conduct_minutes", "1 to 43200"),
             (hands.alike > 0.0 && hands.alike <= 1.0, "hands.alike", "above 0 and up to 1"),
-            (self.actors.gate <= ACTORS_MAX, "actors.gate", "0 to 8"),
             ((1..=SHAPES_PER_BLOCK_MAX).contains(&caps.shapes_per_block), "caps.shapes_per_block", "1 to 1024"),
             ((1024..=16_384).contains(&caps.cells_per_tenant), "caps.cells_per_tenant", "1024 to 16384"),
             (
@@ -197,10 +185,10 @@ mod tests {
             .replace("eps = 0.2999", "eps = 0.29")
             .replace("alike = 0.3", "alike = 0.0")
             .replace("route = 0.3", "route = nan")
-            .replace("gate = 8", "gate = 9");
+            .replace("survive = 0.5", "survive = 0.4");
         let faults = ClusteringModel::parse(&text).unwrap_err().faults;
         assert_eq!(faults.len(), 3, "{faults:?}");
-        for (fault, key) in faults.iter().zip(["weights.route", "hands.alike", "actors.gate"]) {
+        for (fault, key) in faults.iter().zip(["weights.route", "hands.alike", "identity.survive"]) {
             assert_eq!(fault.place, key);
         }
     }
