@@ -45,8 +45,8 @@ const PLACES: usize = 8;
 const COMPARED: usize = 8;
 /// Networks of one suspect that are looked at: a token's party has one, a prefix seldom two.
 const NETWORKS_MAX: usize = 4;
-/// Comparisons of what two suspects did, of each of the two kinds, shared out among those who look: some 8 ms when each is
-/// the dearest. At least [`COMPARED_MIN`] for each.
+/// Comparisons of what two suspects did, for conduct and for company each, shared out among those who look: without a
+/// bound 4,096 suspects could make a million, for half a second. At least [`COMPARED_MIN`] for each.
 const COMPARISONS: usize = 65_536;
 /// Comparisons that everybody has, however many look: all that a node with two places can need.
 const COMPARED_MIN: usize = 2 * COMPARED;
