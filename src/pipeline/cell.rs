@@ -8,7 +8,6 @@
 //!
 //! Limits: see the constants; at most some 6 kB, typically below 2 kB. `add` costs well under a microsecond.
 
-use std::collections::BTreeMap;
 use std::hash::Hasher;
 use std::net::IpAddr;
 
@@ -19,6 +18,7 @@ use super::event::{Id, Millis, RecoveryOutcome};
 use super::fingerprint::{Format, Parse, Sketch};
 use super::observation::Observation;
 use super::sample::{KeyedCounts, KeyedSet, Latencies, Minutes};
+use super::short_map::ShortMap;
 
 /// Source prefixes kept exactly; beyond it their number is an estimate.
 /// A compile-time size, as are the next four: stored cells are only mergeable when all of them agree.
@@ -64,7 +64,7 @@ pub struct Cell {
     /// Source addresses (keyed ids).
     pub addresses: KeyedSet<IDS_KEPT>,
     /// A sample of addresses in plain text: those with the smallest keyed ids.
-    pub shown: BTreeMap<Id, IpAddr>,
+    pub shown: ShortMap<Id, IpAddr>,
     /// Customers: token or prefix ids; unknown ones are not counted.
     pub actors: KeyedSet<IDS_KEPT>,
     /// Distinct exact contents.
@@ -108,7 +108,7 @@ pub struct Cell {
     /// How long the requests took.
     pub latencies: Latencies,
     /// The events with the smallest keyed event ids.
-    pub examples: BTreeMap<Id, CellExample>,
+    pub examples: ShortMap<Id, CellExample>,
     /// Sketch of the shape; in a cell of many shapes the smallest of each slot.
     #[serde(with = "sketch_bytes")]
     pub sketch: Sketch,
@@ -138,7 +138,7 @@ impl Default for Cell {
             minutes: Minutes::default(),
             prefixes: KeyedSet::default(),
             addresses: KeyedSet::default(),
-            shown: BTreeMap::new(),
+            shown: ShortMap::default(),
             actors: KeyedSet::default(),
             contents: KeyedSet::default(),
             asns: KeyedCounts::default(),
@@ -160,7 +160,7 @@ impl Default for Cell {
             n_secondary: 0,
             n_clock_replaced: 0,
             latencies: Latencies::default(),
-            examples: BTreeMap::new(),
+            examples: ShortMap::default(),
             sketch: Sketch([u8::MAX; 64]),
             coarse: u16::MAX,
             format: None,
@@ -280,7 +280,7 @@ impl Cell {
         self.minutes.merge(&other.minutes);
         self.prefixes.merge(&other.prefixes);
         self.addresses.merge(&other.addresses);
-        for (id, address) in &other.shown {
+        for (id, address) in other.shown.iter() {
             keep_smallest(&mut self.shown, *id, *address, ADDRESSES_SHOWN);
         }
         self.actors.merge(&other.actors);
@@ -304,7 +304,7 @@ impl Cell {
         self.expected.merge(&other.expected);
         self.n_clock_replaced = self.n_clock_replaced.saturating_add(other.n_clock_replaced);
         self.latencies.merge(&other.latencies);
-        for (id, example) in &other.examples {
+        for (id, example) in other.examples.iter() {
             if room_for(&self.examples, *id, EXAMPLES_KEPT) {
                 keep_example(&mut self.examples, *id, example.clone());
             }
@@ -378,25 +378,25 @@ fn add_all(counts: &mut [u64], others: &[u64]) {
 }
 
 /// Whether `id` would enter (or already stands in) a bottom-k map of `k` entries.
-fn room_for<V>(kept: &BTreeMap<Id, V>, id: Id, k: usize) -> bool {
-    kept.len() < k || kept.last_key_value().is_some_and(|(last, _)| id <= *last)
+fn room_for<V>(kept: &ShortMap<Id, V>, id: Id, k: usize) -> bool {
+    kept.len() < k || kept.last_key().is_some_and(|last| id <= *last)
 }
 
 /// Inserts into a bottom-k map. Where one id comes with two values, the smaller value stays: order must not matter.
-fn keep_smallest<V: Ord>(kept: &mut BTreeMap<Id, V>, id: Id, value: V, k: usize) {
-    match kept.get_mut(&id) {
-        Some(old) if value < *old => *old = value,
-        Some(_) => {}
-        None => {
-            kept.insert(id, value);
-            if kept.len() > k {
-                kept.pop_last();
-            }
+fn keep_smallest<V: Ord>(kept: &mut ShortMap<Id, V>, id: Id, value: V, k: usize) {
+    if let Some(old) = kept.get_mut(&id) {
+        if value < *old {
+            *old = value;
         }
+    } else if room_for(kept, id, k) {
+        if kept.len() >= k {
+            kept.pop_last();
+        }
+        kept.insert(id, value);
     }
 }
 
-fn keep_example(kept: &mut BTreeMap<Id, CellExample>, id: Id, example: CellExample) {
+fn keep_example(kept: &mut ShortMap<Id, CellExample>, id: Id, example: CellExample) {
     keep_smallest(kept, id, example, EXAMPLES_KEPT);
 }
 

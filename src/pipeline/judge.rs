@@ -62,6 +62,9 @@ use reuse::{First, Firsts};
 const ACTORS_MAX: usize = 4_096;
 /// Actors that are kept when the record is full: an eighth goes at a time, so that evicting is rare.
 const ACTORS_KEPT: usize = ACTORS_MAX / 8 * 7;
+/// Actors within an epoch: a flood of new ones makes room before its end. (Of what it brought, each some 3 kB, a hundred
+/// thousand would be there by then.)
+const ACTORS_AT_ONCE: usize = ACTORS_MAX + ACTORS_MAX / 8;
 /// An event discovers something from this surprise on: 3 bits, one in eight.
 const DISCOVERY_CENTIBITS: u16 = 300;
 /// An event is odd from this surprise on.
@@ -168,6 +171,12 @@ impl Record {
         let who = sender(o);
         let family = family(o);
         let surprises = observe::weigh(&mut self.normal, &self.trust, o, who);
+        let known_key = o
+            .idempotency
+            .and_then(|key| self.keys.meet(mix(o.cell.service, key), First { sender: who, content: o.content }));
+        if self.actors.len() >= ACTORS_AT_ONCE && !self.actors.contains_key(&o.actor) {
+            self.make_room();
+        }
         let dossier = self.actors.entry(o.actor).or_default();
         dossier.touch(o.actor, &mut self.touched, &mut self.changed);
         dossier.witness = who.actor;
@@ -185,7 +194,7 @@ impl Record {
         let new_cell = conduct.touch(o.cell, o.time, centibits, family);
         note_places(conduct, o, family);
         conduct.new_cells += u32::from(new_cell);
-        self.note_reuse(o, who);
+        note_reuse(conduct, o, known_key, who);
         surprises.lend(&mut self.normal, o.actor);
         self.refund(&surprises.refunds);
     }
@@ -198,19 +207,6 @@ impl Record {
                 lender.touch(loan.actor, &mut self.touched, &mut self.changed);
             }
         }
-    }
-
-    /// Repeats, genuine retries, keys used again.
-    fn note_reuse(&mut self, o: &Observation<'_>, who: Sender) {
-        let first = First { sender: who, content: o.content };
-        let known_key = o.idempotency.and_then(|key| self.keys.meet(mix(o.cell.service, key), first));
-        let Some(dossier) = self.actors.get_mut(&o.actor) else { return };
-        let conduct = &mut dossier.conduct;
-        let fresh = conduct.note_content(o.content);
-        conduct.fresh += u32::from(fresh);
-        conduct.retries += u32::from(!fresh && (o.attempt > 1 || o.idempotency.is_some()));
-        let reused = known_key.is_some_and(|known| known.content != o.content || known.sender.prefix != who.prefix);
-        conduct.reused_keys += u32::from(reused);
     }
 
     /// Closes an epoch at event time `now`; gives the actors that became, stayed and did something as, or ceased to be
@@ -284,7 +280,7 @@ impl Record {
 
     /// The cells that an actor touched.
     pub fn ledger(&self, actor: &Actor) -> impl Iterator<Item = (&CellKey, &Touch)> {
-        self.actors.get(actor).into_iter().flat_map(|dossier| &dossier.conduct.ledger)
+        self.actors.get(actor).into_iter().flat_map(|dossier| dossier.conduct.ledger.iter())
     }
 
     /// The token that an actor uses, where the service accepted it: the same id for all who use it.
@@ -426,7 +422,18 @@ impl Record {
             }
             self.changed.push(actor);
         }
+        let actors = &self.actors;
+        self.touched.retain(|actor| actors.contains_key(actor));
     }
+}
+
+/// Repeats, genuine retries, keys used again; `known_key` is who first sent its key.
+fn note_reuse(conduct: &mut Conduct, o: &Observation<'_>, known_key: Option<First>, who: Sender) {
+    let fresh = conduct.note_content(o.content);
+    conduct.fresh += u32::from(fresh);
+    conduct.retries += u32::from(!fresh && (o.attempt > 1 || o.idempotency.is_some()));
+    let reused = known_key.is_some_and(|known| known.content != o.content || known.sender.prefix != who.prefix);
+    conduct.reused_keys += u32::from(reused);
 }
 
 fn note_places(conduct: &mut Conduct, o: &Observation<'_>, family: Id) {

@@ -30,6 +30,7 @@ pub mod sift;
 pub mod cell;
 pub mod cells;
 pub mod sample;
+pub mod short_map;
 
 pub mod cluster;
 pub mod rows;

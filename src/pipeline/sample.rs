@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::{Id, Millis};
+use super::short_map::grow;
 
 /// A set of keyed ids that keeps the `K` smallest: exact while fewer than `K` were seen, a uniform sample and an
 /// estimate of the number above that.
@@ -29,8 +30,10 @@ impl<const K: usize> KeyedSet<K> {
         match self.smallest.binary_search(&id) {
             Ok(_) => false,
             Err(at) => {
+                // What is pushed out makes the room.
+                self.smallest.truncate(K.saturating_sub(1));
+                grow(&mut self.smallest);
                 self.smallest.insert(at, id);
-                self.smallest.truncate(K);
                 true
             }
         }
@@ -112,12 +115,13 @@ impl<const K: usize> KeyedCounts<K> {
             self.other = self.other.saturating_add(events);
             return;
         }
-        self.kept.insert(at, (id, events));
-        if self.kept.len() > K
+        if self.kept.len() >= K
             && let Some((_, evicted)) = self.kept.pop()
         {
             self.other = self.other.saturating_add(evicted);
         }
+        grow(&mut self.kept);
+        self.kept.insert(at, (id, events));
     }
 
     /// Adds all of another summary.
@@ -242,7 +246,10 @@ fn count_in_window(buckets: &mut Vec<(i64, u32)>, bucket: i64, count: u32, kept:
                 *n = n.saturating_add(count);
             }
         }
-        Err(at) => buckets.insert(at, (bucket, count)),
+        Err(at) => {
+            grow(buckets);
+            buckets.insert(at, (bucket, count));
+        }
     }
     let gone = buckets.partition_point(|(b, _)| *b < oldest);
     buckets.drain(..gone);
@@ -290,7 +297,10 @@ impl Latencies {
                     *n = n.saturating_add(count);
                 }
             }
-            Err(at) => self.bins.insert(at, (bin, count)),
+            Err(at) => {
+                grow(&mut self.bins);
+                self.bins.insert(at, (bin, count));
+            }
         }
     }
 

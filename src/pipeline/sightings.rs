@@ -177,7 +177,7 @@ impl Sightings {
                 n_unreadable += 1;
                 continue;
             };
-            for (cell, touch) in touches {
+            for (cell, touch) in touches.iter().map(|(cell, touch)| (*cell, *touch)) {
                 sightings.touches.entry(cell).or_default().insert(actor, touch);
                 sightings.by_actor.entry(actor).or_default().push(cell);
             }

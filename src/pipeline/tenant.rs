@@ -108,6 +108,8 @@ pub struct Tenant {
     heard_since: BTreeMap<Id, Millis>,
     /// What was last said of the clusters that are hostile or have an open alert; a memo, made anew after a start.
     words: BTreeMap<ClusterId, Word>,
+    /// Clusters that lost their last row to another one since the last epoch.
+    emptied: BTreeSet<ClusterId>,
     /// Clusters whose rows are to be stored.
     pub(super) restated: BTreeSet<ClusterId>,
     /// Suspects whose rows are to be stored.
@@ -180,6 +182,7 @@ impl Tenant {
             .filter(|(id, standing)| standing.life.open_since.is_some() && !self.stays(context, **id, standing, now));
         concerned.extend(waiting.map(|(id, _)| *id));
         concerned.extend(std::mem::take(&mut self.reruled));
+        concerned.extend(self.bury_emptied());
         for id in concerned {
             self.judge(context, id, now, step);
         }
@@ -190,6 +193,15 @@ impl Tenant {
     /// Tells, when an epoch is closed, which error budgets burn too fast; `id` is the tenant's own.
     pub(super) fn watch_budgets(&mut self, id: Id, context: &Context, now: Millis, step: &mut Step) {
         self.operations.watch_budgets(context, (id, &self.names), now, step);
+    }
+
+    /// Sees to the clusters whose last cell was folded into another cluster's; gives them.
+    fn bury_emptied(&mut self) -> BTreeSet<ClusterId> {
+        let emptied = std::mem::take(&mut self.emptied);
+        let before = |id| self.standings.get(&id).map(Standing::verdict);
+        self.descents.follow(&self.clusters, &emptied, &self.rulings, before);
+        self.restated.extend(&emptied);
+        emptied
     }
 
     fn take_touched(&mut self) -> BTreeSet<CellKey> {
@@ -257,7 +269,8 @@ impl Tenant {
         for key in touched {
             let now_called = self.cells.resolve(key);
             if now_called != *key {
-                self.clusters.fold(RowKey::Cell(*key), RowKey::Cell(now_called));
+                let emptied = self.clusters.fold(RowKey::Cell(*key), RowKey::Cell(now_called));
+                self.emptied.extend(emptied);
             }
             let made = self.cells.get(key).and_then(|cell| self.row(model, *key, cell, now));
             if self.rows.set(*key, made) {

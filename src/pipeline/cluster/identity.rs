@@ -132,16 +132,22 @@ impl Assignments {
     }
 
     /// A row got another name because its cell was folded into another one: its cluster takes the new row in, unless
-    /// that one stands somewhere already.
-    pub fn fold(&mut self, from: RowKey, to: RowKey) {
-        let Some(id) = self.of.remove(&from) else { return };
-        let Some(cluster) = self.clusters.get_mut(&id) else { return };
+    /// that one stands somewhere already. Gives the cluster if it has no row left: it is no more, nor are its aliases.
+    pub fn fold(&mut self, from: RowKey, to: RowKey) -> Option<ClusterId> {
+        let id = self.of.remove(&from)?;
+        let cluster = self.clusters.get_mut(&id)?;
         cluster.members.retain(|row| *row != from);
         if let std::collections::btree_map::Entry::Vacant(vacant) = self.of.entry(to) {
             vacant.insert(id);
             let at = cluster.members.partition_point(|row| *row < to);
             cluster.members.insert(at, to);
         }
+        if !cluster.members.is_empty() {
+            return None;
+        }
+        self.clusters.remove(&id);
+        self.aliases.retain(|_, alias| alias.into != id);
+        Some(id)
     }
 
     /// Identifies a part anew, the rest stays: `components` hold all rows of every cluster that has a row among them or
@@ -479,6 +485,17 @@ mod tests {
         assert_eq!(folded.of(&row(9)), a.of(&row(2)));
         let b = step(&folded, &[&[(9, 1.0)]], 1);
         assert_eq!(b.of(&row(9)), a.of(&row(2)));
+    }
+
+    #[test]
+    fn a_cluster_whose_last_row_is_folded_into_anothers_is_no_more() {
+        let mut a = step(&Assignments::default(), &[&[(5, 1.0)], &[(2, 1.0), (3, 1.0)]], 0);
+        let (gone, heir) = (a.of(&row(5)), a.of(&row(2)));
+        assert_eq!(a.fold(row(3), row(9)), None, "it keeps another row");
+        assert_eq!(a.fold(row(5), row(2)), gone);
+        assert_eq!((a.clusters().len(), a.of(&row(5)), a.of(&row(2))), (1, None, heir));
+        assert_eq!(a.fold(row(2), row(7)), None, "it takes the new row in");
+        assert_eq!((a.of(&row(7)), a.of(&row(9))), (heir, heir));
     }
 
     #[test]

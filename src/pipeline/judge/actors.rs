@@ -4,13 +4,12 @@
 //! that what it does now outweighs what it did long ago (a token that was stolen is judged from the change on), and
 //! so that no counter overflows. Nothing here reads a payload or a name.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::normal::Crowd;
 use crate::pipeline::event::{Id, Millis};
 use crate::pipeline::observation::CellKey;
+use crate::pipeline::short_map::{ShortMap, grow};
 
 /// Events after which all counters are halved.
 const HALVE_AT: u32 = 256;
@@ -75,6 +74,7 @@ impl FewIds {
     /// Adds an id while there is room.
     pub fn add(&mut self, id: Id) {
         if self.0.len() < PLACES_MAX && !self.0.contains(&id) {
+            grow(&mut self.0);
             self.0.push(id);
         }
     }
@@ -140,7 +140,7 @@ pub struct Conduct {
     /// Addresses.
     pub addresses: FewIds,
     /// The cells it touched.
-    pub ledger: BTreeMap<CellKey, Touch>,
+    pub ledger: ShortMap<CellKey, Touch>,
 }
 
 impl Conduct {

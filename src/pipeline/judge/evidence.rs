@@ -249,7 +249,7 @@ impl Near {
     pub fn of(conduct: &Conduct, strangers: &Strangers<'_>) -> Self {
         let mut near = Self::default();
         let mut weight = 0.0;
-        for (key, touch) in &conduct.ledger {
+        for (key, touch) in conduct.ledger.iter() {
             let events = f64::from(touch.events);
             let here = strangers.at(cell_place(key));
             weight += events;

@@ -157,11 +157,18 @@ impl Thing {
         others.map(|(at, sender)| (sender, self.ordinary & (1 << at) == 0))
     }
 
+    /// Whether a trusted other panicked with it, or enough trusted ones that did not, or enough of any that did.
     fn known_by_others(&self, trust: &Trust, than: Sender) -> bool {
-        let trusted = |panicked: bool| {
-            self.others(than).filter(move |(sender, did)| *did == panicked && trust.counts(**sender)).count()
-        };
-        trusted(true) > 0 || trusted(false) >= PASSERS_MIN || self.n_panicked(than) >= ORDINARY_AT
+        let (mut n_panicked, mut n_passed) = (0, 0);
+        for (sender, panicked) in self.others(than) {
+            let counts = trust.counts(*sender);
+            if panicked && counts {
+                return true;
+            }
+            n_panicked += usize::from(panicked);
+            n_passed += usize::from(counts);
+        }
+        n_passed >= PASSERS_MIN || n_panicked >= ORDINARY_AT
     }
 
     /// Others that panicked with it, trusted or not.

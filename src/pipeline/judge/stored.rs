@@ -12,6 +12,7 @@ use super::actors::{Conduct, Touch};
 use super::reuse::{Chunk, ChunkKey, Firsts};
 use super::{Dossier, Record};
 use crate::pipeline::observation::{Actor, CellKey};
+use crate::pipeline::short_map::ShortMap;
 use crate::pipeline::state::StateRow;
 
 /// Kinds of rows that [`Record::take_dirty`] gives and [`Record::restore`] takes.
@@ -104,7 +105,7 @@ impl Record {
 
 /// The cells that an actor touched, out of its stored row (of the kind `actor`) without the rest of it: a dossier begins
 /// with the conduct. `None` for a row that cannot be read.
-pub fn touches(dossier: &[u8]) -> Option<BTreeMap<CellKey, Touch>> {
+pub fn touches(dossier: &[u8]) -> Option<ShortMap<CellKey, Touch>> {
     let (conduct, _) = postcard::take_from_bytes::<Conduct>(dossier).ok()?;
     Some(conduct.ledger)
 }

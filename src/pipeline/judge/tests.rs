@@ -300,6 +300,22 @@ fn floods_of_actors_and_fields_stay_within_bounds_and_spare_suspects() {
 }
 
 #[test]
+fn a_flood_of_actors_within_one_epoch_stays_within_bounds_and_spares_suspects() {
+    let (mut record, model) = (Record::default(), model());
+    ordinary_day(&mut record, &model);
+    (0..10).for_each(|n| record.observe(&mutated(900, n, 86_000)));
+    record.close_epoch(&model, Millis(86_000_000));
+    assert!(is_suspect(&record, &mutated(900, 0, 86_000)));
+    for who in 0..20_000 {
+        record.observe(&honest(100_000 + who, 0, 86_001));
+        assert!(record.actors().count() <= ACTORS_AT_ONCE);
+    }
+    assert!(record.touched.len() <= ACTORS_AT_ONCE);
+    record.close_epoch(&model, Millis(86_005_000));
+    assert!(is_suspect(&record, &mutated(900, 0, 86_000)));
+}
+
+#[test]
 fn a_record_that_was_kept_and_restored_has_the_same_suspects() {
     let (mut record, model) = (Record::default(), model());
     ordinary_day(&mut record, &model);

@@ -135,6 +135,31 @@ fn crowd() -> impl Strategy<Value = Vec<Suspect>> {
 }
 
 proptest! {
+    /// The bits that are looked at first rule out nothing that is there.
+    #[test]
+    fn what_two_have_in_common_is_counted_whole(
+        ours in proptest::collection::vec((0_u64..40, 0_i64..200), 0..64),
+        theirs in proptest::collection::vec((0_u64..40, 0_i64..200), 0..64),
+        least in 0_u32..30,
+    ) {
+        let visitor = |visits: &[(u64, i64)]| {
+            let visit = |(site, minute): &(u64, i64)| {
+                let at = Millis(minute * Millis::MINUTE);
+                Visit { site: Id(mix(*site)), route: Id(1), program: Id(1), span: Span { first: at, last: at } }
+            };
+            Suspect { visits: visits.iter().map(visit).collect(), ..suspect(1, (0, 9), &[]) }
+        };
+        let (one, other) = (visitor(&ours), visitor(&theirs));
+        let when = |suspect: &Suspect, site: Id| {
+            let spans = suspect.visits.iter().filter(|visit| visit.site == site).map(|visit| visit.span);
+            spans.reduce(Span::with)
+        };
+        let near = |site: u64| Some(when(&one, Id(mix(site)))?.gap(when(&other, Id(mix(site)))?) <= 60 * Millis::MINUTE);
+        let n = u32::try_from((0..40).filter(|site| near(*site) == Some(true)).count()).unwrap();
+        let found = Profile::of(&one).common(&Profile::of(&other), 60 * Millis::MINUTE, least);
+        prop_assert_eq!(found, Some(n).filter(|n| *n >= least));
+    }
+
     /// Every suspect is of one hand; a hand of n has n - 1 ties; the order in which they are told does not matter; and
     /// where no tie but the first three could hold, the hands are those that every pair would give.
     #[test]
