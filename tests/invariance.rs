@@ -165,7 +165,9 @@ impl Log {
             let delay = dice.millis(plan.out_of_order_millis);
             sent[dice.below(plan.n_partitions)].push((record.time.plus(delay), at));
         }
-        sent.iter_mut().for_each(|partition| partition.sort_unstable());
+        for partition in &mut sent {
+            partition.sort_unstable();
+        }
         let partitions: Vec<Vec<usize>> =
             sent.into_iter().map(|partition| partition.into_iter().map(|(_, at)| at).collect()).collect();
         let earliest = |partition: &Vec<usize>| {
@@ -387,7 +389,7 @@ impl Run {
 }
 
 /// An alert without the places of its examples.
-fn placeless(alert: &String) -> String {
+fn placeless(alert: &str) -> String {
     let mut alert: Value = serde_json::from_str(alert).unwrap();
     for example in alert["examples"].as_array_mut().unwrap() {
         for place in ["partition", "offset"] {
@@ -405,7 +407,11 @@ fn difference(plan: &Plan, outcome: &Outcome) -> Option<String> {
         (plain != other).then(|| format!("{what}: {} and {}, {n} differ, first {at:?}", plain.len(), other.len()))
     };
     let alerts = |outcome: &Outcome| {
-        if plan.keeps_places() { outcome.alerts.clone() } else { outcome.alerts.iter().map(placeless).collect() }
+        if plan.keeps_places() {
+            outcome.alerts.clone()
+        } else {
+            outcome.alerts.iter().map(|alert| placeless(alert)).collect()
+        }
     };
     first("lines", &PLAIN.lines, &outcome.lines).or_else(|| first("alerts", &alerts(&PLAIN), &alerts(outcome)))
 }
@@ -442,7 +448,9 @@ fn partitions_batches_and_crashes_change_no_verdict_and_no_alert() {
         || std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed)).take_while(|seed| *seed < first + n_runs);
     std::thread::scope(|scope| {
         let workers = [(); 2].map(|()| scope.spawn(|| seeds().for_each(check)));
-        workers.into_iter().for_each(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        for worker in workers {
+            worker.join().unwrap_or_else(|panic| resume_unwind(panic));
+        }
     });
     eprintln!("{n_runs} runs, seeds from {first}");
 }
