@@ -24,7 +24,7 @@ use crate::support::context;
 use crate::support::replay::{Replayed, demo, demo_lines, replay};
 
 /// Events of most tests: a campaign's alert is opened and raised among them.
-const N_EVENTS: usize = 1_000;
+const N_EVENTS: usize = 3_000;
 
 static LINES: LazyLock<Vec<String>> = LazyLock::new(|| demo_lines(N_EVENTS));
 
