@@ -38,7 +38,7 @@ use tokio::sync::watch;
 use crate::support::context;
 use crate::support::replay::demo_lines;
 
-/// Events of a run where nobody says how many: seven hostile alerts are opened among them, and a storm.
+/// Events of a run where nobody says how many: hostile alerts are opened among them, and a storm.
 const N_EVENTS: u64 = 1_700;
 /// After so many events a bad record stands.
 const BAD_EVERY: usize = 120;

@@ -54,8 +54,7 @@ const COPIES_DEALT: u32 = 4;
 /// Points, in hundredths, from which nobody is a suspect: lessons come from a judge that trusts everybody.
 const NEVER: i32 = 2_000;
 /// By how many hundredths of points fewer a sender is a suspect than a hand of suspects is hostile: alone it is watched,
-/// and with others who do the same it is told. On campaigns left out this, with half a point for each doubling of a hand,
-/// found 10 of 18 and 8 of 9 where suspects that had to be hostile by themselves gave 8 and 7, with no more false alerts.
+/// and with others who do the same it is told.
 const WATCHED: i32 = 150;
 /// By how many hundredths of points a suspect must fall below that to be none any more. An honest sender is odd at first
 /// and falls deep; many hostile senders together become usual, and fall, too.
