@@ -39,7 +39,7 @@ fn a_model_from_the_future_is_refused_by_what_is_new_in_it() {
     assert!(refused(&text.replace("bias =", "horizon = 3\nbias =")).contains("horizon"));
     assert!(refused(&text.replace("\"marks\"", "\"telepathy\"")).contains("evidence telepathy: no such fact"));
     assert!(refused(&text.replace("lexical = 5.0\n", "")).contains("its group has no cap"));
-    assert!(refused(&text.replace("company = 0.2", "company = nan")).contains("company"));
+    assert!(refused(&text.replace("company = 0.3", "company = nan")).contains("company"));
 }
 
 proptest! {
