@@ -455,6 +455,13 @@ fn partitions_batches_and_crashes_change_no_verdict_and_no_alert() {
     eprintln!("{n_runs} runs, seeds from {first}");
 }
 
+/// Somebody turned suspect with the first closing after a start, so that a cell's last row went before any was known: its
+/// cluster stayed, and was there when the suspect was let go.
+#[test]
+fn a_row_that_goes_with_the_first_closing_after_a_start_leaves_its_cluster() {
+    check(25);
+}
+
 /// The comparison can fail, and shows a limit: a minute out of order is another story.
 #[test]
 fn a_minute_out_of_order_is_another_story() {

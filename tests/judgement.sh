@@ -45,7 +45,9 @@ for name in $all; do
     # shellcheck disable=SC2086
     "$panicsift" replay "$@" $tables --assignments "$work/assignments" --alerts "$work/alerts" "$events" >"$work/replay"
     [ -f "$sets/score.py" ] || { echo "$name: replayed; there is no $sets/score.py to compare with"; continue; }
-    python3 "$sets/score.py" "$sets/$name" "$work/assignments" "$work/alerts" >"$work/scored"
+    # What operations are alerted on is no word of the judge.
+    grep '"category":"hostile_input"' "$work/alerts" >"$work/judged" || true
+    python3 "$sets/score.py" "$sets/$name" "$work/assignments" "$work/judged" >"$work/scored"
     python3 - "$name" "$work/figures" "$work/scored" <<'END'
 import json, math, sys
 name, figures, scored = sys.argv[1:]

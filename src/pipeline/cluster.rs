@@ -85,9 +85,6 @@ pub struct Row {
     pub route: Id,
     /// Shape.
     pub sketch: Sketch,
-    /// Weight at the time of clustering; finite, not negative. Decides nothing here (every row is its own core), and
-    /// is what [`identity`] weighs overlap with.
-    pub weight: f64,
 }
 
 /// Why rows could not be clustered.
@@ -98,14 +95,6 @@ pub enum ClusterError {
     TooManyRows {
         /// Rows given.
         n_rows: usize,
-    },
-    /// A weight that is no weight.
-    #[error("row {row} of the clustering has weight {weight}: a finite number of at least 0 is needed")]
-    BadWeight {
-        /// Position of the row.
-        row: usize,
-        /// Its weight.
-        weight: f64,
     },
     /// Two rows of one name.
     #[error("row {row} of the clustering has the same key as an earlier one")]
@@ -210,9 +199,6 @@ fn validate(rows: &[Row]) -> Result<(), ClusterError> {
     }
     let mut seen = HashSet::with_capacity(rows.len());
     for (position, row) in rows.iter().enumerate() {
-        if !row.weight.is_finite() || row.weight < 0.0 {
-            return Err(ClusterError::BadWeight { row: position, weight: row.weight });
-        }
         if !seen.insert(row.key) {
             return Err(ClusterError::RepeatedKey { row: position });
         }

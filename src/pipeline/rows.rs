@@ -18,15 +18,11 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Puts a row in place of the one with its key, or takes it away. Whether edges of the graph may have changed:
-    /// a weight alone changes none.
+    /// Puts a row in place of the one with its key, or takes it away; whether edges of the graph may have changed.
     pub fn set(&mut self, key: CellKey, row: Option<Row>) -> bool {
-        match (self.all.get_mut(&key), row) {
+        match (self.all.get(&key), row) {
             (None, None) => false,
-            (Some(old), Some(new)) if old.sketch == new.sketch => {
-                old.weight = new.weight;
-                false
-            }
+            (Some(old), Some(new)) if old.sketch == new.sketch => false,
             (_, Some(row)) => {
                 self.all.insert(key, row);
                 true

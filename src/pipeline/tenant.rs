@@ -171,7 +171,7 @@ impl Tenant {
         let displaced = self.take_folded();
         let reweighed = self.weigh_suspects(context, displaced, now);
         let touched = self.take_touched();
-        let changed = self.refresh_rows(&context.clustering, &touched, now);
+        let changed = self.refresh_rows(&touched);
         let mut concerned = self.recluster(&context.clustering, &changed, now, step);
         concerned.extend(self.regroup_suspects(&context.clustering, now, step));
         concerned.extend(touched.iter().filter_map(|cell| self.clusters.of(&RowKey::Cell(*cell))));
@@ -264,7 +264,7 @@ impl Tenant {
     }
 
     /// Makes the rows of all touched cells anew; gives those around which clusters may have changed.
-    fn refresh_rows(&mut self, model: &ClusteringModel, touched: &BTreeSet<CellKey>, now: Millis) -> BTreeSet<CellKey> {
+    fn refresh_rows(&mut self, touched: &BTreeSet<CellKey>) -> BTreeSet<CellKey> {
         let mut changed = BTreeSet::new();
         for key in touched {
             let now_called = self.cells.resolve(key);
@@ -272,8 +272,10 @@ impl Tenant {
                 let emptied = self.clusters.fold(RowKey::Cell(*key), RowKey::Cell(now_called));
                 self.emptied.extend(emptied);
             }
-            let made = self.cells.get(key).and_then(|cell| self.row(model, *key, cell, now));
-            if self.rows.set(*key, made) {
+            let made = self.cells.get(key).and_then(|cell| self.row(*key, cell));
+            // After a start no row is known, not even one that is gone with the first closing.
+            let is_gone = made.is_none() && self.clusters.of(&RowKey::Cell(*key)).is_some();
+            if self.rows.set(*key, made) || is_gone {
                 changed.insert(*key);
             }
         }
@@ -281,11 +283,10 @@ impl Tenant {
     }
 
     /// The row of a cell without what suspects sent into it; `None` when nothing is left.
-    fn row(&self, model: &ClusteringModel, key: CellKey, cell: &Cell, now: Millis) -> Option<Row> {
+    fn row(&self, key: CellKey, cell: &Cell) -> Option<Row> {
         let events = self.events_of_others(&key, cell);
-        let weight = cell.minutes.weight(now, long_half_life(model)) * count_f64(events) / count_f64(cell.n.max(1));
         let CellKey { site, route, .. } = key;
-        (events > 0).then_some(Row { key, site, route, sketch: cell.sketch, weight })
+        (events > 0).then_some(Row { key, site, route, sketch: cell.sketch })
     }
 
     /// Clusters the region around changed rows anew; gives the clusters that were or are in it.
@@ -312,9 +313,18 @@ impl Tenant {
             exact_components(&region)
         });
         let first = |cell: &CellKey| self.cells.get(cell).map_or(now, |cell| cell.first);
+        // Of all rows as of now: which cluster lives on must not depend on when a row was last touched, or made anew after
+        // a start.
+        let weight = |key: &CellKey| {
+            let of = |cell: &Cell| {
+                let share = count_f64(self.events_of_others(key, cell)) / count_f64(cell.n.max(1));
+                cell.minutes.weight(now, long_half_life(model)) * share
+            };
+            self.cells.get(key).map_or(0.0, of)
+        };
         let placed: Vec<Member> = region
             .iter()
-            .map(|row| Member { key: RowKey::Cell(row.key), weight: row.weight, first: first(&row.key) })
+            .map(|row| Member { key: RowKey::Cell(row.key), weight: weight(&row.key), first: first(&row.key) })
             .collect();
         let changed = changed.iter().map(|cell| RowKey::Cell(*cell)).collect();
         self.identify(model, &changed, &group(&labels, &placed), now)

@@ -14,7 +14,7 @@ fn row(number: u64, site: u64, bits: u64) -> Row {
     for (i, slot) in sketch.iter_mut().enumerate() {
         *slot = u8::try_from((bits >> i) & 1).unwrap();
     }
-    Row { key: key(site % 2, site, site, number), site: id(site), route: id(site), sketch: Sketch(sketch), weight: 1.0 }
+    Row { key: key(site % 2, site, site, number), site: id(site), route: id(site), sketch: Sketch(sketch) }
 }
 
 /// Every pair, by union-find; named like [`components`].
@@ -116,8 +116,6 @@ fn eight_thousand_rows_that_share_nothing_are_as_many_components() {
 
 #[test]
 fn faulty_rows_are_refused_by_position() {
-    let rows = vec![row(1, 1, 0), Row { weight: f64::NAN, ..row(2, 1, 0) }];
-    assert!(matches!(components(&model(), &rows), Err(ClusterError::BadWeight { row: 1, .. })));
     let rows = vec![row(1, 1, 0), row(1, 1, 0)];
     assert_eq!(components(&model(), &rows), Err(ClusterError::RepeatedKey { row: 1 }));
     assert_eq!(components(&model(), &[]), Ok(vec![]));
