@@ -74,16 +74,21 @@ fn honest_body(route: usize, n: u64) -> String {
     }
 }
 
-/// What a customer sends in `hours`: each second request is the one before, sent again.
+/// What customers send in `hours`: each second request is the one before, sent again.
 fn shop(hours: i64) -> Vec<Sent> {
-    let n_events = u64::try_from(hours * 360).unwrap();
+    shop_every(10 * Millis::SECOND, hours)
+}
+
+/// The same at another pace.
+fn shop_every(pause: i64, hours: i64) -> Vec<Sent> {
+    let n_events = u64::try_from(hours * Millis::HOUR / pause).unwrap();
     let request = |n: u64| {
         let (first, attempt) = (n / 2 * 2, u32::try_from(n % 2).unwrap() + 1);
         let customer = first / 2 * 17 % CUSTOMERS;
         let route = usize::try_from(first / 2 % 3).unwrap();
         Sent {
             id: format!("honest-{n}"),
-            at: i64::try_from(n).unwrap() * 10 * Millis::SECOND,
+            at: i64::try_from(n).unwrap() * pause,
             ip: format!("81.2.{customer}.{}", 1 + customer % 200),
             agent: if customer.is_multiple_of(3) { "ShopApp/3.1" } else { "Mozilla/5.0" },
             token: Some(format!("customer-{customer}")),
@@ -305,21 +310,23 @@ fn a_flood_of_harmless_senders_hides_nobody() {
     assert!(shares["attack"] > 0.9 && shares["honest"] < 0.001 && shares["flood"] < 0.001, "{shares:?}");
 }
 
-/// A day of one odd request an hour from one address, so that what is odd becomes normal: one sender is one witness, and
+/// A week of one odd request an hour from one address, so that what is odd becomes normal: one sender is one witness, and
 /// nobody's own requests excuse it. Whoever brings four networks of his own, unsuspected, can make one thing normal.
 #[test]
 fn a_patient_poisoner_of_the_normal_is_one_witness() {
-    let patient = (0..24_u64).map(|n| Sent {
+    const HOURS: i64 = 7 * 24;
+    let patient = (0..HOURS).map(|n| Sent {
         id: format!("patient-{n}"),
-        at: i64::try_from(n).unwrap() * Millis::HOUR + Millis::MINUTE,
+        at: n * Millis::HOUR + Millis::MINUTE,
         ip: "104.166.24.98".to_owned(),
-        ..fuzz(n)
+        ..fuzz(u64::try_from(n).unwrap())
     });
     let later = |n| {
         let sent = fuzz(n);
-        Sent { at: sent.at + 23 * Millis::HOUR, ip: "100.50.20.32".to_owned(), ..sent }
+        Sent { at: sent.at + (HOURS - 1) * Millis::HOUR, ip: "100.50.20.32".to_owned(), ..sent }
     };
-    let shares = hostile_share(shop(26).into_iter().chain(patient).chain((0..60).map(later)).collect());
+    let shop = shop_every(Millis::MINUTE, HOURS + 2);
+    let shares = hostile_share(shop.into_iter().chain(patient).chain((0..60).map(later)).collect());
     assert!(shares["attack"] > 0.9 && shares["honest"] < 0.001, "{shares:?}");
 }
 

@@ -17,8 +17,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use panicsift::app::engine::{Engine, Parts, RefusedShare, Turn};
-use panicsift::config::{DeadLetterPlace, DeadLetterSettings, RawBytes};
+use panicsift::app::engine::{Engine, Parts, Turn};
 use panicsift::edge::admin::{Health, HealthLimits, RECORDS};
 use panicsift::edge::deliver::{BatchLimits, Lane, Outlet, PaceLimits, Reading, Sending, deliver};
 use panicsift::edge::store::Store;
@@ -32,8 +31,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::support::context;
 use crate::support::replay::demo_lines;
+use crate::support::{any_refused_share, context};
 
 /// Where a life ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -343,16 +342,10 @@ impl Run {
 fn engine(outside: &Outside, path: &Path, store: Store) -> Engine<Topic, Letters> {
     let checkpoint = store.load_checkpoint().unwrap();
     let (_, context) = watch::channel(Arc::clone(&CONTEXT));
-    let refused_share = RefusedShare::new(&DeadLetterSettings {
-        place: DeadLetterPlace::File(PathBuf::new()),
-        share_max: 1.0,
-        window: Duration::from_mins(1),
-        window_records_min: u64::MAX,
-        raw: RawBytes::Keep,
-    });
     let source = Topic { checkpoint: checkpoint.clone(), outside: outside.clone(), store: path.to_owned() };
     let dead_letters = Letters(outside.clone());
-    Engine::start(Parts { source, dead_letters, store, checkpoint, context, refused_share }).unwrap()
+    Engine::start(Parts { source, dead_letters, store, checkpoint, context, refused_share: any_refused_share() })
+        .unwrap()
 }
 
 /// What the dead letters hold of each bad record; a letter that stands twice is the same twice.

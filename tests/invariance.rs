@@ -19,10 +19,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
 
-use panicsift::app::engine::{Engine, Parts, RefusedShare, Turn};
-use panicsift::config::{DeadLetterPlace, DeadLetterSettings, RawBytes};
+use panicsift::app::engine::{Engine, Parts, Turn};
 use panicsift::edge::store::Store;
 use panicsift::edge::{DeadLetterError, DeadLetters, Pull, Source, SourceError};
 use panicsift::pipeline::Memos;
@@ -35,8 +33,8 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::support::context;
 use crate::support::replay::demo_lines;
+use crate::support::{any_refused_share, context};
 
 /// Events of a run where nobody says how many: hostile alerts are opened among them, and a storm.
 const N_EVENTS: u64 = 1_700;
@@ -336,15 +334,8 @@ impl Run {
             store: self.store.clone(),
         };
         let (_, context) = watch::channel(Arc::new(context()));
-        let refused_share = RefusedShare::new(&DeadLetterSettings {
-            place: DeadLetterPlace::File(PathBuf::new()),
-            share_max: 1.0,
-            window: Duration::from_mins(1),
-            window_records_min: u64::MAX,
-            raw: RawBytes::Keep,
-        });
         let dead_letters = Letters { fuse, written: Arc::clone(&self.letters) };
-        let parts = Parts { source, dead_letters, store, checkpoint, context, refused_share };
+        let parts = Parts { source, dead_letters, store, checkpoint, context, refused_share: any_refused_share() };
         let mut engine = Engine::start(parts).unwrap();
         RUNTIME.block_on(async {
             loop {

@@ -9,8 +9,7 @@ use std::process::{Command, Output};
 use std::sync::LazyLock;
 
 use flate2::read::GzDecoder;
-use panicsift::app::engine::{Engine, Parts, RefusedShare};
-use panicsift::config::{DeadLetterPlace, DeadLetterSettings, RawBytes};
+use panicsift::app::engine::{Engine, Parts};
 use panicsift::edge::store::Store;
 use panicsift::edge::{DeadLetterError, DeadLetters, Pull, Source, SourceError};
 use panicsift::pipeline::alert::{Alert, Change, Verdict};
@@ -20,8 +19,8 @@ use panicsift::pipeline::rulings::Call;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::context;
 use crate::support::replay::{Replayed, demo, demo_lines, replay};
+use crate::support::{any_refused_share, context};
 
 /// Events of most tests: a campaign's alert is opened and raised among them.
 const N_EVENTS: usize = 3_000;
@@ -348,13 +347,6 @@ struct Service {
 
 impl Service {
     fn start(store: PathBuf) -> Self {
-        let settings = DeadLetterSettings {
-            place: DeadLetterPlace::File(store.with_extension("letters")),
-            raw: RawBytes::Keep,
-            share_max: 1.0,
-            window: std::time::Duration::from_mins(1),
-            window_records_min: 1,
-        };
         let opened = Store::open(&store).unwrap();
         let checkpoint = opened.load_checkpoint().unwrap();
         let n_read = checkpoint.iter().map(|(_, _, next)| usize::try_from(next).unwrap()).sum();
@@ -364,7 +356,7 @@ impl Service {
             store: opened,
             checkpoint,
             context: tokio::sync::watch::channel(std::sync::Arc::new(context())).1,
-            refused_share: RefusedShare::new(&settings),
+            refused_share: any_refused_share(),
         };
         Self { engine: Engine::start(parts).unwrap(), store, n_turns: 0 }
     }

@@ -19,6 +19,7 @@ use panicsift::edge::store::Store;
 use panicsift::pipeline::alert::{Alert, Category, Change, Severity};
 use panicsift::pipeline::cluster::RowKey;
 use panicsift::pipeline::event::{Batch, Checkpoint, Millis, Position};
+use panicsift::pipeline::judge::HostilityModel;
 use panicsift::pipeline::state::State;
 use panicsift::pipeline::{Context, Memos, Step, examine, fold};
 use panicsift::report::{self, Format, Question, Selection};
@@ -213,8 +214,6 @@ fn interleaved(lines: &[String], n_partitions: usize) -> Batch {
     batch
 }
 
-/// Within a batch: batches are cut elsewhere when there are more partitions, and the epochs that a batch closes are
-/// closed before the next one is seen.
 /// With no room for alerts of their own all but the critical clusters are told by a digest, and none is lost; what a
 /// store keeps in the middle goes on the same.
 #[test]
@@ -274,6 +273,8 @@ fn a_flood_is_told_by_one_digest_at_a_time_and_survives_a_restart() {
     }
 }
 
+/// Within a batch: batches are cut elsewhere when there are more partitions, and the epochs that a batch closes are
+/// closed before the next one is seen.
 #[test]
 fn the_number_of_partitions_changes_no_cluster() {
     let mut found = Vec::new();
@@ -302,9 +303,8 @@ fn store_in(dir: &TempDir) -> (PathBuf, Store) {
 }
 
 /// What is promised of a restart: no cell and no event is lost or counts twice, the clusters are at once those of before,
-/// every cell finds its cluster again, and alerts' lives go on without a gap or a repetition. Not promised: that the
-/// judge says the same of each sender to the last point. It forgets which contents and keys it met first, and what
-/// senders did in the epoch that was open, so that a suspect's share of a cell can be an event smaller than at once.
+/// every cell finds its cluster again, and alerts' lives go on without a gap or a repetition. (That no verdict and no alert
+/// is another is held by `tests/invariance.rs`, over the loop itself.)
 #[test]
 fn a_restart_in_the_middle_loses_no_event_and_no_cluster() {
     let (before, after) = LINES.split_at(N_EVENTS / 2);
@@ -680,8 +680,19 @@ fn check_readme_example(dir: &Path) {
     assert_eq!(shown, lines.map(row).collect::<Vec<_>>());
     let points = |row: &&str| row.split(" | ").nth(1).unwrap().parse::<f64>().unwrap();
     let sum: f64 = shown.iter().map(points).sum();
-    let words = [format!("they come to {sum:.2},"), format!("{:.2} are asked", told["threshold"].as_f64().unwrap())];
-    assert!(words.iter().all(|words| readme.replace('\n', " ").contains(words)), "{words:?}");
+    let model = HostilityModel::builtin().unwrap();
+    let [above, below, company] =
+        [model.hostile_at - model.suspect_at, model.suspect_at - model.clear_at, model.company]
+            .map(|n| f64::from(n) / 100.0);
+    assert!((below - 1.0).abs() < 1e-9, "README: a suspect is let go a point below");
+    let words = [
+        format!("they come to {sum:.2},"),
+        format!("{:.2} are asked", told["threshold"].as_f64().unwrap()),
+        format!("A hand is hostile {above} points above the threshold for suspects"),
+        format!("({company} points for each doubling)"),
+    ];
+    let readme = readme.replace('\n', " ");
+    assert!(words.iter().all(|words| readme.contains(words)), "{words:?}");
 }
 
 fn check_demo_alerts(dir: &Path) {

@@ -142,10 +142,12 @@ fn header(options: &TrainOptions) -> String {
     format!(
         "Weights of evidence: what the judge makes of what a sender does. Points are natural log odds, kept to hundredths.
 
-Made by `panicsift train {} --reference {reference} --model-version {}{without} --out FILE`: prior, cuts and
-points from the sets and altered copies of them, operating points from the reference, the calibration from campaigns
-that were left out by turns. Not learned: groups, caps, company, neighbours (of the model that it started from), and
-that evidence only speaks for hostile and the defence against it.
+Made by
+  panicsift train {} --reference {reference} --model-version {}{without} --out FILE
+Prior, cuts and points are from the sets and altered copies of them, operating points from the reference, the calibration
+from campaigns that were left out by turns. Not learned: groups, caps, company, neighbours (of the model that it started
+from), that a hand is hostile 1.5 points above a suspect, and that evidence only speaks for hostile and the defence
+against it.
 `panicsift train --validate` tells what such a model is worth on sets that it was not trained on.
 
 A bin's points count from its cut on and add up: a value beyond the second cut has the points of both. The points of a

@@ -29,6 +29,13 @@ pub struct CellKey {
     pub shape: ShapeId,
 }
 
+impl CellKey {
+    /// All of it but the shape: tenant, service, panic site, route.
+    pub fn block(&self) -> [Id; 4] {
+        [self.tenant, self.service, self.site, self.route]
+    }
+}
+
 /// Who sent it: a valid token as one client uses it from one network, else the source prefix (/24, /48).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Actor {

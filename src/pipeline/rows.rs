@@ -34,16 +34,6 @@ impl Rows {
         }
     }
 
-    /// The row of a key.
-    pub fn get(&self, key: &CellKey) -> Option<&Row> {
-        self.all.get(key)
-    }
-
-    /// All rows by ascending key.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Row> {
-        self.all.values()
-    }
-
     /// All rows whose component may have changed when the rows of `changed` did. `cluster_of` names the cluster that a
     /// row was in, `members` gives a cluster's rows. Each block and cluster is looked at once.
     pub fn region<'r, C: Ord, M: IntoIterator<Item = CellKey>>(

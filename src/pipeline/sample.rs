@@ -51,7 +51,7 @@ impl<const K: usize> KeyedSet<K> {
     }
 
     /// Whether the sample is the whole set (fewer than `K` distinct ids were seen).
-    pub fn is_exact(&self) -> bool {
+    fn is_exact(&self) -> bool {
         self.smallest.len() < K
     }
 

@@ -285,8 +285,7 @@ impl Tenant {
     /// The row of a cell without what suspects sent into it; `None` when nothing is left.
     fn row(&self, key: CellKey, cell: &Cell) -> Option<Row> {
         let events = self.events_of_others(&key, cell);
-        let CellKey { site, route, .. } = key;
-        (events > 0).then_some(Row { key, site, route, sketch: cell.sketch })
+        (events > 0).then_some(Row { key, sketch: cell.sketch })
     }
 
     /// Clusters the region around changed rows anew; gives the clusters that were or are in it.

@@ -36,7 +36,7 @@ mod macro_step {
         let id = |n: u64| Id(mix(n) >> 1);
         let shape = ShapeId(u128::from(mix(number)));
         let key = CellKey { tenant: id(1), service: id(2), site: id(1_000 + block), route: id(2_000 + block), shape };
-        Row { key, site: key.site, route: key.route, sketch: Sketch(sketch) }
+        Row { key, sketch: Sketch(sketch) }
     }
 
     fn clustered(bencher: Bencher<'_, '_>, rows: impl Iterator<Item = Row>) {

@@ -12,9 +12,12 @@ pub(crate) mod servers;
 pub(crate) mod service;
 pub(crate) mod tls;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use panicsift::app::engine::RefusedShare;
+use panicsift::config::{DeadLetterPlace, DeadLetterSettings, RawBytes};
 use panicsift::edge::tables::Tables;
 use panicsift::pipeline::Context;
 use panicsift::pipeline::alert::{Alert, Change};
@@ -50,6 +53,17 @@ pub(crate) fn context() -> Context {
         lookup: Arc::new(tables),
         version: "models of the tests".to_owned(),
     }
+}
+
+/// However many records are refused, the engine goes on.
+pub(crate) fn any_refused_share() -> RefusedShare {
+    RefusedShare::new(&DeadLetterSettings {
+        place: DeadLetterPlace::File(PathBuf::new()),
+        raw: RawBytes::Keep,
+        share_max: 1.0,
+        window: Duration::from_mins(1),
+        window_records_min: u64::MAX,
+    })
 }
 
 /// An alert with every key filled, of this id, cluster and change.

@@ -49,12 +49,11 @@ impl BlockIndex {
     }
 
     fn add_blocks(&mut self, rows: &[Row]) {
-        let mut blocks: HashMap<(Id, Id, Id, Id), u32> = HashMap::new();
+        let mut blocks: HashMap<[Id; 4], u32> = HashMap::new();
         let mut sketches: HashMap<(u32, &[u8; 64]), u32> = HashMap::new();
-        for (number, row) in (0_u32..).zip(rows).filter(|(_, row)| row.site != OVERFLOW_ID) {
+        for (number, row) in (0_u32..).zip(rows).filter(|(_, row)| row.key.site != OVERFLOW_ID) {
             let next = u32::try_from(self.firsts.len()).unwrap_or(u32::MAX);
-            let cell = &row.key;
-            let block = *blocks.entry((cell.tenant, cell.service, row.site, row.route)).or_insert_with(|| {
+            let block = *blocks.entry(row.key.block()).or_insert_with(|| {
                 self.firsts.push(Vec::new());
                 next
             });

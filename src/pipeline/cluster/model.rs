@@ -1,4 +1,4 @@
-//! The clustering model: weights, reach, bounds and horizons, as written in `models/clustering.toml`.
+//! The clustering model: distance, reach, bounds and horizons, as written in `models/clustering.toml`.
 //!
 //! Takes the text of the file, gives the model or *all* its faults at once, each with its key and what is allowed.
 //! Reads no file itself.
@@ -26,8 +26,8 @@ pub struct ClusteringModel {
     pub epoch_secs: u32,
     /// Rows join below this distance.
     pub eps: f64,
-    /// Weights of the distance.
-    pub weights: Weights,
+    /// Times the share of the shapes' sub-structures that differ: the distance of two rows of one site and route.
+    pub shape_weight: f64,
     /// When suspects are one hand.
     pub hands: HandRules,
     /// Bounds.
@@ -36,18 +36,6 @@ pub struct ClusteringModel {
     pub memory: Memory,
     /// How a cluster is recognised.
     pub identity: Identity,
-}
-
-/// Weights of the distance.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Weights {
-    /// Different panic sites.
-    pub site: f64,
-    /// Different routes.
-    pub route: f64,
-    /// Times the share of the shape that differs.
-    pub shape: f64,
 }
 
 /// When suspects are one hand.
@@ -131,20 +119,13 @@ impl ClusteringModel {
     }
 
     fn faults(&self) -> Faults {
-        let (eps, w, caps, memory, hands) = (self.eps, &self.weights, &self.caps, &self.memory, &self.hands);
+        let (eps, caps, memory, hands) = (self.eps, &self.caps, &self.memory, &self.hands);
         let version_ok = !self.version.is_empty() && self.version.len() <= 64;
-        // The index is only exact under these: each bound says which promise it keeps.
         let rules = [
             (version_ok, "version", "1 to 64 bytes"),
             ((1..=3600).contains(&self.epoch_secs), "epoch_secs", "1 to 3600"),
             (eps > 0.0 && eps <= 1.0, "eps", "above 0 and up to 1"),
-            (
-                w.site >= eps && w.site <= 1.0,
-                "weights.site",
-                "from eps to 1 (one cluster must not span sites by shape)",
-            ),
-            (w.route >= eps && w.route <= 1.0, "weights.route", "from eps to 1 (likewise for routes)"),
-            (w.shape >= 0.0 && w.shape <= 1.0, "weights.shape", "0 to 1"),
+            ((0.0..=1.0).contains(&self.shape_weight), "shape_weight", "0 to 1"),
             ((1..=43_200).contains(&hands.address_minutes), "hands.address_minutes", "1 to 43200"),
             ((1..=43_200).contains(&hands.conduct_minutes), "hands.conduct_minutes", "1 to 43200"),
             (hands.alike > 0.0 && hands.alike <= 1.0, "hands.alike", "above 0 and up to 1"),
@@ -182,13 +163,12 @@ mod tests {
     #[test]
     fn every_fault_is_named_at_once() {
         let text = BUILTIN
-            .replace("eps = 0.2999", "eps = 0.29")
             .replace("alike = 0.3", "alike = 0.0")
-            .replace("route = 0.3", "route = nan")
+            .replace("shape_weight = 0.7", "shape_weight = nan")
             .replace("survive = 0.5", "survive = 0.4");
         let faults = ClusteringModel::parse(&text).unwrap_err().faults;
         assert_eq!(faults.len(), 3, "{faults:?}");
-        for (fault, key) in faults.iter().zip(["weights.route", "hands.alike", "identity.survive"]) {
+        for (fault, key) in faults.iter().zip(["shape_weight", "hands.alike", "identity.survive"]) {
             assert_eq!(fault.place, key);
         }
     }
