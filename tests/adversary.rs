@@ -30,7 +30,7 @@ struct Sent {
     key: Option<String>,
 }
 
-const ROUTES: [(&str, &str, &str); 3] = [
+const ROUTES: [(&str, &str, &str); 4] = [
     ("POST /v1/orders", "called `Option::unwrap()` on a `None` value", "shop::orders::total"),
     ("POST /v1/prices", "attempt to multiply with overflow", "shop::prices::quote"),
     (
@@ -38,14 +38,18 @@ const ROUTES: [(&str, &str, &str); 3] = [
         "byte index 3 is not a char boundary; it is inside 'ü' (bytes 2..4) of `xx`",
         "shop::search::cut",
     ),
+    ("GET /v1/orders/{id}", "no entry found for key", "shop::orders::get"),
 ];
+/// The route whose body is the id at the end of its path.
+const BY_ID: usize = 3;
 
 impl Sent {
     fn json(&self) -> String {
         let (route, message, function) = ROUTES[self.route];
+        let (method, path) = route.split_once(' ').unwrap();
         let mut event = json!({
             "event_id": self.id, "ts": OPENS.plus(self.at).to_string(), "service": "shop", "release": "1.0",
-            "endpoint": route, "method": "POST", "path": route.split(' ').nth(1), "status": 500, "handled": true,
+            "endpoint": route, "method": method, "path": path, "status": 500, "handled": true,
             "panic": {"message": message, "file": "src/shop.rs", "line": 8, "backtrace": [function, "rt::dispatch"]},
             "client": {"ip": self.ip, "user_agent": self.agent},
             "request": {
@@ -59,6 +63,10 @@ impl Sent {
         }
         if let Some(key) = &self.key {
             event["request"]["idempotency_key"] = json!(key);
+        }
+        if self.route == BY_ID {
+            event["path"] = json!(path.replace("{id}", &self.body));
+            event["request"] = json!({"content_length": 0, "attempt": self.attempt});
         }
         event.to_string()
     }
@@ -353,6 +361,37 @@ fn a_campaign_of_one_request_an_address_is_found_together() {
         Sent { agent, ..spread(n) }
     };
     check((0..60).map(disguised), 3, 0.7);
+}
+
+/// Guests look at the orders that they have just made, whose numbers are in a row, each at its own and twice. A botnet goes
+/// along the numbers of others, four an address. What still gets through: whoever leaves sixteen numbers between two, or
+/// half an hour between two requests, or shows an accepted token.
+#[test]
+fn a_walk_along_the_numbers_is_told_and_guests_with_orders_in_a_row_are_not() {
+    let guests = (0..400_u64).map(|n| Sent {
+        id: format!("guest-{n}"),
+        at: i64::try_from(n).unwrap() * 25 * Millis::SECOND,
+        ip: format!("90.{}.{}.7", n / 2 % 200, n / 400),
+        agent: "Mozilla/5.0",
+        route: BY_ID,
+        body: format!("{}", 70_000 + n / 2),
+        ..fuzz(n)
+    });
+    let walk = |stride: u64| {
+        (0..240_u64).map(move |n| Sent {
+            at: ATTACK + i64::try_from(n).unwrap() * 5 * Millis::SECOND,
+            ip: format!("45.{}.8.9", n % 60),
+            agent: if n.is_multiple_of(3) { "ShopApp/3.1" } else { "Mozilla/5.0" },
+            route: BY_ID,
+            body: format!("{}", 50_000 + stride * (n * 97 % 240)),
+            ..fuzz(n)
+        })
+    };
+    let shares = |stride| hostile_share(shop(3).into_iter().chain(guests.clone()).chain(walk(stride)).collect());
+    let told = shares(1);
+    assert!(told["attack"] > 0.7 && told["honest"] < 0.001 && told["guest"] < 0.001, "{told:?}");
+    let not_told = shares(16);
+    assert!(not_told["attack"] < 0.1 && not_told["guest"] < 0.001, "found now? then say so: {not_told:?}");
 }
 
 /// One request in twenty minutes, for twenty hours: nothing of what speaks against a sender fades by itself.

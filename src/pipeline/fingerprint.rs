@@ -193,6 +193,17 @@ pub mod marks {
     pub const ODD_TARGET: u16 = 1 << 10;
 }
 
+/// Which numbered record a request asks for: the longest run of digits that ends a segment of its path (of equals the
+/// last; a version as in `/v2/` is none). Keyed: what can be told is whether two numbers at one route are of one block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordNumber {
+    /// Keyed id of what stands before the digits in the segment, and of the number without its last four bits: sixteen
+    /// numbers in a row.
+    pub block: Id,
+    /// Its place among the sixteen, from 0.
+    pub place: u8,
+}
+
 /// Traits of a request that are safe to keep, for the judge.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Traits {
@@ -206,6 +217,8 @@ pub struct Traits {
     pub body_log2: u8,
     /// How the body read.
     pub parse: Parse,
+    /// The numbered record that it asks for; `None` where no segment of the path ends in digits.
+    pub record: Option<RecordNumber>,
 }
 
 /// All that the fingerprint says of a request.
@@ -309,6 +322,7 @@ pub fn fingerprint(keys: &Keys, memo: &mut ShapeMemo, event: &PanicEvent<'_>) ->
         depth: u8::try_from(outline.depth).unwrap_or(u8::MAX),
         body_log2: bit_length(body.len()),
         parse,
+        record: event.path.as_deref().and_then(|path| target::record(keys, path)),
     };
     memo.buffers = outline.buffers;
     Fingerprint { shape, coarse, sketch, format, content: content(keys, event, body), traits }

@@ -16,6 +16,8 @@
 //! [`normal::OTHERS_MIN`] others have been to surprises nobody, so the first hour of a service says little; conduct
 //! that needs no normal (one token in many networks, keys used again) counts from the first event.
 //!
+//! Who goes along the numbers of records is seen by what is asked for next to each ([`numbers`]).
+//!
 //! Samples of requests that did not panic, where a deployment has them, teach the normal and say how often a sender
 //! succeeds ([`ordinary`]).
 //!
@@ -31,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cell::Cell;
 use super::event::{Id, Millis};
+use super::fingerprint::RecordNumber;
 use super::observation::{Actor, CellKey, Observation, TokenUse};
 
 pub mod actors;
@@ -41,6 +44,7 @@ pub mod lessons;
 pub mod model;
 pub mod neighbours;
 pub mod normal;
+pub mod numbers;
 pub mod observe;
 pub mod ordinary;
 pub mod reuse;
@@ -54,7 +58,8 @@ use actors::{Conduct, Touch};
 use evidence::{Facts, Near, TokenCompany};
 use neighbours::{Neighbours, Strangers, Word, cell_place, site_place, token_place};
 use normal::{Normal, Refund, Sender, Trust};
-use observe::mix;
+use numbers::Numbers;
+use observe::{mix, route_place};
 use ordinary::Ordinary;
 use reuse::{First, Firsts};
 
@@ -145,6 +150,7 @@ pub struct Record {
     normal: Normal,
     neighbours: Neighbours,
     keys: Firsts,
+    numbers: Numbers,
     trust: Trust,
     ordinary: Ordinary,
     suspects: BTreeMap<Actor, Weighed>,
@@ -174,6 +180,7 @@ impl Record {
         let known_key = o
             .idempotency
             .and_then(|key| self.keys.meet(mix(o.cell.service, key), First { sender: who, content: o.content }));
+        let record = record(o).map(|record| (record, self.numbers.ask(record, o.time)));
         if self.actors.len() >= ACTORS_AT_ONCE && !self.actors.contains_key(&o.actor) {
             self.make_room();
         }
@@ -195,6 +202,9 @@ impl Record {
         note_places(conduct, o, family);
         conduct.new_cells += u32::from(new_cell);
         note_reuse(conduct, o, known_key, who);
+        if let Some((RecordNumber { block, place }, n_near)) = record {
+            conduct.note_record(mix(block, Id(u64::from(place))), n_near);
+        }
         surprises.lend(&mut self.normal, o.actor);
         self.refund(&surprises.refunds);
     }
@@ -465,6 +475,14 @@ fn note_places(conduct: &mut Conduct, o: &Observation<'_>, family: Id) {
             conduct.refused_tokens.add(fold(id));
         }
     }
+}
+
+/// The numbered record that an event asks for, at its route. Whoever shows an accepted token is not asked: nightly exports
+/// and support go along the numbers of their own, and what they may see is for the service to say.
+fn record(o: &Observation<'_>) -> Option<RecordNumber> {
+    let has_account = o.token.as_ref().is_some_and(|token| token.valid == Some(true));
+    let RecordNumber { block, place } = o.traits.record.filter(|_| !has_account)?;
+    Some(RecordNumber { block: mix(route_place(o), block), place })
 }
 
 /// Client family, content type and whether there is a token, as one id.

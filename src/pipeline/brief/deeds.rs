@@ -84,6 +84,7 @@ const DEEDS: &[Deed] = &[
     deed("unrepeated", Sender, "never repeat what others repeat on", "never repeats what others repeat on"),
     deed("served", Company, "are served as others are on", "is served as others are on"),
     deed("rejected", Sender, "send what is rejected to", "sends what is rejected to"),
+    deed("enumeration", Sender, "go along the numbers of", "goes along the numbers of"),
 ];
 
 /// The title of a hostile cluster.

@@ -80,9 +80,11 @@ fn guesses_tokens(case: &Case<'_>) -> Option<Technique> {
 
 fn works_through_a_list(case: &Case<'_>) -> Option<Technique> {
     let counts = case.portrait.counts;
-    let reason = format!("{}, {}", plural(counts.routes, "route"), amount(case));
+    let walks = case.against(Fact::Enumeration).is_some() && leads(case.portrait, "enumeration");
+    let what = if walks { "records side by side".to_owned() } else { plural(counts.routes, "route") };
+    let reason = format!("{what}, {}", amount(case));
     let listed = counts.routes >= ROUTES_LISTED && case.against(Fact::Breadth).is_some();
-    listed.then(|| technique("T1595.003", "Active Scanning: Wordlist Scanning", RECONNAISSANCE, reason))
+    (walks || listed).then(|| technique("T1595.003", "Active Scanning: Wordlist Scanning", RECONNAISSANCE, reason))
 }
 
 fn scans(case: &Case<'_>) -> Option<Technique> {
@@ -167,6 +169,8 @@ mod tests {
         check(&[(Fact::RefusedTokens, 13_f64.log2())], FEW, 0, Some(("T1110", "12 tokens refused to one sender")));
         let listed = Counts { routes: 12, ..FEW };
         check(&[(Fact::Breadth, 3.5)], listed, 0, Some(("T1595.003", "12 routes, 40 events in 11 minutes")));
+        let words = "records side by side, 40 events in 11 minutes";
+        check(&[(Fact::Enumeration, 2.0)], FEW, 0, Some(("T1595.003", words)));
         let many = Counts { shapes: 40, sites: 3, ..FEW };
         let words = "40 shapes, 1 route, 3 panic sites in 11 minutes";
         check(&[(Fact::SiteSpread, 1.0)], many, 0, Some(("T1595.002", words)));

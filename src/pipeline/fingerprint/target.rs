@@ -2,14 +2,19 @@
 //!
 //! Enters a group of its own into the term: parameter names with the kinds of their values, query names with theirs.
 //! The fixed parts of a route are in the cell's route, not in the shape. Without a template the path has traits but
-//! no structure. Cost: linear.
+//! no structure. [`record`] tells which numbered record the path asks for. Cost: linear.
 
+use super::RecordNumber;
 use super::form::{decoded, enter, value_tag};
 use super::label::Label;
 use super::lexical::study;
 use super::marks;
 use super::outline::{Outline, Tag};
 use crate::pipeline::event::PanicEvent;
+use crate::pipeline::keys::Keys;
+
+/// Longest number of a record: what a 64-bit type holds for sure.
+const RECORD_DIGITS_MAX: usize = 18;
 
 /// Enters the target of `event` into `outline`.
 pub(super) fn read(event: &PanicEvent<'_>, outline: &mut Outline<'_>) {
@@ -34,6 +39,23 @@ pub(super) fn read(event: &PanicEvent<'_>, outline: &mut Outline<'_>) {
         }
     }
     outline.close_to(n_open);
+}
+
+/// The numbered record that `path` asks for.
+pub(super) fn record(keys: &Keys, path: &str) -> Option<RecordNumber> {
+    let path = path.split('?').next().unwrap_or_default();
+    let (path, _) = decoded(path.as_bytes(), false);
+    let numbered = path.split(|byte| *byte == b'/').filter_map(|segment| {
+        let n_digits = segment.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        let (before, digits) = segment.split_at_checked(segment.len().checked_sub(n_digits)?)?;
+        let is_version = before == b"v" && n_digits <= 2;
+        let may_be = (1..=RECORD_DIGITS_MAX).contains(&n_digits) && !is_version;
+        may_be.then_some((before, digits))
+    });
+    let (before, digits) = numbered.max_by_key(|(_, digits)| digits.len())?;
+    let number = digits.iter().fold(0, |number: u64, digit| number * 10 + u64::from(digit - b'0'));
+    let block = keys.names(&[before, &(number >> 4).to_le_bytes()]);
+    Some(RecordNumber { block, place: u8::try_from(number & 15).unwrap_or(0) })
 }
 
 /// The route without its method.
@@ -127,6 +149,24 @@ mod tests {
             ("{", None),
         ] {
             assert_eq!(parameter_name(part), expected, "{part}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_the_longest_number_that_ends_a_segment() {
+        let keys = Keys::derive(b"test");
+        let record = |path| record(&keys, path);
+        let same_block = |a, b| record(a).unwrap().block == record(b).unwrap().block;
+        assert_eq!(record("/v1/orders/96002").unwrap().place, 2);
+        assert!(
+            same_block("/v1/orders/96000", "/v1/orders/96015") && !same_block("/v1/orders/96000", "/v1/orders/96016")
+        );
+        assert!(!same_block("/v1/orders/A-96000", "/v1/orders/B-96000"), "numbers of two series");
+        assert_eq!(record("/accounts/100345/statements/2026"), record("/accounts/100345"), "of two the longer");
+        assert_eq!(record("/rooms/12/beds/34"), record("/beds/34"), "of equals the last");
+        assert_eq!(record("/orders/9600%32?page=1234567"), record("/orders/96002"), "decoded, without the query");
+        for path in ["", "/", "/v1/orders", "/v12", "/orders/96002A", "/orders/9999999999999999999"] {
+            assert_eq!(record(path), None, "{path}");
         }
     }
 

@@ -15,6 +15,8 @@ use crate::pipeline::short_map::{ShortMap, grow};
 const HALVE_AT: u32 = 256;
 /// Cells in a ledger. Beyond it, cells are counted and not named.
 const LEDGER_MAX: usize = 64;
+/// Hundredths of the doublings from 1 to 1 + n, by n: whole numbers, the same on every machine.
+const CENTIDOUBLINGS: [u32; 16] = [0, 100, 158, 200, 232, 258, 281, 300, 317, 332, 346, 358, 370, 381, 391, 400];
 /// Neighbourhoods of one kind that an actor is remembered in.
 const PLACES_MAX: usize = 6;
 
@@ -112,9 +114,14 @@ pub struct Conduct {
     pub retries: u32,
     /// Events whose idempotency key came with other content before, or from another prefix.
     pub reused_keys: u32,
+    /// For each numbered record that it asked for, but the first: doublings of the records near it that were asked for,
+    /// hundredths.
+    pub walked: u32,
     /// Events with a token that the service refused.
     pub refused: u32,
     contents: [u64; 8],
+    /// The numbered records that it asked for.
+    records: Crowd,
     /// Distinct networks.
     pub networks: Crowd,
     /// Distinct client families.
@@ -199,6 +206,17 @@ impl Conduct {
         })
     }
 
+    /// Notes that it asked for a numbered record near which `n_near` others (15 at most) were asked for. The first record
+    /// is its own affair, and one that it asks for again (or that looks like it in a set of 64 bits) is no step.
+    pub fn note_record(&mut self, record: Id, n_near: u32) {
+        let is_first = self.records == Crowd::default();
+        let is_new = self.records.add(u32::try_from(record.0 >> 32).unwrap_or(0));
+        if is_new && !is_first {
+            let step = usize::try_from(n_near).ok().and_then(|n_near| CENTIDOUBLINGS.get(n_near));
+            self.walked = self.walked.saturating_add(step.copied().unwrap_or(0));
+        }
+    }
+
     /// Notes the event in the ledger; whether the cell is new to the actor.
     pub fn touch(&mut self, cell: CellKey, time: Millis, centibits: u32, family: Id) -> bool {
         let room = self.ledger.len() < LEDGER_MAX;
@@ -243,11 +261,13 @@ impl Conduct {
             &mut self.new_cells,
             &mut self.retries,
             &mut self.reused_keys,
+            &mut self.walked,
             &mut self.refused,
         ];
         for counter in counters.into_iter().chain(self.surprise.iter_mut()) {
             *counter /= 2;
         }
         self.contents = [0; 8];
+        self.records = Crowd::default();
     }
 }

@@ -78,10 +78,16 @@ pub enum Fact {
     Served,
     /// Share of its requests without a panic that were rejected; 0 where there are no samples of them.
     Rejected,
+    /// Mean doublings of the records near those that it asks for, without an accepted token, that were asked for as well.
+    Enumeration,
 }
 
 /// Number of [`Fact`]s.
-pub const FACTS_LEN: usize = 31;
+pub const FACTS_LEN: usize = 32;
+
+/// Mean doublings of records near its own from which on nothing that a sender does is what others there do: one in five
+/// of the fifteen next to each.
+const WALK_DOUBLINGS: f64 = 2.0;
 
 /// Name and words of each fact, in the order of [`Fact`].
 pub const FACTS: [(&str, &str); FACTS_LEN] = [
@@ -116,6 +122,7 @@ pub const FACTS: [(&str, &str); FACTS_LEN] = [
     ("unrepeated", "doublings of exact repeats that others at the same panic sites would have sent, and it did not"),
     ("served", "doublings of its requests that were served, by samples of ordinary traffic"),
     ("rejected", "of its requests without a panic were rejected, by samples of ordinary traffic"),
+    ("enumeration", "doublings an event of records numbered next to its own that were asked for within the hour"),
 ];
 
 /// The facts about one actor.
@@ -151,8 +158,10 @@ impl Facts {
         facts.set(Fact::TokenFirst, near.token.first);
         let due = near.repeats * (events - 1.0) - f64::from(conduct.repeats());
         facts.set(Fact::Unrepeated, (due.max(0.0) + 1.0).log2());
-        facts.set(Fact::Crowd, near.crowd);
-        facts.set(Fact::Age, near.age);
+        // Others are at the same place, and do not go along the numbers there.
+        let company = 1.0 - (facts.get(Fact::Enumeration as usize) / WALK_DOUBLINGS).min(1.0);
+        facts.set(Fact::Crowd, near.crowd * company);
+        facts.set(Fact::Age, near.age * company);
         facts.set(Fact::Served, near.ordinary.served_doublings());
         facts.set(Fact::Rejected, near.ordinary.rejected_share());
         facts
@@ -184,6 +193,7 @@ impl Facts {
         self.set(Fact::Retries, share(conduct.retries, 2.0));
         self.set(Fact::Marked, share(conduct.marked, 2.0));
         self.set(Fact::Markings, doublings(conduct.marked + 1));
+        self.set(Fact::Enumeration, f64::from(conduct.walked) / 100.0 / (events + 2.0));
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::actors::{Conduct, Touch};
+use super::numbers::{Block, BlockKey, Numbers};
 use super::reuse::{Chunk, ChunkKey, Firsts};
 use super::{Dossier, Record};
 use crate::pipeline::observation::{Actor, CellKey};
@@ -16,7 +17,14 @@ use crate::pipeline::short_map::ShortMap;
 use crate::pipeline::state::StateRow;
 
 /// Kinds of rows that [`Record::take_dirty`] gives and [`Record::restore`] takes.
-pub const KINDS: [&str; 7] = ["actor", "normal", "near", "reuse", "swept", "ordinary", "sampled"];
+pub const KINDS: [&str; 8] = ["actor", "normal", "near", "reuse", "swept", "ordinary", "sampled", "numbers"];
+
+/// Rows that are only understood together.
+#[derive(Debug, Default)]
+struct Generations {
+    firsts: BTreeMap<ChunkKey, Chunk>,
+    numbers: BTreeMap<BlockKey, Block>,
+}
 
 impl Record {
     /// The rows that changed since the last call.
@@ -35,6 +43,8 @@ impl Record {
         rows.extend(self.neighbours.take_changed().iter().filter_map(|(place, here)| row("near", place, *here)));
         let chunks = self.keys.take_changed();
         rows.extend(chunks.iter().filter_map(|(key, chunk)| row("reuse", key, chunk.as_ref())));
+        let blocks = self.numbers.take_changed();
+        rows.extend(blocks.iter().filter_map(|(key, block)| row("numbers", key, block.as_ref())));
         let senders = self.ordinary.take_changed_senders();
         rows.extend(senders.iter().filter_map(|(actor, ended)| row("ordinary", actor, ended.as_ref())));
         let services = self.ordinary.take_changed_services();
@@ -49,14 +59,15 @@ impl Record {
     /// Rebuilds a record from rows that were kept; rows that cannot be read are counted and left out.
     pub fn restore<'a>(rows: impl Iterator<Item = (&'a str, &'a [u8], &'a [u8])>) -> (Self, usize) {
         let mut record = Self::default();
-        let mut chunks = BTreeMap::new();
+        let mut generations = Generations::default();
         let mut unreadable = 0;
         for (kind, key, value) in rows {
-            if record.restore_row(&mut chunks, kind, key, value).is_none() {
+            if record.restore_row(&mut generations, kind, key, value).is_none() {
                 unreadable += 1;
             }
         }
-        record.keys = Firsts::restore(chunks);
+        record.keys = Firsts::restore(generations.firsts);
+        record.numbers = Numbers::restore(generations.numbers);
         let strongest = |(actor, dossier): (&Actor, &Dossier)| Some((*actor, dossier.strongest.clone()?));
         record.suspects = record.actors.iter().filter_map(strongest).collect();
         let waiting = record.actors.iter().filter(|(_, dossier)| dossier.waiting);
@@ -71,13 +82,7 @@ impl Record {
         (record, unreadable)
     }
 
-    fn restore_row(
-        &mut self,
-        chunks: &mut BTreeMap<ChunkKey, Chunk>,
-        kind: &str,
-        key: &[u8],
-        value: &[u8],
-    ) -> Option<()> {
+    fn restore_row(&mut self, generations: &mut Generations, kind: &str, key: &[u8], value: &[u8]) -> Option<()> {
         match kind {
             "actor" => {
                 self.actors.insert(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?);
@@ -85,7 +90,10 @@ impl Record {
             "normal" => self.normal.restore(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?),
             "near" => self.neighbours.restore(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?),
             "reuse" => {
-                chunks.insert(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?);
+                generations.firsts.insert(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?);
+            }
+            "numbers" => {
+                generations.numbers.insert(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?);
             }
             "ordinary" => {
                 self.ordinary.restore_sender(postcard::from_bytes(key).ok()?, postcard::from_bytes(value).ok()?);

@@ -78,7 +78,7 @@ pub(super) fn honest(who: u64, n: u64, second: i64) -> Observation<'static> {
         coarse: 0,
         sketch: Sketch([0; 64]),
         content: keyed(who * 7_919 + n + 1_000_000),
-        traits: Traits { marks: 0, fields, depth: 1, body_log2: 7, parse: Parse::Sound },
+        traits: Traits { marks: 0, fields, depth: 1, body_log2: 7, ..Traits::default() },
     }
 }
 
