@@ -172,11 +172,14 @@ impl Default for ModelSettings {
 pub struct ClusteringSettings {
     /// Event time between two clusterings.
     pub epoch: Duration,
+    /// How long an event waits, in event time, for earlier ones.
+    pub order_wait: Duration,
 }
 
 impl Default for ClusteringSettings {
     fn default() -> Self {
-        Self { epoch: Duration::from_secs(file::ClusteringFile::default().epoch_secs) }
+        let file::ClusteringFile { epoch_secs, order_wait_secs } = file::ClusteringFile::default();
+        Self { epoch: Duration::from_secs(epoch_secs), order_wait: Duration::from_secs(order_wait_secs) }
     }
 }
 

@@ -21,10 +21,10 @@
 //!    panic, or a refusal with its reason. A fault of ours costs the record that met it.
 //! 3. `seen + gathered + counted + sampled + silent + refused + covered == batch`, asserted: every record has one named
 //!    fate.
-//! 4. [`pipeline::fold`]: observations go into cells, actors, the learned normal and the
-//!    [ledger of operations](pipeline::operations); when an epoch of event time is over, cells become clusters and
-//!    suspects [hands](pipeline::cluster::hands), both are judged, and changes in their lives, and in those of storms,
-//!    cascades, releases and budgets, become alerts.
+//! 4. [`pipeline::fold`]: observations, which may wait for earlier ones first ([`pipeline::reorder`]), go into cells,
+//!    actors, the learned normal and the [ledger of operations](pipeline::operations); when an epoch of event time is
+//!    over, cells become clusters and suspects [hands](pipeline::cluster::hands), both are judged, and changes in their
+//!    lives, and in those of storms, cascades, releases and budgets, become alerts.
 //! 5. `dead_letters.write()`: refused records, durable before anything is committed.
 //! 6. `store.commit()`: changed state, alerts and checkpoint in one transaction. The store's checkpoint is the truth; it
 //!    stays behind whatever waits for its other parts, so that nothing of that needs to be stored.

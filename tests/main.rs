@@ -45,7 +45,7 @@ mod hec_server;
 /// The page of `report html`, read by a real parser: well formed, inert, bounded, and its sums add up.
 #[cfg(test)]
 mod html;
-/// Partitions, batches and crashes drawn at random: the same verdicts and alerts, byte for byte.
+/// Order, partitions, batches and crashes drawn at random: the same verdicts and alerts, byte for byte.
 #[cfg(test)]
 mod invariance;
 /// Analysts' words: applied in a replay and by a running service, shown, taken back, exported for training.

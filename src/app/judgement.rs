@@ -41,10 +41,12 @@ pub(super) struct Rhythm {
 impl Rhythm {
     /// That of a service.
     pub(super) fn of(settings: &Settings) -> Self {
-        let join_wait_millis = i64::try_from(settings.source.join_wait.as_millis()).unwrap_or(Millis::HOUR);
+        let millis = |wait: Duration| i64::try_from(wait.as_millis()).unwrap_or(Millis::HOUR);
+        let join_wait_millis = millis(settings.source.join_wait);
+        let order_wait_millis = millis(settings.clustering.order_wait);
         Self {
             feeds: settings.source.feeds.clone(),
-            gathering: GatherPolicy { join_wait_millis, ..GatherPolicy::FILES },
+            gathering: GatherPolicy { join_wait_millis, order_wait_millis, ..GatherPolicy::FILES },
             clustering: settings.clustering.clone(),
             retention: Some(settings.state.retention),
         }

@@ -342,11 +342,15 @@ pub(in crate::config) struct ClusteringFile {
     /// Event time between two clusterings.
     #[schemars(range(min = 1, max = 3_600))]
     pub(in crate::config) epoch_secs: u64,
+    /// How far events may come out of the order of their time without changing a verdict or an alert: each waits so long,
+    /// in event time, for earlier ones, and alerts come as much later. 0: only the events of one batch are put in order.
+    #[schemars(range(max = 600))]
+    pub(in crate::config) order_wait_secs: u64,
 }
 
 impl Default for ClusteringFile {
     fn default() -> Self {
-        Self { epoch_secs: 10 }
+        Self { epoch_secs: 10, order_wait_secs: 0 }
     }
 }
 

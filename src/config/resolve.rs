@@ -109,7 +109,10 @@ pub(super) fn resolve(
         warnings: [warnings(&tables), doubtful_slos].concat(),
         tables,
         models,
-        clustering: ClusteringSettings { epoch: Duration::from_secs(config.clustering.epoch_secs) },
+        clustering: ClusteringSettings {
+            epoch: Duration::from_secs(config.clustering.epoch_secs),
+            order_wait: Duration::from_secs(config.clustering.order_wait_secs),
+        },
         alerts: AlertSettings { expected, operations, places, ..alerts },
         destinations,
         dead_letters,

@@ -407,17 +407,17 @@ fn cut(text: &str) -> String {
 }
 
 /// Sketches as bytes.
-mod sketch_bytes {
+pub(super) mod sketch_bytes {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 
     use super::Sketch;
 
-    pub(super) fn serialize<S: Serializer>(sketch: &Sketch, to: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::pipeline) fn serialize<S: Serializer>(sketch: &Sketch, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_bytes(&sketch.0)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Sketch, D::Error> {
+    pub(in crate::pipeline) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Sketch, D::Error> {
         let bytes = Vec::<u8>::deserialize(from)?;
         let n_bytes = bytes.len();
         let slots = bytes.try_into().map_err(|_| D::Error::custom(format!("a sketch of {n_bytes} bytes, not 64")))?;

@@ -83,7 +83,7 @@ pub enum Bucket {
 }
 
 /// What a message says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Classified {
     /// Class id, such as `index_oob`; `custom` for free text.
     pub class: String,

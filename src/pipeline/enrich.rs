@@ -15,6 +15,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::scopes::ScopeModel;
+use super::by_value;
 use super::event::{Client, TokenFacts};
 use super::keys::Keys;
 use super::memo::Memo;
@@ -47,11 +48,12 @@ pub enum AddressKind {
 }
 
 /// Facts about an address. Absent facts are `None`, never guessed.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Network {
     /// Autonomous system number.
     pub asn: Option<u32>,
     /// Its organisation.
+    #[serde(with = "by_value::text_if_any")]
     pub organisation: Option<Arc<str>>,
     /// ISO 3166 two letters, upper case.
     pub country: Option<[u8; 2]>,

@@ -60,7 +60,7 @@ impl fmt::Display for Millis {
 }
 
 /// A record's place: topic (or file name), partition, offset (or line number from 0), all inclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position<'a> {
     /// Topic name, or the path of a file.
     pub topic: &'a str,

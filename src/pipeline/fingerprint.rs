@@ -118,7 +118,7 @@ pub enum ValueKind {
 /// greatest size, negative if one is, kind and pattern of the first. Values in forms, queries, paths, tables and XML
 /// are texts here even where they read as numbers; a binary body has the fields `bytes`, `head` and `profile`, whose
 /// patterns tell its first bytes and the shares of sixteen classes of bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FieldTrait {
     /// Keyed id of the field path (container path and key, array positions dropped, data-like keys as class tokens).
     pub path: Id,
@@ -195,7 +195,7 @@ pub mod marks {
 
 /// Which numbered record a request asks for: the longest run of digits that ends a segment of its path (of equals the
 /// last; a version as in `/v2/` is none). Keyed: what can be told is whether two numbers at one route are of one block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordNumber {
     /// Keyed id of what stands before the digits in the segment, and of the number without its last four bits: sixteen
     /// numbers in a row.
@@ -205,7 +205,7 @@ pub struct RecordNumber {
 }
 
 /// Traits of a request that are safe to keep, for the judge.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Traits {
     /// Bits of [`marks`].
     pub marks: u16,

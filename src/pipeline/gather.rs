@@ -33,14 +33,18 @@ pub struct GatherPolicy {
     pub lines_wait_millis: i64,
     /// How long an invocation of a streaming tail waits for its next part.
     pub invocation_wait_millis: i64,
+    /// How long a whole event waits for earlier ones that are still to come ([`super::reorder`]). 0: for those of its
+    /// batch alone.
+    pub order_wait_millis: i64,
 }
 
 impl GatherPolicy {
-    /// For files: any carrier may be among them, and they end, and with them the wait.
+    /// For files: any carrier may be among them, and they end, and with them the wait. They are read in the order of time.
     pub const FILES: Self = Self {
         join_wait_millis: Millis::MINUTE,
         lines_wait_millis: lines::LINES_WAIT_MILLIS,
         invocation_wait_millis: invocations::WAIT_MILLIS,
+        order_wait_millis: 0,
     };
 }
 

@@ -20,6 +20,7 @@ pub mod expected;
 
 pub mod fingerprint;
 
+mod by_value;
 pub mod observation;
 
 mod examine;
@@ -51,6 +52,7 @@ pub mod facts;
 pub mod names;
 pub mod operations;
 pub mod recent;
+pub mod reorder;
 pub mod requests;
 pub mod sightings;
 pub mod state;
@@ -75,8 +77,9 @@ use self::gather::GatherPolicy;
 use self::judge::HostilityModel;
 use self::keys::Keys;
 use self::life::AlertPolicy;
-use self::observation::{ByTime, Heard, OrdinaryRequest};
+use self::observation::{ByTime, Heard, Observation, OrdinaryRequest};
 use self::operations::Rules;
+use self::reorder::Rank;
 use self::state::{State, StateRow};
 
 /// All that records are judged with: immutable, shared, replaced as a whole between two batches.
@@ -132,7 +135,8 @@ pub struct Step {
 }
 
 /// Takes a batch into the state, in the order of event time; closes the epochs that end before its events, or before
-/// `until`. Partitions are read in no particular order, so a batch is put in order first.
+/// `until`. Partitions are read in no particular order, so a batch is put in order first, and where the context says so
+/// events wait for earlier ones of later batches ([`reorder`]).
 ///
 /// Requests that did not panic are taken in between, each before the first event that is later and before the closing of
 /// an epoch that it lies in or before; those that are left after the last event, at the end. They close nothing: the clock
@@ -146,19 +150,25 @@ pub fn fold<'a>(context: &Context, state: &mut State, heard: impl Into<Heard<'a>
     let Heard { panics: mut seen, mut ordinary } = heard.into();
     OrdinaryRequest::put_in_order(&mut ordinary);
     let mut ordinary = ByTime::of(&ordinary);
-    // A clock that stands still while a request is worked on gives a panic and its consequence one time.
-    seen.sort_by_key(|observation| (observation.time, observation.panic.secondary, observation.event));
-    for observation in &seen {
-        if state.is_new(observation) {
-            state.hear(ordinary.before(observation.time.min(state.epoch_end(context))));
-            state.close_epochs(context, observation.time, &mut step);
-            state.hear(ordinary.before(observation.time));
-            state.observe(observation, &mut step);
+    seen.sort_by_key(Rank::of);
+    seen.retain(|observation| {
+        let is_new = state.is_new(observation);
+        if is_new {
             step.panics.push(PanicFact::of(observation));
         } else {
             let Position { topic, partition, offset } = observation.position;
             step.duplicates.push((topic.to_owned(), partition, offset));
         }
+        is_new
+    });
+    let waited = state.reorder.exchange(&mut seen, context.gathering.order_wait_millis, until);
+    let mut due: Vec<Observation<'_>> = seen;
+    if !waited.is_empty() {
+        due.extend(waited.iter().filter_map(|waited| postcard::from_bytes(waited).ok()));
+        due.sort_by_key(Rank::of);
+    }
+    for observation in &due {
+        state.take(context, observation, &mut ordinary, &mut step);
     }
     if let Some(until) = until {
         state.hear(ordinary.before(state.epoch_end(context)));

@@ -1,7 +1,8 @@
 //! What clustering and judging may look at: one event after decode, classify, enrich and fingerprint.
 //!
 //! An [`Observation`] has names (borrowed, to be shown to people), keyed ids (to be counted) and traits; no value of
-//! the payload, no token, no idempotency key, no unmasked message.
+//! the payload, no token, no idempotency key, no unmasked message. So it may be stored while it waits for its turn
+//! ([`super::reorder`]).
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -9,6 +10,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::by_value;
+use super::cell::sketch_bytes;
 use super::classify::Classified;
 use super::enrich::{AddressKind, Network, ScopeTier};
 use super::event::{Id, Millis, Position, RecoveryOutcome, RetryOutcome, ShapeId};
@@ -48,7 +51,7 @@ pub enum Actor {
 }
 
 /// The source of a request.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Source {
     /// The address; addresses are shown to the SOC, they are not payload.
     pub address: Option<IpAddr>,
@@ -63,7 +66,7 @@ pub struct Source {
 }
 
 /// The token of a request.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenUse {
     /// Keyed id.
     pub id: Option<Id>,
@@ -73,11 +76,12 @@ pub struct TokenUse {
     pub tier: ScopeTier,
     /// Its scopes, sorted, without repeats, joined by one space, or by `; ` where a name has a space in it; names, bounded
     /// by the decoder.
+    #[serde(with = "by_value::text")]
     pub scopes: Arc<str>,
 }
 
 /// What the producer says of the time after the panic: what contained it, what was done about it, what it left behind.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Aftermath<'a> {
     /// Whether the panic was caught.
     pub handled: Option<bool>,
@@ -97,9 +101,10 @@ pub struct Aftermath<'a> {
 }
 
 /// One event as the rest of the pipeline sees it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Observation<'a> {
     /// Where the record stood.
+    #[serde(borrow)]
     pub position: Position<'a>,
     /// The producer's id of the event.
     pub event_id: Cow<'a, str>,
@@ -119,6 +124,7 @@ pub struct Observation<'a> {
     /// Service name.
     pub service: Cow<'a, str>,
     /// The reason under which the event was announced (see [`super::expected`]); the judge does not hear of it then.
+    #[serde(with = "by_value::text_if_any")]
     pub expected: Option<Arc<str>>,
     /// Route: method and template, or method and masked path where no template is told.
     pub route: Cow<'a, str>,
@@ -127,6 +133,7 @@ pub struct Observation<'a> {
     /// The route is declared idempotent, whatever its method (see [`super::operations::idempotent`]).
     pub idempotent: bool,
     /// Site in words: `function (file)`, neutralised.
+    #[serde(with = "by_value::text")]
     pub site: Arc<str>,
     /// Line of the panic in its file, from 1; no part of the site, since it moves with each release.
     pub line: Option<u32>,
@@ -134,6 +141,7 @@ pub struct Observation<'a> {
     pub release: Option<Cow<'a, str>>,
 
     /// What kind of panic it was, and its message without values.
+    #[serde(with = "by_value::value")]
     pub panic: Arc<Classified>,
     /// What became of the fault.
     pub recovery: RecoveryOutcome,
@@ -170,6 +178,7 @@ pub struct Observation<'a> {
     /// Coarse shape class.
     pub coarse: u16,
     /// Sketch of the shape.
+    #[serde(with = "sketch_bytes")]
     pub sketch: Sketch,
     /// Keyed id of the content: equal for an exact repeat.
     pub content: Id,

@@ -14,8 +14,9 @@ use super::alert::{Category, Verdict};
 use super::cluster::ClusteringModel;
 use super::event::{Id, Millis};
 use super::judge::HostilityModel;
-use super::observation::{Actor, CellKey, Observation, OrdinaryRequest};
+use super::observation::{Actor, ByTime, CellKey, Observation, OrdinaryRequest};
 use super::recent::Recent;
+use super::reorder::Reorder;
 use super::rulings::Rulings;
 use super::tenant::{Standing, Tenant, Whereabouts};
 use super::{Context, Step};
@@ -61,6 +62,8 @@ impl StateRow {
 pub struct State {
     pub(super) tenants: BTreeMap<Id, Tenant>,
     pub(super) recent: Recent,
+    /// Events whose turn has not come.
+    pub(super) reorder: Reorder,
     pub(super) clock: Clock,
     /// The clock as it was last put into a row.
     pub(super) clock_stored: Clock,
@@ -119,8 +122,16 @@ impl State {
         self.recent.insert(o.event)
     }
 
+    /// Takes in the next event in order: the requests before it, the end of the epochs before it, itself.
+    pub(super) fn take(&mut self, context: &Context, o: &Observation<'_>, ordinary: &mut ByTime<'_>, step: &mut Step) {
+        self.hear(ordinary.before(o.time.min(self.epoch_end(context))));
+        self.close_epochs(context, o.time, step);
+        self.hear(ordinary.before(o.time));
+        self.observe(o, step);
+    }
+
     /// Counts an event.
-    pub(super) fn observe(&mut self, o: &Observation<'_>, step: &mut Step) {
+    fn observe(&mut self, o: &Observation<'_>, step: &mut Step) {
         step.late += u64::from(self.clock.epoch.is_some_and(|epoch| o.time < epoch));
         self.tenant_mut(o.cell.tenant).observe(o);
     }
@@ -181,9 +192,15 @@ impl State {
         }
     }
 
-    /// Closes the open epoch although no later event has come: the end of a replay.
+    /// Counts what still waits for its turn and closes the open epoch, although no later event has come: the end of a
+    /// replay.
     pub fn close_last(&mut self, context: &Context) -> Step {
         let mut step = Step::default();
+        for waited in self.reorder.flush() {
+            if let Ok(observation) = postcard::from_bytes(&waited) {
+                self.take(context, &observation, &mut ByTime::of(&[]), &mut step);
+            }
+        }
         let length = i64::from(context.clustering.epoch_secs.max(1)) * Millis::SECOND;
         if let Some(open) = self.clock.epoch {
             self.close_at(context, open.plus(length), &mut step);
@@ -265,6 +282,7 @@ impl State {
     /// The rows that changed since the last call.
     pub(super) fn take_rows(&mut self) -> Vec<StateRow> {
         let mut rows = self.recent.take_rows();
+        rows.extend(self.reorder.take_rows());
         if self.clock != self.clock_stored {
             rows.extend(StateRow::of("clock", &(), Some(&self.clock)));
             self.clock_stored = self.clock;

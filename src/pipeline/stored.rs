@@ -1,6 +1,6 @@
 //! A tenant's memory as rows, and back.
 //!
-//! Every row's key begins with the tenant's id; values are in postcard's binary form, whose layout is tied to the store's
+//! Every row's key begins with the tenant's id, but for a few kinds that are of all tenants; values are in postcard's binary form, whose layout is tied to the store's
 //! schema version (a change of any stored type raises it). A row that cannot be read is counted and left out: a store is
 //! checked when it is opened, so this is a fault of ours, and a cell less is better than no service.
 
@@ -19,15 +19,18 @@ use super::judge::{self, Record};
 use super::observation::{Actor, CellKey};
 use super::operations::Operations;
 use super::recent::Recent;
+use super::reorder::{self, Reorder};
 use super::rulings::{Descent, Descents};
 use super::state::{Clock, State, StateRow};
 use super::surfaces::Surfaces;
 use super::tenant::{Standing, Tenant};
 
 /// Kinds of rows.
-pub const KINDS: [&str; 29] = [
+pub const KINDS: [&str; 31] = [
     "clock",
     "recent",
+    reorder::WAITING,
+    reorder::PASSED,
     "name",
     "cell",
     "actor",
@@ -56,6 +59,9 @@ pub const KINDS: [&str; 29] = [
     "storm",
     "budget",
 ];
+
+/// Kinds whose rows are of all tenants together; all others' keys begin with a tenant's id.
+const OF_ALL: [&str; 4] = ["clock", "recent", reorder::WAITING, reorder::PASSED];
 
 /// Rows of one kind as a store gives them: key and value.
 type Stored = Vec<(Vec<u8>, Vec<u8>)>;
@@ -93,12 +99,14 @@ impl State {
                 Err(_) => n_unreadable += 1,
             }
         }
+        let passed = load(reorder::PASSED)?;
+        let (reorder, n) = Reorder::restore(load(reorder::WAITING)?, passed.first().map(|(_, rank)| rank.as_slice()));
+        state.reorder = reorder;
+        n_unreadable += n;
         let mut by_tenant: BTreeMap<Id, BTreeMap<&'static str, Stored>> = BTreeMap::new();
-        for kind in KINDS {
+        for kind in KINDS.into_iter().filter(|kind| !OF_ALL.contains(kind)) {
             for (key, value) in load(kind)? {
-                if let Some((tenant, key)) =
-                    key.split_first_chunk::<8>().filter(|_| kind != "recent" && kind != "clock")
-                {
+                if let Some((tenant, key)) = key.split_first_chunk::<8>() {
                     let kinds = by_tenant.entry(Id(u64::from_be_bytes(*tenant))).or_default();
                     kinds.entry(kind).or_default().push((key.to_vec(), value));
                 }

@@ -9,8 +9,7 @@ use super::*;
 use crate::pipeline::decode::RequestFacts;
 use crate::pipeline::event::{Client, Payload, Request};
 
-const POLICY: GatherPolicy =
-    GatherPolicy { join_wait_millis: 60_000, lines_wait_millis: 2_000, invocation_wait_millis: 60_000 };
+const POLICY: GatherPolicy = GatherPolicy { join_wait_millis: 60_000, lines_wait_millis: 2_000, ..GatherPolicy::FILES };
 
 fn at(topic: &str, offset: i64) -> Position<'_> {
     Position { topic, partition: 0, offset }
