@@ -88,7 +88,7 @@ fn the_same_sets_give_the_same_model_byte_for_byte_and_it_can_be_used() {
     assert!(thresholds.is_sorted_by(|less, more| less >= more), "{thresholds:?}");
     assert_eq!(text.matches("[[operating_point]]").count(), 3, "{text}");
     assert!(text.contains("[calibration]\nbase_rate = 0.05\nslope = "), "{text}");
-    assert!(text.contains("train mixed --reference quiet --model-version test.1 --out FILE`"), "{text}");
+    assert!(text.contains("train mixed --reference quiet --model-version test.1 --out FILE\n"), "{text}");
     for budget in ["1 a day", "3 a day", "10 a day"] {
         assert!(told.contains(&format!("on what it was trained on, {budget}")), "{told}");
     }

@@ -1,8 +1,9 @@
 //! A tenant's memory as rows, and back.
 //!
-//! Every row's key begins with the tenant's id, but for a few kinds that are of all tenants; values are in postcard's binary form, whose layout is tied to the store's
-//! schema version (a change of any stored type raises it). A row that cannot be read is counted and left out: a store is
-//! checked when it is opened, so this is a fault of ours, and a cell less is better than no service.
+//! Every row's key begins with the tenant's id, but for a few kinds that are of all tenants; values are in postcard's
+//! binary form, whose layout is tied to the store's schema version (a change of any stored type raises it). A row that
+//! cannot be read is counted and left out: a store is checked when it is opened, so this is a fault of ours, and a cell
+//! less is better than no service.
 
 use std::collections::BTreeMap;
 
@@ -25,21 +26,14 @@ use super::state::{Clock, State, StateRow};
 use super::surfaces::Surfaces;
 use super::tenant::{Standing, Tenant};
 
-/// Kinds of rows.
-pub const KINDS: [&str; 31] = [
+/// Kinds of rows, without the judge's ([`judge::stored::KINDS`]).
+const KINDS: [&str; 24] = [
     "clock",
     "recent",
     reorder::WAITING,
     reorder::PASSED,
     "name",
     "cell",
-    "actor",
-    "normal",
-    "near",
-    "reuse",
-    "swept",
-    "ordinary",
-    "sampled",
     "suspect",
     "cluster",
     "alias",
@@ -76,7 +70,7 @@ impl State {
         clustering: &ClusteringModel,
         load: impl Fn(&str) -> Result<Stored, E>,
     ) -> Result<(Self, usize), E> {
-        Self::restore_kinds(clustering, &KINDS, load)
+        Self::restore_kinds(clustering, &[KINDS.as_slice(), &judge::stored::KINDS].concat(), load)
     }
 
     /// The same from some kinds of rows alone, for a report that asks for no more: cells are most of a store, and most of
@@ -104,7 +98,7 @@ impl State {
         state.reorder = reorder;
         n_unreadable += n;
         let mut by_tenant: BTreeMap<Id, BTreeMap<&'static str, Stored>> = BTreeMap::new();
-        for kind in KINDS.into_iter().filter(|kind| !OF_ALL.contains(kind)) {
+        for kind in kinds.iter().copied().filter(|kind| !OF_ALL.contains(kind)) {
             for (key, value) in load(kind)? {
                 if let Some((tenant, key)) = key.split_first_chunk::<8>() {
                     let kinds = by_tenant.entry(Id(u64::from_be_bytes(*tenant))).or_default();

@@ -37,12 +37,30 @@ pub struct Block {
     since: Millis,
 }
 
+/// What was asked for of a block, a bit each: now, and when it was last stored.
+#[derive(Debug, Clone, Copy, Default)]
+struct Asked {
+    now: u16,
+    stored: u16,
+}
+
 /// One generation.
 #[derive(Debug, Default)]
 struct Generation {
     number: u64,
     since: Millis,
-    blocks: IdMap<u16>,
+    blocks: IdMap<Asked>,
+}
+
+impl Generation {
+    /// Blocks that stand otherwise than they are stored.
+    fn take_changed(&mut self) -> impl Iterator<Item = (BlockKey, Option<Block>)> + '_ {
+        let (generation, since) = (self.number, self.since);
+        self.blocks.iter_mut().filter(|(_, asked)| asked.now != asked.stored).map(move |(block, asked)| {
+            asked.stored = asked.now;
+            (BlockKey { generation, block: *block }, Some(Block { asked: asked.now, since }))
+        })
+    }
 }
 
 /// A memory of numbers.
@@ -50,8 +68,8 @@ struct Generation {
 pub struct Numbers {
     young: Generation,
     old: Generation,
-    /// Blocks that changed since they were last stored; some may stand twice.
-    changed: Vec<BlockKey>,
+    /// Stored blocks of generations that are forgotten.
+    gone: Vec<BlockKey>,
 }
 
 impl Numbers {
@@ -66,11 +84,8 @@ impl Numbers {
             self.grow_old(now);
         }
         let young = self.young.blocks.entry(block).or_default();
-        let others = *young | self.old.blocks.get(&block).copied().unwrap_or_default();
-        if *young & bit == 0 {
-            *young |= bit;
-            self.changed.push(BlockKey { generation: self.young.number, block });
-        }
+        let others = young.now | self.old.blocks.get(&block).map_or(0, |old| old.now);
+        young.now |= bit;
         (others & !bit).count_ones()
     }
 
@@ -86,20 +101,16 @@ impl Numbers {
     }
 
     fn forget(&mut self, Generation { number, blocks, .. }: &Generation) {
-        self.changed.extend(blocks.keys().map(|block| BlockKey { generation: *number, block: *block }));
+        let stored = blocks.iter().filter(|(_, asked)| asked.stored != 0);
+        self.gone.extend(stored.map(|(block, _)| BlockKey { generation: *number, block: *block }));
     }
 
-    /// The blocks that changed since the last call; `None` where one is forgotten.
+    /// The blocks that changed since the last call; `None` where one is forgotten. Cost: a look at each block.
     pub fn take_changed(&mut self) -> Vec<(BlockKey, Option<Block>)> {
-        let mut changed = std::mem::take(&mut self.changed);
-        changed.sort_unstable();
-        changed.dedup();
-        let now = |key: BlockKey| {
-            let generation =
-                [&self.young, &self.old].into_iter().find(|generation| generation.number == key.generation)?;
-            Some(Block { asked: *generation.blocks.get(&key.block)?, since: generation.since })
-        };
-        changed.into_iter().map(|key| (key, now(key))).collect()
+        let gone = self.gone.drain(..).map(|key| (key, None));
+        let mut changed: Vec<_> = gone.chain(self.old.take_changed()).chain(self.young.take_changed()).collect();
+        changed.sort_unstable_by_key(|(key, _)| *key);
+        changed
     }
 
     /// Rebuilds a memory from its blocks: the two latest generations of them.
@@ -113,12 +124,12 @@ impl Numbers {
                 number if number == latest => &mut numbers.young,
                 number if number == numbers.old.number => &mut numbers.old,
                 _ => {
-                    numbers.changed.push(key);
+                    numbers.gone.push(key);
                     continue;
                 }
             };
             generation.since = since;
-            generation.blocks.insert(key.block, asked);
+            generation.blocks.insert(key.block, Asked { now: asked, stored: asked });
         }
         numbers
     }
@@ -203,7 +214,9 @@ mod tests {
         let (mut record, model) = (Record::default(), model());
         ordinary_day(&mut record, &model);
         let asked: Vec<_> = asked.collect();
-        asked.iter().for_each(|o| record.observe(o));
+        for o in &asked {
+            record.observe(o);
+        }
         record.close_epoch(&model, asked.last().unwrap().time.plus(500));
         (record, asked)
     }
@@ -248,13 +261,17 @@ mod tests {
         let mut rows = BTreeMap::new();
         let walk =
             |range: std::ops::Range<u64>| range.map(|n| asking(7, n, 4_096 + n, AFTER + i64::try_from(n).unwrap()));
-        walk(0..8).for_each(|o| record.observe(&o));
+        for o in walk(0..8) {
+            record.observe(&o);
+        }
         keep(&mut rows, &mut record);
         let (mut again, unreadable) =
             Record::restore(rows.iter().map(|((kind, key), value)| (*kind, key.as_slice(), value.as_slice())));
         assert_eq!(unreadable, 0);
         for record in [&mut record, &mut again] {
-            walk(8..12).for_each(|o| record.observe(&o));
+            for o in walk(8..12) {
+                record.observe(&o);
+            }
             record.close_epoch(&model, Millis((AFTER + 60) * 1_000));
         }
         let o = asking(7, 0, 0, 0);
