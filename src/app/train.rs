@@ -266,6 +266,7 @@ fn lessons_of(copy: u32, past: &Past, labels: &[&Label]) -> Vec<Lesson> {
 /// Fits on the lessons of some courses, without campaigns that `keep` denies.
 fn fit_lessons(courses: &[&Course<'_>], keep: impl Fn(&str) -> bool) -> Result<Fitted> {
     let mut examples = Vec::new();
+    let mut hostile: BTreeSet<&str> = BTreeSet::new();
     for course in courses {
         // A sender counts with the root of its events, a campaign with the root of what its senders count: neither
         // a flood of events nor one of addresses may be all that is learned from.
@@ -278,9 +279,10 @@ fn fit_lessons(courses: &[&Course<'_>], keep: impl Fn(&str) -> bool) -> Result<F
             let campaign = campaigns.get(&(lesson.copy, lesson.campaign.as_str())).copied().unwrap_or(1.0);
             let weight = weight(lesson) / campaign.sqrt();
             examples.push(Example { weight, ..lesson.example.clone() });
+            hostile.extend(lesson.example.hostile.then_some(lesson.campaign.as_str()));
         }
     }
-    fit(&examples).context("what is learned from needs hostile and honest events, both")
+    fit(&examples, hostile.len()).context("what is learned from needs hostile and honest events, both")
 }
 
 /// Hands of suspects are hostile in `model` from `hostile_at` on.

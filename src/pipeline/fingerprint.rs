@@ -200,7 +200,7 @@ pub struct RecordNumber {
     /// Keyed id of what stands before the digits in the segment, and of the number without its last four bits: sixteen
     /// numbers in a row.
     pub block: Id,
-    /// Its place among the sixteen, from 0.
+    /// Its place among the sixteen, from 0: four bits are all that is known of the number.
     pub place: u8,
 }
 

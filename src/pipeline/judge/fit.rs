@@ -14,8 +14,10 @@ use super::evidence::{FACTS_LEN, Fact, Facts};
 
 /// Where cuts stand among the examples that have more of a fact than the least: most senders have nothing of most.
 const QUANTILES: [f64; 6] = [0.02, 0.25, 0.50, 0.70, 0.85, 0.95];
-/// Pull of every point towards 0, on a total weight of 3.
-const PULL: f64 = 0.01;
+/// Pull of every point towards 0, on a total weight of 3, shared out over the hostile campaigns that the examples are of:
+/// what few campaigns say is believed less. (One pull for all, right for the campaigns of two sets together, made a habit of
+/// the few campaigns of one set into evidence.)
+const PULL: f64 = 0.27;
 /// What the honest examples weigh together.
 const HONEST_WEIGHT: f64 = 2.0;
 /// What the hostile examples weigh together: a false alarm costs twice as much as a miss.
@@ -51,14 +53,15 @@ pub fn is_defence(fact: usize) -> bool {
     defence.into_iter().any(|of_defence| of_defence as usize == fact)
 }
 
-/// Fits; `None` unless there are examples of both kinds.
-pub fn fit(examples: &[Example]) -> Option<Fitted> {
+/// Fits on examples of `n_campaigns` hostile campaigns; `None` unless there are examples of both kinds.
+pub fn fit(examples: &[Example], n_campaigns: usize) -> Option<Fitted> {
     let weights = balanced(examples)?;
     let cuts: Vec<Vec<f64>> = (0..FACTS_LEN).map(|fact| cuts(examples, &weights, fact)).collect();
     let active: Vec<Vec<usize>> = examples.iter().map(|example| active(&cuts, &example.facts)).collect();
     let defence: Vec<bool> =
         (0..).zip(&cuts).flat_map(|(fact, cuts)| cuts.iter().map(move |_| is_defence(fact))).collect();
-    let problem = Problem { examples, weights, active, defence };
+    let pull = PULL / f64::from(u32::try_from(n_campaigns.max(1)).unwrap_or(u32::MAX));
+    let problem = Problem { examples, weights, active, defence, pull };
     let found = problem.descend();
     let (prior, mut points) = (found.first().copied()?, found.into_iter().skip(1));
     let bins = cuts.into_iter().map(|cuts| cuts.into_iter().zip(points.by_ref()).collect()).collect();
@@ -117,11 +120,12 @@ struct Problem<'e> {
     active: Vec<Vec<usize>>,
     /// By bin, the prior left out.
     defence: Vec<bool>,
+    pull: f64,
 }
 
 impl Problem<'_> {
     fn descend(&self) -> Vec<f64> {
-        let rate = 1.0 / (0.25 * self.curvature() + PULL);
+        let rate = 1.0 / (0.25 * self.curvature() + self.pull);
         let mut points = vec![0.0; self.defence.len() + 1];
         let mut ahead = points.clone();
         let mut momentum = 1.0_f64;
@@ -139,7 +143,7 @@ impl Problem<'_> {
 
     /// Slope of the objective.
     fn slope(&self, points: &[f64]) -> Vec<f64> {
-        let mut slope: Vec<f64> = points.iter().map(|point| PULL * point).collect();
+        let mut slope: Vec<f64> = points.iter().map(|point| self.pull * point).collect();
         if let Some(prior) = slope.first_mut() {
             *prior = 0.0;
         }

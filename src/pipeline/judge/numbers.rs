@@ -4,7 +4,8 @@
 //! that no address asks for many. What gives both away is that records next to each other are asked for within the hour.
 //!
 //! Reads [`RecordNumber`]s, which are keyed names of blocks of sixteen numbers with a place in the block; gives how many
-//! other numbers of a block were asked for. No number can be told from what is kept, and none is compared across blocks.
+//! other numbers of a block were asked for. Which of the sixteen they are is blinded by the block's name, so that no number
+//! can be told from what is kept, and none is compared across blocks.
 //!
 //! Two generations: the young one grows old after [`GENERATION_MILLIS`], or when it is full, and the old one is forgotten.
 //! So a number is remembered for half an hour to a whole one, and a flood of numbers makes that shorter and nothing else.
@@ -77,7 +78,7 @@ impl Numbers {
     /// others of its block were, 0 to 15.
     pub fn ask(&mut self, asked: RecordNumber, now: Millis) -> u32 {
         let RecordNumber { block, place } = asked;
-        let bit = 1_u16 << (place & 15);
+        let bit = 1_u16 << ((u64::from(place) ^ block.0) & 15);
         if self.young.blocks.is_empty() {
             self.young.since = now;
         } else if now.since(self.young.since) >= GENERATION_MILLIS || self.young.blocks.len() >= BLOCKS_MAX {

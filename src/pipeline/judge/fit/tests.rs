@@ -24,7 +24,7 @@ fn points(fitted: &Fitted, fact: Fact) -> f64 {
 
 #[test]
 fn evidence_gets_points_for_hostile_and_defence_against() {
-    let fitted = fit(&examples()).unwrap();
+    let fitted = fit(&examples(), 20).unwrap();
     assert!(points(&fitted, Fact::Marks) > 1.0, "{fitted:?}");
     assert!(points(&fitted, Fact::Repeats) < -0.3, "{fitted:?}");
     assert!(fitted.bins[Fact::Breadth as usize].is_empty());
@@ -33,21 +33,27 @@ fn evidence_gets_points_for_hostile_and_defence_against() {
 #[test]
 fn evidence_that_the_examples_contradict_says_nothing() {
     let turned: Vec<Example> = examples().into_iter().map(|e| Example { hostile: !e.hostile, ..e }).collect();
-    let fitted = fit(&turned).unwrap();
+    let fitted = fit(&turned, 20).unwrap();
     assert!(points(&fitted, Fact::Marks).abs() < 1e-9, "{fitted:?}");
     assert!(points(&fitted, Fact::Repeats).abs() < 1e-9, "{fitted:?}");
 }
 
 #[test]
+fn what_few_campaigns_say_is_believed_less() {
+    let [few, many] = [2, 40].map(|n_campaigns| fit(&examples(), n_campaigns).unwrap());
+    assert!(points(&few, Fact::Marks) < 0.8 * points(&many, Fact::Marks), "{few:?} {many:?}");
+}
+
+#[test]
 fn the_same_examples_give_the_same_points() {
-    assert_eq!(fit(&examples()), fit(&examples()));
+    assert_eq!(fit(&examples(), 20), fit(&examples(), 20));
 }
 
 #[test]
 fn examples_of_one_kind_teach_nothing() {
-    assert_eq!(fit(&[]), None);
+    assert_eq!(fit(&[], 0), None);
     let honest: Vec<Example> = examples().into_iter().filter(|e| !e.hostile).collect();
-    assert_eq!(fit(&honest), None);
+    assert_eq!(fit(&honest, 0), None);
 }
 
 #[test]
