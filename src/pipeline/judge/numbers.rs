@@ -228,12 +228,12 @@ mod tests {
 
     #[test]
     fn a_botnet_that_shares_out_a_walk_is_suspect_and_owners_of_records_in_a_row_are_not() {
-        // Twenty addresses, four records each of eighty in a row, in no order.
+        // Twenty addresses, eight records each of 160 in a row, in no order.
         let walk =
-            (0..80_u64).map(|n| asking(5_000 + n % 20, n, 4_096 + n * 37 % 80, AFTER + i64::try_from(n).unwrap()));
+            (0..160_u64).map(|n| asking(5_000 + n % 20, n, 4_096 + n * 37 % 160, AFTER + i64::try_from(n).unwrap()));
         let (record, asked) = settled(walk);
         let n_suspects = asked.iter().filter(|o| is_suspect(&record, o)).count();
-        assert!(n_suspects >= 60, "{n_suspects} of 80");
+        assert!(n_suspects >= 140, "{n_suspects} of 160");
 
         // As many records in a row, each asked for by its owner alone, four times.
         let owners = (0..320_u64).map(|n| asking(5_000 + n / 4, 0, 4_096 + n / 4, AFTER + i64::try_from(n).unwrap()));
