@@ -194,7 +194,8 @@ pub mod marks {
 }
 
 /// Which numbered record a request asks for: the longest run of digits that ends a segment of its path (of equals the
-/// last; a version as in `/v2/` is none). Keyed: what can be told is whether two numbers at one route are of one block.
+/// last; a version as in `/v2/` is none). Only reads ask: whoever writes to a record writes to its own, and the devices of
+/// a fleet have numbers in a row. Keyed: what can be told is whether two numbers at one route are of one block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordNumber {
     /// Keyed id of what stands before the digits in the segment, and of the number without its last four bits: sixteen
@@ -322,7 +323,7 @@ pub fn fingerprint(keys: &Keys, memo: &mut ShapeMemo, event: &PanicEvent<'_>) ->
         depth: u8::try_from(outline.depth).unwrap_or(u8::MAX),
         body_log2: bit_length(body.len()),
         parse,
-        record: event.path.as_deref().and_then(|path| target::record(keys, path)),
+        record: target::record(keys, event),
     };
     memo.buffers = outline.buffers;
     Fingerprint { shape, coarse, sketch, format, content: content(keys, event, body), traits }

@@ -41,18 +41,24 @@ pub(super) fn read(event: &PanicEvent<'_>, outline: &mut Outline<'_>) {
     outline.close_to(n_open);
 }
 
-/// The numbered record that `path` asks for.
-pub(super) fn record(keys: &Keys, path: &str) -> Option<RecordNumber> {
+/// The numbered record that `event` asks for.
+pub(super) fn record(keys: &Keys, event: &PanicEvent<'_>) -> Option<RecordNumber> {
+    let reads = event.method.as_deref().is_none_or(|method| ["GET", "HEAD"].contains(&method));
+    event.path.as_deref().filter(|_| reads).and_then(|path| numbered(keys, path))
+}
+
+/// The number in a path.
+fn numbered(keys: &Keys, path: &str) -> Option<RecordNumber> {
     let path = path.split('?').next().unwrap_or_default();
     let (path, _) = decoded(path.as_bytes(), false);
-    let numbered = path.split(|byte| *byte == b'/').filter_map(|segment| {
+    let numbers = path.split(|byte| *byte == b'/').filter_map(|segment| {
         let n_digits = segment.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
         let (before, digits) = segment.split_at_checked(segment.len().checked_sub(n_digits)?)?;
         let is_version = before == b"v" && n_digits <= 2;
         let may_be = (1..=RECORD_DIGITS_MAX).contains(&n_digits) && !is_version;
         may_be.then_some((before, digits))
     });
-    let (before, digits) = numbered.max_by_key(|(_, digits)| digits.len())?;
+    let (before, digits) = numbers.max_by_key(|(_, digits)| digits.len())?;
     let number = digits.iter().fold(0, |number: u64, digit| number * 10 + u64::from(digit - b'0'));
     let block = keys.names(&[before, &(number >> 4).to_le_bytes()]);
     Some(RecordNumber { block, place: u8::try_from(number & 15).unwrap_or(0) })
@@ -155,7 +161,7 @@ mod tests {
     #[test]
     fn a_record_is_the_longest_number_that_ends_a_segment() {
         let keys = Keys::derive(b"test");
-        let record = |path| record(&keys, path);
+        let record = |path| numbered(&keys, path);
         let same_block = |a, b| record(a).unwrap().block == record(b).unwrap().block;
         assert_eq!(record("/v1/orders/96002").unwrap().place, 2);
         assert!(
@@ -168,6 +174,22 @@ mod tests {
         for path in ["", "/", "/v1/orders", "/v12", "/orders/96002A", "/orders/9999999999999999999"] {
             assert_eq!(record(path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn only_reads_ask_for_a_record() {
+        let asks = |method: Option<&'static str>| {
+            let event = PanicEvent {
+                method: method.map(Into::into),
+                path: Some("/v1/devices/96002/readings".into()),
+                ..PanicEvent::default()
+            };
+            record(&Keys::derive(b"test"), &event).is_some()
+        };
+        assert_eq!(
+            [None, Some("GET"), Some("HEAD"), Some("POST"), Some("PUT")].map(asks),
+            [true, true, true, false, false]
+        );
     }
 
     #[test]
